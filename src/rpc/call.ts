@@ -1,0 +1,175 @@
+/**
+ * One call, whatever protocol it came in by.
+ *
+ * Two invariants hold for every call and are tested by the protocol matrix:
+ * - *Backpressure*: who consumes pulls, nobody pushes. `requests` is read when the handler asks, `responses` when the
+ *   client can take more.
+ * - *Cancellation*: there is one `signal`. The first of client reset, deadline, upstream reset or drain fires it with an
+ *   RpcError as reason, and both iterables settle.
+ */
+import { RpcError } from "./error.ts";
+import { Metadata } from "./metadata.ts";
+import type { Method } from "./method.ts";
+import type { Payload } from "./payload.ts";
+import type { Peer, Protocol } from "./peer.ts";
+import type { Principal } from "./principal.ts";
+
+/** Unary and stream are two shapes of one union: a unary call never touches an iterator. */
+export type Call = UnaryCall | StreamCall;
+export interface UnaryCall extends CallHead {
+  readonly kind: "unary";
+  readonly request: Payload;
+}
+export interface StreamCall extends CallHead {
+  readonly kind: "stream";
+  readonly requests: AsyncIterable<Payload>;
+}
+
+/** What the call tells its adapter; set before the reply's first byte, ignored afterwards. */
+export interface CallHead {
+  readonly method: Method;
+  /** Request id: the client's `X-Request-Id` where it is well formed, else made here. In every log line and error. */
+  readonly id: string;
+  readonly protocol: Protocol;
+  readonly peer: Peer;
+  /** Set by authentication; until then the local principal. */
+  principal: Principal;
+  readonly metadata: Metadata;
+  /** What the client allowed, in milliseconds from arrival; undefined: it did not say. */
+  readonly timeoutMs: number | undefined;
+  /** `std/clock` reading, in milliseconds, when the head of the request had arrived. */
+  readonly startedAtMs: number;
+  /** Fires once, with an RpcError as its reason. Made on first use: a unary handler that never looks pays nothing. */
+  readonly signal: AbortSignal;
+  /** Why the call was cancelled, without making a signal; undefined while it runs. */
+  readonly canceledBy: RpcError | undefined;
+  /** Runs `listener` when the call is cancelled (at once if it is already); cheaper than `signal`. */
+  onCancel(listener: (error: RpcError) => void): void;
+  /** Cancels the call; later cancels are ignored. */
+  cancel(error: RpcError): void;
+  /** Leading metadata of the reply. Which names REST passes on is the adapter's allow-list. */
+  readonly responseHeaders: Metadata;
+  /** Trailing metadata of the reply, for protocols that have trailers. */
+  readonly responseTrailers: Metadata;
+  /** Whether `responseHeaders` / `responseTrailers` were ever touched; lets an adapter skip empty ones. */
+  readonly hasResponseHeaders: boolean;
+  readonly hasResponseTrailers: boolean;
+  /** Sends the response headers now instead of with the first message; for streams whose first message may be far away. */
+  sendHeaders(): void;
+}
+
+export interface CallStart {
+  readonly method: Method;
+  readonly id: string;
+  readonly protocol: Protocol;
+  readonly peer: Peer;
+  readonly principal: Principal;
+  readonly metadata: Metadata;
+  readonly timeoutMs: number | undefined;
+  readonly startedAtMs: number;
+}
+
+/** The state every adapter makes one of per call, through `createUnaryCall` or `createStreamCall`. */
+class CallState implements CallHead {
+  readonly kind: "unary" | "stream";
+  readonly method: Method;
+  readonly id: string;
+  readonly protocol: Protocol;
+  readonly peer: Peer;
+  principal: Principal;
+  readonly metadata: Metadata;
+  readonly timeoutMs: number | undefined;
+  readonly startedAtMs: number;
+  readonly request: Payload | undefined;
+  readonly requests: AsyncIterable<Payload> | undefined;
+  canceledBy: RpcError | undefined;
+  /** Set by the adapter of a protocol that can send headers early. */
+  flushHeaders: (() => void) | undefined;
+  #controller: AbortController | undefined;
+  #listeners: ((error: RpcError) => void)[] | undefined;
+  #responseHeaders: Metadata | undefined;
+  #responseTrailers: Metadata | undefined;
+
+  constructor(start: CallStart, request: Payload | undefined, requests: AsyncIterable<Payload> | undefined) {
+    this.kind = requests === undefined ? "unary" : "stream";
+    this.method = start.method;
+    this.id = start.id;
+    this.protocol = start.protocol;
+    this.peer = start.peer;
+    this.principal = start.principal;
+    this.metadata = start.metadata;
+    this.timeoutMs = start.timeoutMs;
+    this.startedAtMs = start.startedAtMs;
+    this.request = request;
+    this.requests = requests;
+    this.canceledBy = undefined;
+    this.flushHeaders = undefined;
+  }
+
+  get signal(): AbortSignal {
+    if (this.#controller === undefined) {
+      this.#controller = new AbortController();
+      if (this.canceledBy !== undefined) this.#controller.abort(this.canceledBy);
+    }
+    return this.#controller.signal;
+  }
+
+  onCancel(listener: (error: RpcError) => void): void {
+    if (this.canceledBy !== undefined) return listener(this.canceledBy);
+    this.#listeners ??= [];
+    this.#listeners.push(listener);
+  }
+
+  cancel(error: RpcError): void {
+    if (this.canceledBy !== undefined) return;
+    this.canceledBy = error;
+    this.#controller?.abort(error);
+    const listeners = this.#listeners;
+    this.#listeners = undefined;
+    if (listeners !== undefined) for (const listener of listeners) listener(error);
+  }
+
+  get responseHeaders(): Metadata {
+    this.#responseHeaders ??= new Metadata();
+    return this.#responseHeaders;
+  }
+
+  get hasResponseHeaders(): boolean {
+    return this.#responseHeaders !== undefined;
+  }
+
+  get responseTrailers(): Metadata {
+    this.#responseTrailers ??= new Metadata();
+    return this.#responseTrailers;
+  }
+
+  get hasResponseTrailers(): boolean {
+    return this.#responseTrailers !== undefined;
+  }
+
+  sendHeaders(): void {
+    this.flushHeaders?.();
+  }
+}
+
+/** A call with its adapter's hook for early headers. */
+export type AdapterCall<C extends Call> = C & { flushHeaders: (() => void) | undefined };
+
+export function createUnaryCall(start: CallStart, request: Payload): AdapterCall<UnaryCall> {
+  return new CallState(start, request, undefined) as AdapterCall<UnaryCall>;
+}
+
+export function createStreamCall(
+  start: CallStart,
+  requests: AsyncIterable<Payload>,
+): AdapterCall<StreamCall> {
+  return new CallState(start, undefined, requests) as AdapterCall<StreamCall>;
+}
+
+/** The error of a call whose client went away. */
+export function clientGone(): RpcError {
+  return new RpcError("canceled", {
+    reason: "CALL_CANCELED",
+    message: "the caller went away or cancelled the call",
+  });
+}

@@ -1,0 +1,48 @@
+/**
+ * The one error of a call, in every protocol.
+ *
+ * The *code* chooses the status, the *reason* is the public contract, the *message* is for people, the *cause* is for
+ * us: it is logged with the call id and never sent.
+ */
+import type { Message } from "@bufbuild/protobuf";
+import { codes, type ErrorCode } from "./code.ts";
+
+export interface RpcErrorOptions {
+  /** Stable name, declared in the owner's `reasons.ts`. */
+  readonly reason: string;
+  /** Safe to show; lower case, no final period, no secrets; says what, why and what to do next. */
+  readonly message: string;
+  /** Facts for programs: `google.rpc.ErrorInfo.metadata`. */
+  readonly metadata?: Readonly<Record<string, string>>;
+  /** Typed details in addition to `ErrorInfo` and `RequestInfo`, such as `google.rpc.BadRequest`. */
+  readonly details?: readonly Message[];
+  /** What really happened; logged, never sent. */
+  readonly cause?: unknown;
+}
+
+export class RpcError extends Error {
+  readonly code: ErrorCode;
+  readonly reason: string;
+  readonly metadata: Readonly<Record<string, string>>;
+  readonly details: readonly Message[];
+
+  constructor(code: ErrorCode, options: RpcErrorOptions) {
+    super(options.message, options.cause === undefined ? undefined : { cause: options.cause });
+    this.name = "RpcError";
+    this.code = code;
+    this.reason = options.reason;
+    this.metadata = options.metadata ?? {};
+    this.details = options.details ?? [];
+  }
+
+  /** The number in `grpc-status`. */
+  get number(): number {
+    return codes[this.code].number;
+  }
+}
+
+/** Anything thrown, as an RpcError: what is not one already becomes `internal` and hides its text behind `cause`. */
+export function toRpcError(thrown: unknown): RpcError {
+  if (thrown instanceof RpcError) return thrown;
+  return new RpcError("internal", { reason: "INTERNAL", message: "internal error", cause: thrown });
+}

@@ -1,0 +1,66 @@
+/**
+ * Call metadata: lower-case names, several values each, order kept within a name.
+ *
+ * Names ending in `-bin` carry bytes, all others printable ASCII (0x20-0x7E).
+ * The request's metadata is read from the protocol's headers on first use only: most calls never look.
+ *
+ * @see https://github.com/grpc/grpc/blob/master/doc/PROTOCOL-HTTP2.md#requests ("Custom-Metadata")
+ */
+export type MetadataValue = string | Uint8Array;
+
+export class Metadata {
+  #fields: Map<string, MetadataValue[]> | undefined;
+  #source: (() => Iterable<readonly [string, MetadataValue]>) | undefined;
+
+  /** @param source read once, on first use; absent: empty. */
+  constructor(source?: () => Iterable<readonly [string, MetadataValue]>) {
+    this.#source = source;
+  }
+
+  /** First text value, or undefined; a `-bin` name never answers here. */
+  get(name: string): string | undefined {
+    const value = this.#read().get(name)?.[0];
+    return typeof value === "string" ? value : undefined;
+  }
+
+  getAll(name: string): readonly MetadataValue[] {
+    return this.#read().get(name) ?? [];
+  }
+
+  has(name: string): boolean {
+    return this.#read().has(name);
+  }
+
+  /** Replaces every value of `name` (lower case). */
+  set(name: string, value: MetadataValue): void {
+    this.#read().set(name, [value]);
+  }
+
+  append(name: string, value: MetadataValue): void {
+    const fields = this.#read();
+    const values = fields.get(name);
+    if (values === undefined) fields.set(name, [value]);
+    else values.push(value);
+  }
+
+  delete(name: string): void {
+    this.#read().delete(name);
+  }
+
+  /** One pair a value. */
+  *entries(): IterableIterator<[string, MetadataValue]> {
+    for (const [name, values] of this.#read()) {
+      for (const value of values) yield [name, value];
+    }
+  }
+
+  #read(): Map<string, MetadataValue[]> {
+    if (this.#fields !== undefined) return this.#fields;
+    const fields = new Map<string, MetadataValue[]>();
+    this.#fields = fields;
+    const source = this.#source;
+    this.#source = undefined;
+    if (source !== undefined) for (const [name, value] of source()) this.append(name, value);
+    return fields;
+  }
+}

@@ -1,0 +1,66 @@
+/**
+ * A message of a call, lazy: policies that judge by metadata never decode it, equal encodings are never re-encoded,
+ * and a hosted service called in process never serialises at all.
+ */
+import type { DescMessage, Message } from "@bufbuild/protobuf";
+
+/** `proto` is the binary format, `json` is ProtoJSON as UTF-8 bytes. */
+export type Encoding = "proto" | "json";
+
+/** What the codec compiled for one message type; implemented in gateway/codec, used through this shape everywhere. */
+export interface MessageType {
+  readonly desc: DescMessage;
+  /** @throws RpcError `invalid_argument` or `resource_exhausted`, naming the field. */
+  decode(bytes: Uint8Array, encoding: Encoding): Message;
+  encode(message: Message, encoding: Encoding): Uint8Array;
+}
+
+export interface Payload {
+  readonly type: MessageType;
+  /** The message; decoded on first use. The caller must not change it: others may hold it too. */
+  message(): Message;
+  /** The message's bytes; the ones that came in where the encoding is the same. */
+  bytesIn(encoding: Encoding): Uint8Array;
+}
+
+/** A payload made from a message in memory: a handler's reply, or a request bound from a path and query. */
+export class MessagePayload implements Payload {
+  readonly type: MessageType;
+  readonly #message: Message;
+
+  constructor(type: MessageType, message: Message) {
+    this.type = type;
+    this.#message = message;
+  }
+
+  message(): Message {
+    return this.#message;
+  }
+
+  bytesIn(encoding: Encoding): Uint8Array {
+    return this.type.encode(this.#message, encoding);
+  }
+}
+
+/** A payload made from bytes off the wire. */
+export class BytesPayload implements Payload {
+  readonly type: MessageType;
+  readonly #bytes: Uint8Array;
+  readonly #encoding: Encoding;
+  #message: Message | undefined;
+
+  constructor(type: MessageType, bytes: Uint8Array, encoding: Encoding) {
+    this.type = type;
+    this.#bytes = bytes;
+    this.#encoding = encoding;
+  }
+
+  message(): Message {
+    this.#message ??= this.type.decode(this.#bytes, this.#encoding);
+    return this.#message;
+  }
+
+  bytesIn(encoding: Encoding): Uint8Array {
+    return encoding === this.#encoding ? this.#bytes : this.type.encode(this.message(), encoding);
+  }
+}

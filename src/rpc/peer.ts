@@ -1,0 +1,9 @@
+/** The other end of the connection, as the socket names it. */
+export interface Peer {
+  /** IP address without port or zone. */
+  readonly address: string;
+  readonly port: number;
+}
+
+/** The protocol a call came in by; a label in logs and metrics. */
+export type Protocol = "grpc" | "rest";
