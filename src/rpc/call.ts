@@ -115,7 +115,10 @@ class CallState implements CallHead {
   }
 
   onCancel(listener: (error: RpcError) => void): void {
-    if (this.canceledBy !== undefined) return listener(this.canceledBy);
+    if (this.canceledBy !== undefined) {
+      listener(this.canceledBy);
+      return;
+    }
     this.#listeners ??= [];
     this.#listeners.push(listener);
   }
