@@ -2,7 +2,7 @@
  * From a service that runs in this process to a handler: messages are passed as they are, nothing is serialised between
  * the protocol and the service.
  */
-import { create, type Message } from "@bufbuild/protobuf";
+import { create, type DescMessage, type Message, type MessageInitShape } from "@bufbuild/protobuf";
 import type { Call, StreamCall, UnaryCall } from "#rpc/call.ts";
 import { type RpcError, toRpcError } from "#rpc/error.ts";
 import type { Handler } from "#rpc/interceptor.ts";
@@ -58,7 +58,10 @@ function unaryReply(method: Method, answer: object) {
 
 /** Handlers may answer with a whole message or with the fields of one. */
 function payloadOf(method: Method, answer: object): Payload {
-  const message = "$typeName" in answer ? (answer as Message) : create(method.output.desc, answer);
+  const message =
+    "$typeName" in answer
+      ? (answer as Message)
+      : create(method.output.desc, answer as MessageInitShape<DescMessage>);
   return new MessagePayload(method.output, message);
 }
 
