@@ -1,0 +1,83 @@
+/** `portico serve`: runs a gateway until it is told to stop. */
+import { Command, Option } from "commander";
+import { type Portico, start } from "#compose.ts";
+import { type Config, loadConfig, type OptionName, options } from "#config/config.ts";
+import { CommandError, type ExitCode, type Terminal } from "./terminal.ts";
+
+const names = Object.keys(options) as OptionName[];
+
+export function serveCommand(terminal: Terminal, finish: (code: ExitCode) => void): Command {
+  const command = new Command("serve")
+    .description("serve the contract over gRPC and REST until SIGTERM or SIGINT")
+    .option("--config <FILE>", "configuration file (default: portico.config.ts here, where it exists)");
+  for (const name of names) {
+    const { flag, value, doc, env, default: fallback } = options[name];
+    command.addOption(new Option(`${flag} <${value}>`, `${doc} [${env}; default: ${fallback}]`));
+  }
+  return command.action(async (given: Record<string, string>) => {
+    finish(await serve(given, terminal));
+  });
+}
+
+async function serve(given: Record<string, string>, terminal: Terminal): Promise<ExitCode> {
+  const config = await loadConfig(
+    { flags: flagsOf(given), env: terminal.env, file: given.config, cwd: terminal.cwd },
+    "production",
+  );
+  const portico = await start(config).catch((error: unknown) => {
+    throw new CommandError(1, startFailure(error, config));
+  });
+  terminal.err.write(greeting(config, portico));
+  await stopSignal();
+  terminal.err.write("portico: draining; a second signal ends at once\n");
+  await portico.stop();
+  return 0;
+}
+
+/** Commander files flags under their camel-cased names, which are not always ours. */
+function flagsOf(given: Record<string, string>): Partial<Record<OptionName, string>> {
+  const flags: Partial<Record<OptionName, string>> = {};
+  for (const name of names) {
+    const value = given[new Option(options[name].flag).attributeName()];
+    if (value !== undefined) flags[name] = value;
+  }
+  return flags;
+}
+
+function startFailure(error: unknown, config: Config): string {
+  if (!(error instanceof Error)) return String(error);
+  if ("code" in error && error.code === "EADDRINUSE") {
+    const port = "port" in error ? Number(error.port) : 0;
+    const which = port === config.grpcPort ? options.grpcPort : options.httpPort;
+    return `port ${port} is in use by another process; stop it, or choose another port with ${which.flag} or ${which.env}`;
+  }
+  return error.message;
+}
+
+function greeting(config: Config, portico: Portico): string {
+  const lines = [
+    `portico ${portico.version} (${config.mode})`,
+    `  REST     ${portico.url}/api/v1/bpmn`,
+    `  gRPC     ${config.host}:${portico.grpcPort} (reflection on)`,
+    `  Docs     ${portico.url}/docs`,
+    `  Health   ${portico.url}/readyz`,
+    `  Metrics  ${portico.url}/metrics`,
+    `  Data     ${portico.database}`,
+    "Listening on loopback only: there is no authentication yet.",
+    `Try: curl ${portico.url}/api/v1/bpmn`,
+  ];
+  return `${lines.join("\n")}\n`;
+}
+
+/** Resolves on the first SIGTERM or SIGINT; the second has its default effect and ends the process. */
+function stopSignal(): Promise<void> {
+  return new Promise((resolve) => {
+    const stop = (): void => {
+      process.removeListener("SIGTERM", stop);
+      process.removeListener("SIGINT", stop);
+      resolve();
+    };
+    process.on("SIGTERM", stop);
+    process.on("SIGINT", stop);
+  });
+}

@@ -1,0 +1,125 @@
+/**
+ * What the operator decided: plain frozen data with every default filled in.
+ *
+ * Reads flags, `PORTICO_*` variables and `portico.config.ts`; all mistakes are reported together, each with its remedy.
+ * Reads nothing else and starts nothing. Boot options only: a change needs a restart.
+ */
+import { isIP } from "node:net";
+import path from "node:path";
+import { gather, type Sources } from "./load.ts";
+import { type Given, type OptionName, options } from "./options.ts";
+
+export type { Sources } from "./load.ts";
+export type { Option, OptionName } from "./options.ts";
+export { options } from "./options.ts";
+export { readSecret } from "./secret.ts";
+
+export interface Config {
+  readonly mode: "development" | "production";
+  readonly host: string;
+  readonly httpPort: number;
+  readonly grpcPort: number;
+  /** Undefined: `http://localhost:<the port that was bound>`. */
+  readonly publicUrl: string | undefined;
+  readonly dataDir: string;
+  readonly databaseUrl: string;
+  readonly autoMigrate: boolean;
+  /** Undefined only in development: the secret is then generated in the data folder. */
+  readonly secretFile: string | undefined;
+  readonly logLevel: "trace" | "debug" | "info" | "warn" | "error" | "silent";
+  readonly unknownParameters: "reject" | "ignore";
+  readonly unknownFields: "reject" | "ignore";
+}
+
+/** All that is wrong with a configuration, one line each. */
+export class ConfigError extends Error {
+  readonly problems: readonly string[];
+
+  constructor(problems: readonly string[]) {
+    super(
+      `the configuration has ${problems.length} problem${problems.length === 1 ? "" : "s"}:\n${problems.map((line) => `  ${line}`).join("\n")}`,
+    );
+    this.name = "ConfigError";
+    this.problems = problems;
+  }
+}
+
+/** The shape of `portico.config.ts`: `export default defineConfig({ … })`. */
+export interface UserConfig {
+  readonly mode?: Config["mode"];
+  readonly host?: string;
+  readonly http?: { readonly port?: number };
+  readonly grpc?: { readonly port?: number };
+  readonly publicUrl?: string;
+  readonly dataDir?: string;
+  readonly database?: { readonly url?: string; readonly autoMigrate?: boolean };
+  readonly secretFile?: string;
+  readonly log?: { readonly level?: Config["logLevel"] };
+  readonly rest?: {
+    readonly unknownParameters?: "reject" | "ignore";
+    readonly unknownFields?: "reject" | "ignore";
+  };
+}
+
+/** Gives an editor the keys of the configuration file; returns its argument. */
+export function defineConfig(config: UserConfig): UserConfig {
+  return config;
+}
+
+/** @throws ConfigError with every problem at once. */
+export async function loadConfig(sources: Sources, fallbackMode: Config["mode"]): Promise<Config> {
+  const { given, problems } = await gather(sources);
+  const config = complete(given, fallbackMode);
+  problems.push(...check(config, given));
+  if (problems.length > 0) throw new ConfigError(problems);
+  return Object.freeze(config);
+}
+
+function complete(given: Given, fallbackMode: Config["mode"]): Config {
+  const dataDir = given.dataDir ?? ".portico";
+  return {
+    mode: given.mode ?? fallbackMode,
+    host: given.host ?? "127.0.0.1",
+    httpPort: given.httpPort ?? 8000,
+    grpcPort: given.grpcPort ?? 50_051,
+    publicUrl: given.publicUrl,
+    dataDir,
+    databaseUrl: given.databaseUrl ?? `sqlite:${path.join(dataDir, "portico.db")}`,
+    autoMigrate: given.autoMigrate ?? true,
+    secretFile: given.secretFile,
+    logLevel: given.logLevel ?? "info",
+    unknownParameters: given.unknownParameters ?? "reject",
+    unknownFields: given.unknownFields ?? "reject",
+  };
+}
+
+/** What no single option can judge. */
+function check(config: Config, given: Given): string[] {
+  const problems: string[] = [];
+  if (!isLoopback(config.host)) {
+    problems.push(
+      `${spelled("host")} is ${config.host}: without authentication Portico listens on loopback only; use 127.0.0.1 or ::1`,
+    );
+  }
+  if (config.httpPort !== 0 && config.httpPort === config.grpcPort) {
+    problems.push(
+      `${spelled("httpPort")} and ${spelled("grpcPort")} are both ${config.httpPort}: give them different ports (gRPC is answered on both)`,
+    );
+  }
+  if (config.mode === "production" && given.secretFile === undefined) {
+    problems.push(
+      `${spelled("secretFile")} is missing: production needs a secret that all processes share; make one with: head -c 32 /dev/urandom > portico.secret && chmod 600 portico.secret`,
+    );
+  }
+  return problems;
+}
+
+/** How an option is called in messages: by its variable, which exists whatever the source was. */
+function spelled(name: OptionName): string {
+  return options[name].env;
+}
+
+function isLoopback(host: string): boolean {
+  if (host === "localhost" || host === "::1") return true;
+  return isIP(host) === 4 && host.startsWith("127.");
+}

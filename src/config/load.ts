@@ -1,0 +1,120 @@
+/**
+ * From flags, environment and file to one frozen configuration, or to every problem at once.
+ *
+ * Precedence: flag, environment, file, default. A key nobody knows is a problem with the nearest known one named.
+ */
+import { existsSync } from "node:fs";
+import path from "node:path";
+import { pathToFileURL } from "node:url";
+import { nearest } from "#std/nearest.ts";
+import { type Given, type Option, type OptionName, options } from "./options.ts";
+
+/** Raw values by option name, with where each came from for the messages. */
+interface Source {
+  readonly name: string;
+  readonly value: unknown;
+}
+
+export interface Sources {
+  /** Raw flag values by option name, as the command line parser gives them. */
+  readonly flags: Readonly<Partial<Record<OptionName, string>>>;
+  readonly env: Readonly<Record<string, string | undefined>>;
+  /** Path of the configuration file; undefined: `portico.config.ts` (or `.js`) in `cwd`, where it exists. */
+  readonly file?: string | undefined;
+  readonly cwd: string;
+}
+
+/** Variables that begin with PORTICO_ and are not options of the server. */
+const otherVariables = new Set(["PORTICO_TEST_POSTGRES_URL"]);
+
+const names = Object.keys(options) as OptionName[];
+const optionOf = (name: OptionName): Option => options[name];
+
+/** Values that parsed, and what was wrong with the others. Never throws. */
+export async function gather(sources: Sources): Promise<{ given: Given; problems: string[] }> {
+  const problems: string[] = [];
+  const raw = new Map<OptionName, Source>();
+  await readFile(sources, raw, problems);
+  readEnvironment(sources.env, raw, problems);
+  for (const name of names) {
+    const value = sources.flags[name];
+    if (value !== undefined) raw.set(name, { name: optionOf(name).flag, value });
+  }
+  const given: Record<string, unknown> = {};
+  for (const [name, source] of raw) {
+    const parsed = optionOf(name).schema.safeParse(source.value);
+    if (parsed.success) given[name] = parsed.data;
+    else
+      problems.push(
+        `${source.name}: ${parsed.error.issues[0]?.message ?? "is not valid"}; it is ${shown(name, source.value)}`,
+      );
+  }
+  return { given: given as Given, problems };
+}
+
+/** A database URL may hold a password: it is named, not shown. */
+function shown(name: OptionName, value: unknown): string {
+  if (name === "databaseUrl") return "something else";
+  return JSON.stringify(value) ?? String(value);
+}
+
+function readEnvironment(env: Sources["env"], raw: Map<OptionName, Source>, problems: string[]): void {
+  const byVariable = new Map(names.map((name) => [optionOf(name).env, name]));
+  for (const [variable, value] of Object.entries(env)) {
+    if (!variable.startsWith("PORTICO_") || value === undefined || otherVariables.has(variable)) continue;
+    const name = byVariable.get(variable);
+    if (name !== undefined) raw.set(name, { name: variable, value });
+    else
+      problems.push(`${variable}: no such variable; did you mean ${nearest(variable, byVariable.keys())}?`);
+  }
+}
+
+async function readFile(sources: Sources, raw: Map<OptionName, Source>, problems: string[]): Promise<void> {
+  const file = findFile(sources);
+  if (file === undefined) return;
+  const label = path.relative(sources.cwd, file) || file;
+  if (!existsSync(file)) {
+    problems.push(`--config: there is no file ${label}`);
+    return;
+  }
+  const content = await importFile(file, label, problems);
+  if (content === undefined) return;
+  const byKey = new Map(names.map((name) => [optionOf(name).key, name]));
+  for (const [key, value] of flatten(content, "", byKey)) {
+    const name = byKey.get(key);
+    if (name !== undefined) raw.set(name, { name: `${label}: ${key}`, value });
+    else problems.push(`${label}: ${key}: no such key; did you mean ${nearest(key, byKey.keys())}?`);
+  }
+}
+
+function findFile(sources: Sources): string | undefined {
+  if (sources.file !== undefined) return path.resolve(sources.cwd, sources.file);
+  return ["portico.config.ts", "portico.config.js"]
+    .map((name) => path.join(sources.cwd, name))
+    .find((file) => existsSync(file));
+}
+
+async function importFile(file: string, label: string, problems: string[]): Promise<object | undefined> {
+  try {
+    const module: { default?: unknown } = await import(pathToFileURL(file).href);
+    if (typeof module.default === "object" && module.default !== null) return module.default;
+    problems.push(`${label}: must export the configuration as its default export: export default { … }`);
+  } catch (error) {
+    problems.push(`${label}: ${error instanceof Error ? error.message : String(error)}`);
+  }
+  return undefined;
+}
+
+/** `{ http: { port: 1 } }` as `["http.port", 1]`; stops at keys that are options themselves. */
+function* flatten(
+  value: object,
+  prefix: string,
+  known: ReadonlyMap<string, unknown>,
+): Generator<[string, unknown]> {
+  for (const [key, inner] of Object.entries(value)) {
+    const dotted = prefix + key;
+    const open = typeof inner === "object" && inner !== null && !Array.isArray(inner) && !known.has(dotted);
+    if (open) yield* flatten(inner, `${dotted}.`, known);
+    else if (inner !== undefined) yield [dotted, inner];
+  }
+}

@@ -1,0 +1,166 @@
+/**
+ * Every boot option, declared once: key in the file, environment variable, flag, type, default, and why the default is
+ * what it is. The parser, the help text and docs/reference/configuration.md all come from this table.
+ */
+import * as z from "zod";
+
+export interface Option<T = unknown> {
+  /** Dotted key in `portico.config.ts`. */
+  readonly key: string;
+  readonly env: string;
+  readonly flag: string;
+  /** Placeholder in the help text; absent for switches. */
+  readonly value?: string;
+  /** Reads text (flags, environment) and values (file) alike. */
+  readonly schema: z.ZodType<T>;
+  /** As people write it in the reference. */
+  readonly default: string;
+  readonly range: string;
+  readonly doc: string;
+}
+
+const port = z.coerce
+  .number()
+  .int("must be a whole number")
+  .min(0, "must be 0 to 65535")
+  .max(65_535, "must be 0 to 65535");
+const truth = z.preprocess(
+  (value) => (value === "true" || value === "1" ? true : value === "false" || value === "0" ? false : value),
+  z.boolean("must be true or false"),
+);
+const text = z.string().min(1, "must not be empty");
+
+export const options = {
+  mode: {
+    key: "mode",
+    env: "PORTICO_MODE",
+    flag: "--mode",
+    value: "MODE",
+    schema: z.enum(["development", "production"], "must be development or production"),
+    default: "production for `portico serve`, development for `npm start`",
+    range: "development, production",
+    doc: "Development makes what production demands to be given: the secret in the data folder, for example.",
+  },
+  host: {
+    key: "host",
+    env: "PORTICO_HOST",
+    flag: "--host",
+    value: "ADDRESS",
+    schema: text,
+    default: "127.0.0.1",
+    range: "127.0.0.0/8, ::1, localhost",
+    doc: "Address to listen on. Loopback only: there is no authentication yet, so nothing else is accepted.",
+  },
+  httpPort: {
+    key: "http.port",
+    env: "PORTICO_HTTP_PORT",
+    flag: "--http-port",
+    value: "PORT",
+    schema: port,
+    default: "8000",
+    range: "0 to 65535; 0 takes any free port",
+    doc: "REST, documentation, health and gRPC over HTTP/1 and clear-text HTTP/2.",
+  },
+  grpcPort: {
+    key: "grpc.port",
+    env: "PORTICO_GRPC_PORT",
+    flag: "--grpc-port",
+    value: "PORT",
+    schema: port,
+    default: "50051",
+    range: "0 to 65535; 0 takes any free port",
+    doc: "gRPC over clear-text HTTP/2.",
+  },
+  publicUrl: {
+    key: "publicUrl",
+    env: "PORTICO_PUBLIC_URL",
+    flag: "--public-url",
+    value: "URL",
+    schema: z
+      .url({ protocol: /^https?$/, error: "must be an http or https URL" })
+      .transform((url) => url.replace(/\/+$/, "")),
+    default: "http://localhost:<http.port>",
+    range: "an http or https URL",
+    doc: "Where clients reach this installation; named in the OpenAPI document and in `Location` headers.",
+  },
+  dataDir: {
+    key: "dataDir",
+    env: "PORTICO_DATA_DIR",
+    flag: "--data-dir",
+    value: "FOLDER",
+    schema: text,
+    default: ".portico",
+    range: "a folder; made if missing",
+    doc: "Where the embedded database and the generated secret live, relative to the working directory.",
+  },
+  databaseUrl: {
+    key: "database.url",
+    env: "PORTICO_DATABASE_URL",
+    flag: "--database-url",
+    value: "URL",
+    schema: z
+      .string()
+      .regex(/^(sqlite:.+|memory:|postgres(ql)?:\/\/.+)$/s, "must be sqlite:PATH, memory: or postgres://…"),
+    default: "sqlite:<dataDir>/portico.db",
+    range: "sqlite:PATH, memory:, postgres://…",
+    doc: "The database. `memory:` forgets everything when the process ends.",
+  },
+  autoMigrate: {
+    key: "database.autoMigrate",
+    env: "PORTICO_AUTO_MIGRATE",
+    flag: "--auto-migrate",
+    value: "BOOLEAN",
+    schema: truth,
+    default: "true",
+    range: "true, false",
+    doc: "Bring a PostgreSQL schema up to date at start, under a lock. SQLite always does.",
+  },
+  secretFile: {
+    key: "secretFile",
+    env: "PORTICO_SECRET_FILE",
+    flag: "--secret-file",
+    value: "FILE",
+    schema: text,
+    default: "<dataDir>/secret in development; none in production",
+    range: "a file of exactly 32 bytes, or 64 hexadecimal digits",
+    doc: "The installation's secret (page tokens); shared by all its processes. Required in production.",
+  },
+  logLevel: {
+    key: "log.level",
+    env: "PORTICO_LOG_LEVEL",
+    flag: "--log-level",
+    value: "LEVEL",
+    schema: z.enum(
+      ["trace", "debug", "info", "warn", "error", "silent"],
+      "must be trace, debug, info, warn, error or silent",
+    ),
+    default: "info",
+    range: "trace, debug, info, warn, error, silent",
+    doc: "Least severe log lines to write. Access lines are `info`.",
+  },
+  unknownParameters: {
+    key: "rest.unknownParameters",
+    env: "PORTICO_REST_UNKNOWN_PARAMETERS",
+    flag: "--rest-unknown-parameters",
+    value: "POLICY",
+    schema: z.enum(["reject", "ignore"], "must be reject or ignore"),
+    default: "reject",
+    range: "reject, ignore",
+    doc: "What REST does with query parameters that the method does not have: refuse them, naming the nearest, or pass over them.",
+  },
+  unknownFields: {
+    key: "rest.unknownFields",
+    env: "PORTICO_REST_UNKNOWN_FIELDS",
+    flag: "--rest-unknown-fields",
+    value: "POLICY",
+    schema: z.enum(["reject", "ignore"], "must be reject or ignore"),
+    default: "reject",
+    range: "reject, ignore",
+    doc: "What JSON bodies may do with fields that the message does not have: be refused, naming the nearest, or be passed over.",
+  },
+} as const satisfies Record<string, Option>;
+
+export type OptionName = keyof typeof options;
+
+/** Parsed values by option name; absent where nobody said anything. */
+export type Given = { -readonly [K in OptionName]?: z.output<(typeof options)[K]["schema"]> };

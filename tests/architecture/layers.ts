@@ -1,0 +1,111 @@
+/**
+ * Who may import whom. This table is the architecture of src/; ARCHITECTURE.md prints it.
+ *
+ * An "area" is a folder with a row. `packages` are the outside packages an area may use besides `node:` modules that
+ * touch neither the network nor a database (those have a list of their own below).
+ */
+export interface Row {
+  readonly uses: readonly string[];
+  /** Every file is public; otherwise only the door, the file named like the folder, may be imported from outside. */
+  readonly library?: true;
+  readonly packages?: readonly string[];
+  readonly why: string;
+}
+
+const protobuf = "@bufbuild/protobuf";
+
+export const layers: Readonly<Record<string, Row>> = {
+  std: { uses: [], library: true, why: "knows nothing of this product; it could be an npm package" },
+  gen: { uses: [], library: true, packages: [protobuf], why: "generated from the contract" },
+  rpc: {
+    uses: ["std", "gen"],
+    library: true,
+    packages: [protobuf],
+    why: "the nouns of a call; everything else stands on it",
+  },
+  "gateway/wire": {
+    uses: ["std", "rpc", "gen"],
+    library: true,
+    packages: [protobuf],
+    why: "framing, pure functions; no sockets",
+  },
+  "gateway/codec": {
+    uses: ["std", "rpc", "gen"],
+    library: true,
+    packages: [protobuf],
+    why: "messages to bytes and back; no sockets",
+  },
+  "gateway/router": { uses: ["std"], why: "paths only; knows no protobuf" },
+  "gateway/catalog": {
+    uses: ["std", "rpc", "gen", "gateway/codec", "gateway/router"],
+    packages: [protobuf],
+    why: "compiles descriptors; serves nobody",
+  },
+  "gateway/dispatch": {
+    uses: ["std", "rpc", "gateway/catalog"],
+    packages: [protobuf],
+    why: "the narrow waist: no sockets, no upstreams, no policy by name",
+  },
+  "gateway/describe": {
+    uses: ["std", "rpc", "gen", "gateway/catalog"],
+    packages: [protobuf],
+    why: "catalogue to documents; serves nobody",
+  },
+  "gateway/ingress": {
+    uses: [
+      "std",
+      "rpc",
+      "gen",
+      "gateway/wire",
+      "gateway/codec",
+      "gateway/catalog",
+      "gateway/dispatch",
+      "gateway/describe",
+    ],
+    packages: [protobuf, "fastify", "@fastify/static", "@scalar/fastify-api-reference"],
+    why: "speaks protocols; decides nothing",
+  },
+  "gateway/admin": {
+    uses: ["std", "rpc", "gen", "gateway/catalog", "gateway/describe"],
+    packages: [protobuf],
+    why: "the gateway's own services, like any other service",
+  },
+  telemetry: {
+    uses: ["std", "rpc"],
+    packages: ["pino", "prom-client"],
+    why: "watches calls; changes nothing",
+  },
+  config: { uses: ["std"], packages: ["zod"], why: "plain data with defaults" },
+  storage: {
+    uses: ["std", "rpc", "config"],
+    library: true,
+    packages: ["kysely", "pg"],
+    why: "rows and transactions; no domain words",
+  },
+  "services/bpmn": {
+    uses: ["std", "rpc", "gen", "storage"],
+    packages: [protobuf, "kysely", "bpmn-moddle", "zeebe-bpmn-moddle", "bpmnlint", "bpmn-js-differ"],
+    why: "does not know how it was called; never another service",
+  },
+  cli: {
+    uses: ["std", "rpc", "gen", "config", "gateway/catalog"],
+    packages: [protobuf, "commander", "@grpc/grpc-js"],
+    why: "a client that reads the contract; its serve command alone composes a gateway",
+  },
+  ".": { uses: ["*"], why: "main.ts and compose.ts wire everything: someone has to" },
+};
+
+/** Single imports that the table does not allow, each with its reason. */
+export const exceptions: readonly { readonly file: string; readonly target: string; readonly why: string }[] =
+  [{ file: "cli/serve.ts", target: "compose.ts", why: "serve runs a gateway in this process" }];
+
+/** Modules that open sockets or databases, and the only files that may import them (types apart). */
+export const guarded: Readonly<Record<string, readonly string[]>> = {
+  "node:http": ["gateway/ingress/listener.ts"],
+  "node:http2": ["gateway/ingress/listener.ts"],
+  "node:tls": ["gateway/ingress/listener.ts"],
+  "node:net": ["gateway/ingress/listener.ts"],
+  "node:sqlite": ["storage/"],
+  "node:vm": [],
+  "node:child_process": [],
+};
