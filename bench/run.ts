@@ -1,0 +1,165 @@
+/**
+ * `npm run bench`: Portico against its peers, the same contract and message, two servers at a time, alternating.
+ * Only ratios of one run count: the machine may be shared. `--smoke` gives every pair one second and judges nothing.
+ */
+import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
+import path from "node:path";
+import { toBinary } from "@bufbuild/protobuf";
+import { type Load, loadGrpc, loadRest, tools } from "./load.ts";
+import { documentId, GetBPMNRequestSchema, grpcPath, request, restPath, xml } from "./message.ts";
+import { type ServerProcess, startPeer, startPortico } from "./server-process.ts";
+import { median, type Row, toMarkdown } from "./table.ts";
+
+interface Pair {
+  readonly what: string;
+  readonly target: string;
+  readonly peer: string;
+  readonly env?: Record<string, string>;
+  readonly portico: (server: ServerProcess, seconds: number) => Promise<Load>;
+  readonly other: (server: ServerProcess, seconds: number) => Promise<Load>;
+}
+
+const smoke = process.argv.includes("--smoke");
+const only = process.argv.find((argument) => argument.startsWith("--only="))?.slice(7);
+const seconds = smoke ? 1 : 4;
+const rounds = smoke ? 1 : 5;
+
+const message = toBinary(GetBPMNRequestSchema, request);
+const rest = (server: ServerProcess, duration: number): Promise<Load> =>
+  loadRest(`http://127.0.0.1:${server.httpPort}${restPath}`, duration);
+const grpc = (server: ServerProcess, duration: number): Promise<Load> =>
+  loadGrpc(server.grpcPort, grpcPath, message, duration);
+const connectJson = (server: ServerProcess, duration: number): Promise<Load> =>
+  loadRest(`http://127.0.0.1:${server.httpPort}${grpcPath}`, duration, {
+    body: JSON.stringify({ id: documentId }),
+  });
+
+const pairs: readonly Pair[] = [
+  {
+    what: "REST GET by id, lean / bare node:http + toJson",
+    target: ">= 0.80",
+    peer: "node-http",
+    portico: rest,
+    other: rest,
+  },
+  {
+    what: "REST GET by id, lean / Fastify 5 + toJson",
+    target: "-",
+    peer: "fastify",
+    portico: rest,
+    other: rest,
+  },
+  {
+    what: "REST POST by method name / connect-node Connect JSON",
+    target: "-",
+    peer: "connect-node",
+    env: { BENCH_HTTP1: "1" },
+    portico: connectJson,
+    other: connectJson,
+  },
+  {
+    what: "gRPC unary, lean / bare node:http2",
+    target: ">= 0.85",
+    peer: "node-http2",
+    portico: grpc,
+    other: grpc,
+  },
+  { what: "gRPC unary, lean / @grpc/grpc-js", target: ">= 1.3", peer: "grpc-js", portico: grpc, other: grpc },
+  { what: "gRPC unary, lean / connect-node", target: "-", peer: "connect-node", portico: grpc, other: grpc },
+];
+
+/** Stores the document and learns what Portico answers, so that the peers can answer the same. */
+async function prepare(server: ServerProcess): Promise<Record<string, string>> {
+  const base = `http://127.0.0.1:${server.httpPort}`;
+  const created = await fetch(`${base}/api/v1/bpmn?documentId=${documentId}`, {
+    method: "POST",
+    headers: { "content-type": "application/json" },
+    body: JSON.stringify({ xml, displayName: "Order", labels: { team: "bench" } }),
+  });
+  if (!created.ok) throw new Error(`portico refused the document: ${await created.text()}`);
+  const answer = await fetch(base + restPath);
+  const own = new Set(["connection", "content-length", "date", "keep-alive", "transfer-encoding"]);
+  const headers = Object.fromEntries([...answer.headers].filter(([name]) => !own.has(name)));
+  return { BENCH_DOCUMENT: await answer.text(), BENCH_HEADERS: JSON.stringify(headers) };
+}
+
+async function compare(pair: Pair, env: Record<string, string>, portico: ServerProcess): Promise<Row> {
+  const peer = await startPeer(pair.peer, { ...env, ...pair.env });
+  try {
+    const ratios: number[] = [];
+    const ours: number[] = [];
+    const theirs: number[] = [];
+    if (!smoke) await Promise.all([pair.portico(portico, 1), pair.other(peer, 1)]);
+    for (let round = 0; round < rounds; round += 1) {
+      const a = await pair.portico(portico, seconds);
+      const b = await pair.other(peer, seconds);
+      ours.push(a.perSecond);
+      theirs.push(b.perSecond);
+      ratios.push(a.perSecond / b.perSecond);
+    }
+    return { what: pair.what, target: pair.target, ratios, ours: median(ours), theirs: median(theirs) };
+  } finally {
+    await peer.stop();
+  }
+}
+
+async function measureProcess(): Promise<Row[]> {
+  const starts: number[] = [];
+  let idleBytes = 0;
+  for (let round = 0; round < (smoke ? 1 : 5); round += 1) {
+    const started = performance.now();
+    const server = await startPortico();
+    await (await fetch(`http://127.0.0.1:${server.httpPort}/readyz`)).text();
+    starts.push(performance.now() - started);
+    idleBytes = server.residentBytes();
+    await server.stop();
+  }
+  return [
+    { what: "process start to first answer, SQLite (ms)", target: "<= 1000", value: median(starts) },
+    { what: "resident memory, idle (MB)", target: "<= 130", value: idleBytes / 1e6 },
+  ];
+}
+
+const rows: Row[] = [];
+if (only === undefined) rows.push(...(await measureProcess()));
+const portico = await startPortico({ databaseUrl: "memory:" });
+try {
+  const env = await prepare(portico);
+  for (const pair of pairs) {
+    if (only !== undefined && !pair.what.includes(only)) continue;
+    rows.push(await compare(pair, env, portico));
+    console.log(toMarkdown(rows.slice(-1)).split("\n").at(-2));
+  }
+  rows.push({
+    what: "resident memory, after full load (MB)",
+    target: "<= 250",
+    value: portico.residentBytes() / 1e6,
+  });
+} finally {
+  await portico.stop();
+}
+
+const table = toMarkdown(rows);
+console.log(
+  `\n${table}\nload by ${tools.rest} (REST) and ${tools.grpc} (gRPC), ${rounds} rounds of ${seconds} s each\n`,
+);
+if (!smoke && only === undefined) keep(table);
+
+/** The table in bench/README.md and the figures in bench/results/. */
+function keep(text: string): void {
+  const folder = import.meta.dirname;
+  mkdirSync(path.join(folder, "results"), { recursive: true });
+  writeFileSync(
+    path.join(folder, "results/latest.json"),
+    `${JSON.stringify({ node: process.version, tools, rounds, seconds, rows }, null, 2)}\n`,
+  );
+  const readme = path.join(folder, "README.md");
+  const page = readFileSync(readme, "utf8");
+  writeFileSync(
+    readme,
+    page.replace(
+      /(<!-- table -->\n)[\s\S]*?(<!-- \/table -->)/,
+      (_all, open: string, close: string) => `${open}${text}${close}`,
+    ),
+  );
+}

@@ -1,0 +1,114 @@
+/** Starts and stops the servers of a comparison: Portico or a peer, one process each. */
+import { type ChildProcess, spawn } from "node:child_process";
+import { mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import path from "node:path";
+import { createInterface } from "node:readline";
+
+export interface ServerProcess {
+  readonly httpPort: number;
+  readonly grpcPort: number;
+  /** Milliseconds from spawn to the line that says it listens. */
+  readonly startMs: number;
+  /** Resident memory now, in bytes (Linux). */
+  residentBytes(): number;
+  stop(): Promise<void>;
+}
+
+const root = path.resolve(import.meta.dirname, "..");
+
+/** A peer prints `ready PORT` when it listens. */
+export async function startPeer(name: string, env: Record<string, string>): Promise<ServerProcess> {
+  const started = performance.now();
+  const child = spawn(process.execPath, [path.join(root, "bench/peers", `${name}.ts`)], {
+    env: { ...process.env, ...env },
+    stdio: ["ignore", "pipe", "inherit"],
+  });
+  const port = Number((await lineMatching(child, child.stdout, /^ready (\d+)$/))[1]);
+  return serverOf(child, port, port, performance.now() - started, () => {});
+}
+
+export interface PorticoOptions {
+  readonly databaseUrl?: string;
+  /** `warn` writes no access lines. */
+  readonly logLevel?: string;
+  readonly nodeArguments?: readonly string[];
+}
+
+/** Portico as people run it, on free ports, in a data folder of its own. */
+export async function startPortico(options: PorticoOptions = {}): Promise<ServerProcess> {
+  const dataDir = mkdtempSync(path.join(tmpdir(), "portico-bench-"));
+  const started = performance.now();
+  const flags = ["--mode", "development", "--http-port", "0", "--grpc-port", "0", "--data-dir", dataDir];
+  const child = spawn(
+    process.execPath,
+    [
+      ...(options.nodeArguments ?? []),
+      path.join(root, "src/main.ts"),
+      "serve",
+      ...flags,
+      "--log-level",
+      options.logLevel ?? "warn",
+      ...(options.databaseUrl === undefined ? [] : ["--database-url", options.databaseUrl]),
+    ],
+    { stdio: ["ignore", "ignore", "pipe"], cwd: dataDir },
+  );
+  const lines = createInterface({ input: child.stderr });
+  const ports = { http: 0, grpc: 0 };
+  await new Promise<void>((resolve, reject) => {
+    const said: string[] = [];
+    child.once("exit", () => reject(new Error(`portico ended: ${said.join("\n")}`)));
+    lines.on("line", (line) => {
+      said.push(line);
+      const rest = /REST\s+http:\/\/[^:]+:(\d+)/.exec(line);
+      const grpc = /gRPC\s+\S+:(\d+)/.exec(line);
+      if (rest !== null) ports.http = Number(rest[1]);
+      if (grpc !== null) ports.grpc = Number(grpc[1]);
+      if (ports.http !== 0 && ports.grpc !== 0) resolve();
+    });
+  });
+  const startMs = performance.now() - started;
+  return serverOf(child, ports.http, ports.grpc, startMs, () =>
+    rmSync(dataDir, { recursive: true, force: true }),
+  );
+}
+
+function serverOf(
+  child: ChildProcess,
+  httpPort: number,
+  grpcPort: number,
+  startMs: number,
+  clean: () => void,
+): ServerProcess {
+  return {
+    httpPort,
+    grpcPort,
+    startMs,
+    residentBytes: () => {
+      const status = readFileSync(`/proc/${child.pid}/status`, "utf8");
+      return Number(/VmRSS:\s+(\d+)/.exec(status)?.[1] ?? 0) * 1024;
+    },
+    stop: async () => {
+      const gone = new Promise((resolve) => child.once("exit", resolve));
+      child.kill("SIGTERM");
+      const timer = setTimeout(() => child.kill("SIGKILL"), 5000);
+      await gone;
+      clearTimeout(timer);
+      clean();
+    },
+  };
+}
+
+function lineMatching(
+  child: ChildProcess,
+  stream: NodeJS.ReadableStream,
+  pattern: RegExp,
+): Promise<RegExpExecArray> {
+  return new Promise((resolve, reject) => {
+    child.once("exit", (code) => reject(new Error(`the peer ended with code ${code} before it was ready`)));
+    createInterface({ input: stream }).on("line", (line) => {
+      const match = pattern.exec(line);
+      if (match !== null) resolve(match);
+    });
+  });
+}

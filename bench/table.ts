@@ -1,0 +1,31 @@
+/** One line of the bench's result: a ratio against a peer, or a figure of its own. */
+export type Row = RatioRow | ValueRow;
+export interface RatioRow {
+  readonly what: string;
+  readonly target: string;
+  readonly ratios: readonly number[];
+  /** Median answers per second. */
+  readonly ours: number;
+  readonly theirs: number;
+}
+export interface ValueRow {
+  readonly what: string;
+  readonly target: string;
+  readonly value: number;
+}
+
+export function median(values: readonly number[]): number {
+  const sorted = [...values].sort((a, b) => a - b);
+  return sorted[Math.floor(sorted.length / 2)] ?? Number.NaN;
+}
+
+export function toMarkdown(rows: readonly Row[]): string {
+  const lines = rows.map((row) => {
+    if ("value" in row) return `| ${row.what} | ${row.target} | ${Math.round(row.value)} | | |`;
+    const figures = [Math.min(...row.ratios), median(row.ratios), Math.max(...row.ratios)]
+      .map((ratio) => ratio.toFixed(2))
+      .join(" / ");
+    return `| ${row.what} | ${row.target} | ${figures} | ${Math.round(row.ours)} | ${Math.round(row.theirs)} |`;
+  });
+  return `| what | target | min / median / max | Portico /s | peer /s |\n|---|---|---|---|---|\n${lines.join("\n")}\n`;
+}
