@@ -1,0 +1,130 @@
+/** From a FileDescriptorSet to a catalogue, or to everything that is wrong with it. */
+import {
+  createFileRegistry,
+  type DescMethod,
+  type DescService,
+  type FileRegistry,
+  fromBinary,
+  getOption,
+  hasOption,
+} from "@bufbuild/protobuf";
+import { FileDescriptorSetSchema, MethodOptions_IdempotencyLevel } from "@bufbuild/protobuf/wkt";
+import { type Codec, createCodec } from "#gateway/codec/codec.ts";
+import { type Binding, createRouter } from "#gateway/router/router.ts";
+import {
+  list as listOption,
+  Plane as PlaneValue,
+  policy as policyOption,
+  upload as uploadOption,
+} from "#gen/portico/options/v1/options_pb.ts";
+import type { Method, MethodKind } from "#rpc/method.ts";
+import type { Catalog, CatalogInput, HttpRoute, MethodOptions, Plane } from "./catalog.ts";
+import { compileRoutes } from "./http-rule.ts";
+import { CatalogError, type CatalogProblem } from "./problems.ts";
+import { SourceInfo } from "./source-info.ts";
+
+export function load(input: CatalogInput): Catalog {
+  const registry = readRegistry(input.descriptorSet);
+  const codec = createCodec(registry, input.codec);
+  const source = new SourceInfo();
+  const problems: CatalogProblem[] = [];
+  const services = [...registry]
+    .filter((desc): desc is DescService => desc.kind === "service")
+    .sort((a, b) => (a.typeName < b.typeName ? -1 : 1));
+  const methods = services.flatMap((service) => service.methods.map((desc) => compileMethod(desc, codec)));
+  const report = (method: Method, message: string): void => {
+    problems.push({
+      file: `${method.desc.parent.file.name}.proto`,
+      ...source.positionOf(method.desc),
+      method: method.name,
+      message,
+    });
+  };
+  const routes = methods.flatMap((method) =>
+    compileRoutes(method, {
+      unknown: input.query?.unknown ?? "reject",
+      report: (message) => report(method, message),
+    }),
+  );
+  const { router, problems: routerProblems } = createRouter(routes.map(toBinding));
+  for (const problem of routerProblems)
+    report((problem.binding as Binding<HttpRoute>).target.method, problem.message);
+  if (problems.length > 0) throw new CatalogError(problems);
+  const options = new Map(methods.map((method) => [method, readOptions(method.desc)]));
+  return {
+    registry,
+    codec,
+    services,
+    methods: new Map(methods.map((method) => [method.path, method])),
+    routes: routes.filter((route) => !route.default),
+    match: router.match,
+    optionsOf: (method) => options.get(method) ?? noOptions,
+    commentOf: (desc) => source.commentOf(desc),
+    descriptorSet: input.descriptorSet,
+  };
+}
+
+function readRegistry(bytes: Uint8Array): FileRegistry {
+  try {
+    return createFileRegistry(fromBinary(FileDescriptorSetSchema, bytes));
+  } catch (error) {
+    const message = error instanceof Error ? error.message : String(error);
+    throw new CatalogError([
+      {
+        file: "(descriptor set)",
+        message: `cannot be read: ${message}; build it with all imports, for example with buf build`,
+      },
+    ]);
+  }
+}
+
+const kinds: Readonly<Record<DescMethod["methodKind"], MethodKind>> = {
+  unary: "unary",
+  server_streaming: "server_stream",
+  client_streaming: "client_stream",
+  bidi_streaming: "bidi_stream",
+};
+
+function compileMethod(desc: DescMethod, codec: Codec): Method {
+  const service = desc.parent.typeName;
+  return {
+    name: `${service}/${desc.name}`,
+    path: `/${service}/${desc.name}`,
+    service,
+    kind: kinds[desc.methodKind],
+    desc,
+    input: codec.typeOf(desc.input),
+    output: codec.typeOf(desc.output),
+    sideEffectFree: desc.idempotency === MethodOptions_IdempotencyLevel.NO_SIDE_EFFECTS,
+  };
+}
+
+function toBinding(route: HttpRoute): Binding<HttpRoute> {
+  return { httpMethod: route.httpMethod, template: route.template, target: route };
+}
+
+const noOptions: MethodOptions = { plane: undefined, list: undefined, upload: false };
+
+const planes: Readonly<Record<number, Plane>> = {
+  [PlaneValue.DESIGN]: "design",
+  [PlaneValue.RUNTIME]: "runtime",
+  [PlaneValue.IDENTITY]: "identity",
+  [PlaneValue.ADMIN]: "admin",
+};
+
+function readOptions(desc: DescMethod): MethodOptions {
+  const list = hasOption(desc, listOption) ? getOption(desc, listOption) : undefined;
+  return {
+    plane: hasOption(desc, policyOption) ? planes[getOption(desc, policyOption).plane] : undefined,
+    list:
+      list === undefined
+        ? undefined
+        : {
+            filterable: list.filterable,
+            orderable: list.orderable,
+            defaultPageSize: list.defaultPageSize || 50,
+            maxPageSize: list.maxPageSize || 1000,
+          },
+    upload: hasOption(desc, uploadOption) && getOption(desc, uploadOption),
+  };
+}

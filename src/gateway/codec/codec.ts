@@ -1,0 +1,68 @@
+/**
+ * Messages to bytes and back: protobuf binary and ProtoJSON, one compiled type per message, cached.
+ *
+ * Refuses what would cost more than it is worth before decoding it: too many elements, too deep. Errors name the field in the
+ * caller's spelling and never repeat a library's words.
+ */
+import type { DescField, DescMessage, Message, Registry } from "@bufbuild/protobuf";
+import type { Encoding, MessageType } from "#rpc/payload.ts";
+import { decodeBinary, encodeBinary } from "./binary.ts";
+import { JsonReader } from "./json-reader.ts";
+import { JsonWriter } from "./json-writer.ts";
+
+export interface CodecOptions {
+  /** Fields and list elements in one message, nested ones included. Default 100 000. */
+  readonly maxElements?: number;
+  /** Nesting of messages in binary. Default 100. */
+  readonly maxDepth?: number;
+  /** Nesting of JSON arrays and objects. Default 64. */
+  readonly jsonMaxDepth?: number;
+  /** JSON keys that the message does not have. Default `reject`. */
+  readonly unknownFields?: "reject" | "ignore";
+}
+
+export interface CompiledType extends MessageType {
+  /**
+   * The JSON body of a PATCH: the message, and the leaf paths (proto names) that its keys name. Output-only fields and `etag`
+   * are read but not named; maps, lists and messages with a JSON form of their own are named whole.
+   */
+  decodeJsonWithPaths(bytes: Uint8Array): { message: Message; paths: string[] };
+  /** The JSON of one field alone, for `body: "field"`: what a message's property of that name would hold. */
+  decodeJsonField(field: DescField, bytes: Uint8Array): unknown;
+  /** The JSON of one field alone, for `response_body: "field"`. */
+  encodeJsonField(message: Message, field: DescField): Uint8Array;
+}
+
+export interface Codec {
+  typeOf(desc: DescMessage): CompiledType;
+}
+
+/** @param registry resolves Any and extensions; the google.rpc error details are known besides. */
+export function createCodec(registry: Registry, options: CodecOptions = {}): Codec {
+  const types = new Map<DescMessage, CompiledType>();
+  const limits = { maxElements: options.maxElements ?? 100_000, maxDepth: options.maxDepth ?? 100 };
+  const writer = new JsonWriter(registry);
+  const reader = new JsonReader(registry, {
+    maxDepth: options.jsonMaxDepth ?? 64,
+    unknown: options.unknownFields ?? "reject",
+  });
+  const make = (desc: DescMessage): CompiledType => ({
+    desc,
+    decode: (bytes: Uint8Array, encoding: Encoding) =>
+      encoding === "proto" ? decodeBinary(desc, bytes, limits) : reader.read(desc, bytes),
+    encode: (message: Message, encoding: Encoding) =>
+      encoding === "proto" ? encodeBinary(desc, message) : writer.write(desc, message),
+    decodeJsonWithPaths: (bytes) => reader.readWithPaths(desc, bytes),
+    decodeJsonField: (field, bytes) => reader.readField(field, bytes),
+    encodeJsonField: (message, field) => writer.writeField(message, field),
+  });
+  return {
+    typeOf: (desc) => {
+      const known = types.get(desc);
+      if (known !== undefined) return known;
+      const made = make(desc);
+      types.set(desc, made);
+      return made;
+    },
+  };
+}

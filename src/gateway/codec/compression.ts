@@ -1,0 +1,72 @@
+/**
+ * gzip, bounded: inflating stops at the limit instead of finding out afterwards.
+ */
+import { promisify } from "node:util";
+import { constants, createGunzip, gunzipSync, gzip as gzipCallback } from "node:zlib";
+import { RpcError } from "#rpc/error.ts";
+
+const gzipAsync = promisify(gzipCallback);
+
+/** A body that inflates to more than this many times its size is refused once it is larger than `ratioFreeBytes`. */
+const maxRatio = 100;
+const ratioFreeBytes = 65_536;
+/** Up to here inflating at once is cheaper than a trip through the thread pool. */
+const syncBytes = 4096;
+
+export async function gzip(bytes: Uint8Array): Promise<Uint8Array> {
+  return gzipAsync(bytes, { level: constants.Z_BEST_SPEED });
+}
+
+/**
+ * @param maxBytes of the inflated result.
+ * @throws RpcError `resource_exhausted` PAYLOAD_TOO_LARGE past the limit, `invalid_argument` MESSAGE_MALFORMED when corrupt.
+ */
+export async function gunzipBounded(bytes: Uint8Array, maxBytes: number): Promise<Uint8Array> {
+  const limit = Math.min(maxBytes, Math.max(ratioFreeBytes, bytes.length * maxRatio));
+  if (bytes.length <= syncBytes && limit <= ratioFreeBytes * 4) return inflateSmall(bytes, limit);
+  return inflateLarge(bytes, limit);
+}
+
+function inflateSmall(bytes: Uint8Array, limit: number): Uint8Array {
+  try {
+    return gunzipSync(bytes, { maxOutputLength: limit });
+  } catch (cause) {
+    throw cause instanceof RangeError ? tooLarge(limit) : corrupt(cause);
+  }
+}
+
+function inflateLarge(bytes: Uint8Array, limit: number): Promise<Uint8Array> {
+  return new Promise((resolve, reject) => {
+    const chunks: Buffer[] = [];
+    let size = 0;
+    const inflate = createGunzip();
+    inflate.on("data", (chunk: Buffer) => {
+      size += chunk.length;
+      if (size > limit) {
+        inflate.destroy();
+        reject(tooLarge(limit));
+        return;
+      }
+      chunks.push(chunk);
+    });
+    inflate.on("end", () => resolve(Buffer.concat(chunks, size)));
+    inflate.on("error", (cause) => reject(corrupt(cause)));
+    inflate.end(bytes);
+  });
+}
+
+function tooLarge(limit: number): RpcError {
+  return new RpcError("resource_exhausted", {
+    reason: "PAYLOAD_TOO_LARGE",
+    message: `the body inflates to more than ${limit} bytes`,
+    metadata: { limitBytes: String(limit) },
+  });
+}
+
+function corrupt(cause: unknown): RpcError {
+  return new RpcError("invalid_argument", {
+    reason: "MESSAGE_MALFORMED",
+    message: "the body is not valid gzip",
+    cause,
+  });
+}

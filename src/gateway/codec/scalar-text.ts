@@ -1,0 +1,154 @@
+/**
+ * From the text of a URL to the value of a field: integers without passing through doubles, enums by name or number, bytes
+ * in either base64 alphabet, and messages whose JSON is a scalar.
+ */
+import {
+  type DescEnum,
+  type DescField,
+  type DescMessage,
+  fromJson,
+  type JsonValue,
+  ScalarType,
+} from "@bufbuild/protobuf";
+
+/** The scalar types of 64 bits. */
+export const longTypes: ReadonlySet<ScalarType> = new Set([
+  ScalarType.INT64,
+  ScalarType.UINT64,
+  ScalarType.SINT64,
+  ScalarType.FIXED64,
+  ScalarType.SFIXED64,
+]);
+
+/** Messages that ProtoJSON writes as one string, number or boolean. */
+const scalarMessages: ReadonlyMap<string, "text" | "number" | "boolean"> = new Map([
+  ["google.protobuf.Timestamp", "text"],
+  ["google.protobuf.Duration", "text"],
+  ["google.protobuf.FieldMask", "text"],
+  ["google.protobuf.StringValue", "text"],
+  ["google.protobuf.BytesValue", "text"],
+  ["google.protobuf.Int64Value", "text"],
+  ["google.protobuf.UInt64Value", "text"],
+  ["google.protobuf.Int32Value", "number"],
+  ["google.protobuf.UInt32Value", "number"],
+  ["google.protobuf.DoubleValue", "number"],
+  ["google.protobuf.FloatValue", "number"],
+  ["google.protobuf.BoolValue", "boolean"],
+]);
+
+/** How to parse one value of a field, or undefined where text cannot carry it. The parser throws Error with the problem. */
+export function parseScalarText(field: DescField): ((text: string) => unknown) | undefined {
+  switch (field.fieldKind) {
+    case "scalar":
+      return scalarParser(field.scalar, field.longAsString);
+    case "enum":
+      return enumParser(field.enum);
+    case "message":
+      return messageParser(field.message);
+    case "list":
+      if (field.listKind === "scalar") return scalarParser(field.scalar, field.longAsString);
+      return field.listKind === "enum" ? enumParser(field.enum) : messageParser(field.message, true);
+    case "map":
+      return undefined;
+  }
+}
+
+function messageParser(desc: DescMessage, inList = false): ((text: string) => unknown) | undefined {
+  const form = scalarMessages.get(desc.typeName);
+  if (form === undefined) return undefined;
+  // Wrappers are held as their bare value in fields, but as messages in lists.
+  const unwrap = desc.typeName.endsWith("Value") && !inList;
+  return (text) => {
+    const json: JsonValue =
+      form === "text" ? text : form === "boolean" ? parseBoolean(text) : parseNumber(text);
+    const message = readJson(desc, json);
+    return unwrap ? (message as unknown as { value: unknown }).value : message;
+  };
+}
+
+function readJson(desc: DescMessage, json: JsonValue) {
+  try {
+    return fromJson(desc, json);
+  } catch {
+    // protobuf-es words its errors for programmers; the type says all a caller needs.
+    throw new Error(`is not a ${desc.name}`);
+  }
+}
+
+function enumParser(desc: DescEnum): (text: string) => unknown {
+  const byName = new Map(desc.values.map((value) => [value.name, value.number]));
+  return (text) => {
+    const number = byName.get(text) ?? (/^-?\d{1,10}$/.test(text) ? Number(text) : undefined);
+    const known =
+      number !== undefined &&
+      (desc.open ? number === (number | 0) : desc.values.some((value) => value.number === number));
+    if (!known) throw new Error(`must be one of ${desc.values.map((value) => value.name).join(", ")}`);
+    return number;
+  };
+}
+
+function scalarParser(type: ScalarType, longAsString: boolean): (text: string) => unknown {
+  if (longTypes.has(type)) return (text) => parseLong(text, type, longAsString);
+  switch (type) {
+    case ScalarType.STRING:
+      return (text) => text;
+    case ScalarType.BOOL:
+      return parseBoolean;
+    case ScalarType.BYTES:
+      return parseBase64;
+    case ScalarType.DOUBLE:
+      return parseNumber;
+    case ScalarType.FLOAT:
+      return parseFloat32;
+    case ScalarType.UINT32:
+    case ScalarType.FIXED32:
+      return (text) => parseInt32(text, 0, 4_294_967_295);
+    default:
+      return (text) => parseInt32(text, -2_147_483_648, 2_147_483_647);
+  }
+}
+
+function parseInt32(text: string, low: number, high: number): number {
+  const value = /^-?\d{1,10}$/.test(text) ? Number(text) : Number.NaN;
+  if (value >= low && value <= high) return value;
+  throw new Error(`must be a whole number from ${low} to ${high}`);
+}
+
+function parseLong(text: string, type: ScalarType, asString: boolean): bigint | string {
+  const unsigned = type === ScalarType.UINT64 || type === ScalarType.FIXED64;
+  const value = /^-?\d{1,20}$/.test(text) ? BigInt(text) : undefined;
+  const fits =
+    value !== undefined &&
+    (unsigned ? BigInt.asUintN(64, value) === value : BigInt.asIntN(64, value) === value);
+  if (!fits) throw new Error(`must be a whole number of 64 bits${unsigned ? ", not negative" : ""}`);
+  return asString ? value.toString() : value;
+}
+
+function parseBoolean(text: string): boolean {
+  if (text === "true") return true;
+  if (text === "false") return false;
+  throw new Error("must be true or false");
+}
+
+function parseNumber(text: string): number {
+  if (text === "NaN") return Number.NaN;
+  if (text === "Infinity") return Number.POSITIVE_INFINITY;
+  if (text === "-Infinity") return Number.NEGATIVE_INFINITY;
+  const value = /^-?\d+(\.\d+)?([eE][+-]?\d+)?$/.test(text) ? Number(text) : Number.NaN;
+  if (Number.isFinite(value)) return value;
+  throw new Error("must be a number");
+}
+
+function parseFloat32(text: string): number {
+  const value = parseNumber(text);
+  if (Number.isFinite(value) && !Number.isFinite(Math.fround(value)))
+    throw new Error("is too large for a 32-bit float");
+  return value;
+}
+
+function parseBase64(text: string): Uint8Array {
+  if (!/^[A-Za-z0-9+/_-]*={0,2}$/.test(text)) throw new Error("must be base64");
+  return new Uint8Array(
+    Buffer.from(text.replace(/=+$/, ""), text.includes("-") || text.includes("_") ? "base64url" : "base64"),
+  );
+}
