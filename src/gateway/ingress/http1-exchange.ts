@@ -1,0 +1,112 @@
+/** An exchange over HTTP/1, on node:http's request and response. */
+import type { IncomingMessage, ServerResponse } from "node:http";
+import { clientGone } from "#rpc/call.ts";
+import type { Peer } from "#rpc/peer.ts";
+import { readChunks, readWhole } from "./body-reader.ts";
+import type { Exchange, RequestHeaders, ResponseHeaders } from "./exchange.ts";
+
+export class Http1Exchange implements Exchange {
+  readonly http = 1;
+  readonly method: string;
+  readonly path: string;
+  readonly query: string;
+  readonly startedAtMs: number;
+  readonly #request: IncomingMessage;
+  readonly #response: ServerResponse;
+
+  constructor(request: IncomingMessage, response: ServerResponse, startedAtMs: number) {
+    this.#request = request;
+    this.#response = response;
+    this.startedAtMs = startedAtMs;
+    this.method = request.method ?? "GET";
+    const target = request.url ?? "/";
+    const mark = target.indexOf("?");
+    this.path = mark === -1 ? target : target.slice(0, mark);
+    this.query = mark === -1 ? "" : target.slice(mark + 1);
+  }
+
+  get headers(): RequestHeaders {
+    return this.#request.headers;
+  }
+
+  get peer(): Peer {
+    const { remoteAddress, remotePort } = this.#request.socket;
+    return { address: remoteAddress ?? "", port: remotePort ?? 0 };
+  }
+
+  get hasBody(): boolean {
+    const { headers } = this.#request;
+    return headers["transfer-encoding"] !== undefined || (headers["content-length"] ?? "0") !== "0";
+  }
+
+  get started(): boolean {
+    return this.#response.headersSent;
+  }
+
+  readBody(maxBytes: number): Promise<Uint8Array> {
+    return readWhole(this.#request, maxBytes);
+  }
+
+  chunks(): AsyncIterable<Uint8Array> {
+    return readChunks(this.#request);
+  }
+
+  reply(status: number, headers: ResponseHeaders, body: Uint8Array | string | undefined): void {
+    const response = this.#response;
+    if (response.destroyed) return;
+    if (status !== 304)
+      headers["content-length"] =
+        body === undefined ? 0 : typeof body === "string" ? Buffer.byteLength(body) : body.length;
+    response.writeHead(status, headers as Record<string, string | number | string[]>);
+    // HEAD carries the length of the body that GET would have.
+    response.end(this.method === "HEAD" || status === 304 ? undefined : body);
+  }
+
+  start(status: number, headers: ResponseHeaders): void {
+    if (this.#response.destroyed) return;
+    this.#response.writeHead(status, headers as Record<string, string | number | string[]>);
+    this.#response.flushHeaders();
+  }
+
+  write(chunk: Uint8Array | string): Promise<void> | undefined {
+    const response = this.#response;
+    if (response.destroyed) return Promise.reject(clientGone());
+    if (this.method === "HEAD" || response.write(chunk)) return undefined;
+    return drained(response);
+  }
+
+  end(): void {
+    if (!this.#response.destroyed) this.#response.end();
+  }
+
+  replyHeadersOnly(status: number, headers: ResponseHeaders): void {
+    this.reply(status, headers, undefined);
+  }
+
+  reset(): void {
+    this.#request.socket.destroy();
+  }
+
+  onAbort(listener: () => void): void {
+    const response = this.#response;
+    response.once("close", () => {
+      if (!response.writableFinished) listener();
+    });
+  }
+}
+
+/** Resolves when more may be written, rejects when the client is gone. */
+function drained(response: ServerResponse): Promise<void> {
+  return new Promise((resolve, reject) => {
+    const onDrain = (): void => {
+      response.removeListener("close", onClose);
+      resolve();
+    };
+    const onClose = (): void => {
+      response.removeListener("drain", onDrain);
+      reject(clientGone());
+    };
+    response.once("drain", onDrain);
+    response.once("close", onClose);
+  });
+}

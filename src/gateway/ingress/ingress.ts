@@ -1,0 +1,14 @@
+/**
+ * Where requests come in: one folder per protocol in front of one listener.
+ *
+ * The listener turns sockets into exchanges, `classify` picks the protocol, that protocol's adapter turns exchanges into calls
+ * and replies into answers. Protocols are spoken here and nothing is decided: who may, how often and what happens is
+ * dispatch's business. Every failure ends in an answer or a closed stream, never in an exception.
+ */
+export type { Adapters } from "./classify.ts";
+export type { Adapter, Exchange } from "./exchange.ts";
+export { createGrpc } from "./grpc/grpc.ts";
+export type { ListenerLimits } from "./limits.ts";
+export { type Listener, listen } from "./listener.ts";
+export { createPages } from "./pages/pages.ts";
+export { createRest } from "./rest/rest.ts";

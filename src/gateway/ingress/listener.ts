@@ -1,0 +1,327 @@
+/**
+ * Sockets to exchanges: port 8000 for HTTP/1 and clear-text HTTP/2, port 50051 for HTTP/2 alone.
+ *
+ * The clear-text port tells the two apart by the first bytes of a connection. Its http.Server listens itself, so that its
+ * own header and request timeouts stay in force; only its connection listener is taken off and called after the look.
+ */
+import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
+import {
+  constants,
+  createServer as createHttp2Server,
+  type Http2Server,
+  type ServerHttp2Session,
+} from "node:http2";
+import type { AddressInfo, Socket } from "node:net";
+import { requestIdFrom } from "#gateway/wire/request-id.ts";
+import type { Clock } from "#std/clock.ts";
+import { type Adapters, classify } from "./classify.ts";
+import type { Adapter, Exchange } from "./exchange.ts";
+import { Http1Exchange } from "./http1-exchange.ts";
+import { Http2Exchange } from "./http2-exchange.ts";
+import { defaultLimits, type ListenerLimits } from "./limits.ts";
+import { type Refusal, refuseHttp1, refuseUrl, tooManyHeaders } from "./precheck.ts";
+
+export interface ListenerOptions {
+  readonly host: string;
+  /** 0 takes any free port. */
+  readonly httpPort: number;
+  readonly grpcPort: number;
+  readonly adapters: Adapters;
+  readonly clock: Clock;
+  readonly limits?: Partial<ListenerLimits>;
+}
+
+export interface Listener {
+  readonly httpPort: number;
+  readonly grpcPort: number;
+  /** True from the first step of the drain: `/readyz` turns red. */
+  readonly draining: boolean;
+  /** Open connections on both ports. */
+  readonly connections: number;
+  /**
+   * Ends without dropping calls: stop accepting, tell clients to go (GOAWAY, `Connection: close`), wait for the news to
+   * spread, refuse new streams, wait for running ones, close. Bounded by `drainNoticeMs` + `drainGraceMs`.
+   */
+  drain(): Promise<void>;
+  /** Ends at once. */
+  close(): Promise<void>;
+}
+
+const preface = Buffer.from("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", "latin1");
+/** The largest stream id: a GOAWAY with it says "no new requests, please" and refuses none. */
+const anyStream = 2 ** 31 - 1;
+
+export async function listen(options: ListenerOptions): Promise<Listener> {
+  const listener = new TwoPorts(options, { ...defaultLimits, ...options.limits });
+  await listener.open();
+  return listener;
+}
+
+class TwoPorts implements Listener {
+  readonly #options: ListenerOptions;
+  readonly #limits: ListenerLimits;
+  readonly #http1: Server;
+  readonly #http2: Http2Server;
+  /** gRPC's own port; hands its sockets to `#http2` too, so both ports have one set of sessions. */
+  readonly #grpc: Http2Server;
+  readonly #sockets = new Set<Socket>();
+  readonly #sessions = new Set<ServerHttp2Session>();
+  draining = false;
+
+  constructor(options: ListenerOptions, limits: ListenerLimits) {
+    this.#options = options;
+    this.#limits = limits;
+    this.#http1 = this.#makeHttp1();
+    this.#http2 = this.#makeHttp2((exchange) => classify(exchange, options.adapters));
+    this.#grpc = this.#makeHttp2(() => options.adapters.grpc);
+    this.#grpc.on("connection", (socket: Socket) => this.#track(socket));
+  }
+
+  get httpPort(): number {
+    return (this.#http1.address() as AddressInfo).port;
+  }
+
+  get grpcPort(): number {
+    return (this.#grpc.address() as AddressInfo).port;
+  }
+
+  get connections(): number {
+    return this.#sockets.size;
+  }
+
+  async open(): Promise<void> {
+    const { host, httpPort, grpcPort } = this.#options;
+    await listenOn(this.#http1, host, httpPort);
+    try {
+      await listenOn(this.#grpc, host, grpcPort);
+    } catch (error) {
+      this.#http1.close();
+      throw error;
+    }
+  }
+
+  async drain(): Promise<void> {
+    if (this.draining) return;
+    this.draining = true;
+    const closed = Promise.all([stopAccepting(this.#http1), stopAccepting(this.#grpc)]);
+    for (const session of this.#sessions)
+      if (!session.closed) session.goaway(constants.NGHTTP2_NO_ERROR, anyStream);
+    await sleep(this.#limits.drainNoticeMs);
+    for (const session of this.#sessions) session.close();
+    this.#http1.closeIdleConnections();
+    const grace = setTimeout(() => this.#destroyAll(), this.#limits.drainGraceMs);
+    await closed;
+    await this.#lastSocket();
+    clearTimeout(grace);
+  }
+
+  async close(): Promise<void> {
+    this.draining = true;
+    const closed = Promise.all([stopAccepting(this.#http1), stopAccepting(this.#grpc)]);
+    this.#destroyAll();
+    await closed;
+  }
+
+  #makeHttp1(): Server {
+    const limits = this.#limits;
+    const server = createServer(
+      {
+        headersTimeout: limits.headersTimeoutMs,
+        requestTimeout: limits.requestTimeoutMs,
+        keepAliveTimeout: limits.keepAliveTimeoutMs,
+        connectionsCheckingInterval: Math.min(1000, limits.headersTimeoutMs),
+        maxHeaderSize: limits.maxHeaderBytes,
+        // Checked here with a clear answer: node cuts a header list silently at its own limit, so that stays just above.
+        requireHostHeader: false,
+        rejectNonStandardBodyWrites: false,
+      },
+      (request, response) => this.#onHttp1(request, response),
+    );
+    server.maxHeadersCount = limits.maxHeaders + 100;
+    server.on("clientError", (error: NodeJS.ErrnoException, socket: Socket) => refuseRaw(error, socket));
+    const [accept] = server.listeners("connection") as ((socket: Socket) => void)[];
+    server.removeAllListeners("connection");
+    server.on("connection", (socket: Socket) => {
+      this.#track(socket);
+      this.#peek(socket, (isHttp2) => {
+        if (isHttp2) this.#http2.emit("connection", socket);
+        else accept?.call(server, socket);
+      });
+    });
+    return server;
+  }
+
+  #makeHttp2(choose: (exchange: Exchange) => Adapter): Http2Server {
+    const limits = this.#limits;
+    const server = createHttp2Server({
+      settings: {
+        maxConcurrentStreams: limits.maxConcurrentStreams,
+        initialWindowSize: 65_536,
+        maxHeaderListSize: limits.maxHeaderBytes,
+        enablePush: false,
+      },
+      maxHeaderListPairs: limits.maxHeaders + 28,
+      maxSessionMemory: 10,
+      maxSessionInvalidFrames: 50,
+      maxSessionRejectedStreams: 20,
+      streamResetBurst: 200,
+      streamResetRate: 33,
+      unknownProtocolTimeout: limits.firstRequestTimeoutMs,
+    });
+    server.on("session", (session) => this.#onSession(session));
+    server.on("stream", (stream, headers) => {
+      const exchange = new Http2Exchange(stream, headers, this.#options.clock.monotonic());
+      const refused =
+        refuseUrl(headers[":path"] ?? "/", limits) ??
+        (Object.keys(headers).length > limits.maxHeaders + 4 ? tooManyHeaders(limits) : undefined);
+      if (refused !== undefined) replyRefusal(exchange, refused);
+      else choose(exchange).handle(exchange);
+    });
+    return server;
+  }
+
+  #onHttp1(request: IncomingMessage, response: ServerResponse): void {
+    const exchange = new Http1Exchange(request, response, this.#options.clock.monotonic());
+    if (this.draining) response.shouldKeepAlive = false;
+    const refused = refuseHttp1(
+      {
+        httpVersion: request.httpVersion,
+        url: request.url ?? "",
+        headers: request.headers,
+        rawHeaders: request.rawHeaders,
+      },
+      this.#limits,
+    );
+    if (refused === undefined) {
+      classify(exchange, this.#options.adapters).handle(exchange);
+      return;
+    }
+    response.shouldKeepAlive = false;
+    replyRefusal(exchange, refused);
+  }
+
+  /** node:http2 has no timer for a client that connects and then says nothing, or half a header block. */
+  #onSession(session: ServerHttp2Session): void {
+    this.#sessions.add(session);
+    const first = setTimeout(() => session.destroy(), this.#limits.firstRequestTimeoutMs);
+    session.once("stream", () => clearTimeout(first));
+    session.setTimeout(this.#limits.idleSessionMs, () => session.close());
+    session.on("error", () => session.destroy());
+    session.on("close", () => {
+      clearTimeout(first);
+      this.#sessions.delete(session);
+    });
+    if (this.draining) session.close();
+  }
+
+  #track(socket: Socket): void {
+    this.#sockets.add(socket);
+    socket.once("close", () => this.#sockets.delete(socket));
+  }
+
+  /** Looks at the first bytes and puts them back. A socket that stays silent is closed. */
+  #peek(socket: Socket, found: (isHttp2: boolean) => void): void {
+    const timer = setTimeout(() => socket.destroy(), this.#limits.headersTimeoutMs);
+    socket.on("error", swallow);
+    const look = (): void => {
+      const chunk = socket.read() as Buffer | null;
+      if (chunk === null) {
+        if (!socket.destroyed && !socket.readableEnded) socket.once("readable", look);
+        return;
+      }
+      const compared = Math.min(chunk.length, preface.length);
+      const same = chunk.subarray(0, compared).equals(preface.subarray(0, compared));
+      socket.unshift(chunk);
+      // "P" alone could still become PUT or PATCH; three bytes decide.
+      if (same && compared < 3) {
+        setTimeout(look, 10);
+        return;
+      }
+      clearTimeout(timer);
+      socket.removeListener("error", swallow);
+      found(same);
+    };
+    socket.once("readable", look);
+    socket.once("close", () => clearTimeout(timer));
+  }
+
+  #destroyAll(): void {
+    for (const session of this.#sessions) session.destroy();
+    for (const socket of this.#sockets) socket.destroy();
+  }
+
+  /** node:http2's close does not wait for the sockets it was handed. */
+  async #lastSocket(): Promise<void> {
+    while (this.#sockets.size > 0) {
+      const [socket] = this.#sockets;
+      await new Promise<void>((resolve) => socket?.once("close", () => resolve()));
+    }
+  }
+}
+
+/** A reset connection has nobody left to tell. */
+function swallow(): void {}
+
+function listenOn(server: Server | Http2Server, host: string, port: number): Promise<void> {
+  return new Promise((resolve, reject) => {
+    server.once("error", reject);
+    server.listen({ host, port }, () => {
+      server.removeListener("error", reject);
+      resolve();
+    });
+  });
+}
+
+/** `close` also closes idle HTTP/1 connections; here they first get their chance to hear about it. */
+function stopAccepting(server: Server | Http2Server): Promise<void> {
+  return new Promise((resolve) => {
+    if ("closeIdleConnections" in server) server.closeIdleConnections = () => {};
+    server.close(() => resolve());
+    if ("closeIdleConnections" in server)
+      delete (server as { closeIdleConnections?: unknown }).closeIdleConnections;
+  });
+}
+
+function sleep(ms: number): Promise<void> {
+  return new Promise((resolve) => setTimeout(resolve, ms));
+}
+
+function replyRefusal(exchange: Exchange, refused: Refusal): void {
+  const id = requestIdFrom(exchange.headers["x-request-id"]);
+  exchange.reply(
+    refused.status,
+    { "content-type": "application/json; charset=utf-8", "x-request-id": id },
+    errorBody(refused, id),
+  );
+}
+
+function errorBody(refused: Refusal, requestId: string): string {
+  return JSON.stringify({
+    code: refused.error.number,
+    message: refused.error.message,
+    details: [
+      {
+        "@type": "type.googleapis.com/google.rpc.ErrorInfo",
+        reason: refused.error.reason,
+        domain: "portico",
+      },
+      { "@type": "type.googleapis.com/google.rpc.RequestInfo", requestId },
+    ],
+  });
+}
+
+/** Bytes that are not HTTP: answered with a bare status where the socket still takes one, and closed. */
+function refuseRaw(error: NodeJS.ErrnoException, socket: Socket): void {
+  const statuses: Readonly<Record<string, string>> = {
+    HPE_HEADER_OVERFLOW: "431 Request Header Fields Too Large",
+    HPE_CHUNK_EXTENSIONS_OVERFLOW: "413 Content Too Large",
+    ERR_HTTP_REQUEST_TIMEOUT: "408 Request Timeout",
+  };
+  if (socket.destroyed || !socket.writable || error.code === "ECONNRESET") {
+    socket.destroy();
+    return;
+  }
+  socket.end(
+    `HTTP/1.1 ${statuses[error.code ?? ""] ?? "400 Bad Request"}\r\nconnection: close\r\ncontent-length: 0\r\n\r\n`,
+  );
+}

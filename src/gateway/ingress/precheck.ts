@@ -1,0 +1,74 @@
+/**
+ * What is wrong with a request before any protocol looks at it: checks that node:http leaves to its user.
+ * A refusal closes an HTTP/1 connection, because what follows on it cannot be trusted.
+ */
+import { RpcError } from "#rpc/error.ts";
+import type { ListenerLimits } from "./limits.ts";
+
+export interface Refusal {
+  readonly status: number;
+  readonly error: RpcError;
+}
+
+interface Head {
+  readonly httpVersion: string;
+  readonly url: string;
+  readonly headers: Readonly<Record<string, string | string[] | undefined>>;
+  /** Names and values alternating, as they came. */
+  readonly rawHeaders: readonly string[];
+}
+
+export function refuseHttp1(head: Head, limits: ListenerLimits): Refusal | undefined {
+  if (head.rawHeaders.length / 2 > limits.maxHeaders) return tooManyHeaders(limits);
+  const hosts = countHosts(head.rawHeaders);
+  if (hosts > 1) return refusal(400, "HOST_INVALID", "the request has more than one Host header");
+  if (hosts === 0 && head.httpVersion === "1.1")
+    return refusal(400, "HOST_INVALID", "the request has no Host header");
+  if (head.httpVersion === "1.0" && head.headers["transfer-encoding"] !== undefined) {
+    return refusal(
+      400,
+      "BODY_UNEXPECTED",
+      "HTTP/1.0 has no Transfer-Encoding; send a Content-Length or use HTTP/1.1",
+    );
+  }
+  if (!head.url.startsWith("/") && head.url !== "*") {
+    return refusal(
+      421,
+      "HOST_FOREIGN",
+      "the request line names a whole URL: this is no proxy; send the path alone",
+    );
+  }
+  return refuseUrl(head.url, limits);
+}
+
+export function refuseUrl(url: string, limits: ListenerLimits): Refusal | undefined {
+  if (url.length <= limits.maxUrlBytes) return undefined;
+  return refusal(414, "URL_TOO_LONG", `the URL has ${url.length} bytes; ${limits.maxUrlBytes} are allowed`);
+}
+
+export function tooManyHeaders(limits: ListenerLimits): Refusal {
+  return {
+    status: 431,
+    error: new RpcError("resource_exhausted", {
+      reason: "HEADERS_TOO_MANY",
+      message: `the request has more than ${limits.maxHeaders} headers or more than ${limits.maxHeaderBytes} bytes of them`,
+    }),
+  };
+}
+
+export function refusal(
+  status: number,
+  reason: "HOST_INVALID" | "HOST_FOREIGN" | "BODY_UNEXPECTED" | "URL_TOO_LONG",
+  message: string,
+): Refusal {
+  return { status, error: new RpcError("invalid_argument", { reason, message }) };
+}
+
+function countHosts(rawHeaders: readonly string[]): number {
+  let hosts = 0;
+  for (let at = 0; at < rawHeaders.length; at += 2) {
+    const name = rawHeaders[at] ?? "";
+    if (name.length === 4 && name.toLowerCase() === "host") hosts += 1;
+  }
+  return hosts;
+}
