@@ -1,0 +1,153 @@
+/** The request half of gRPC: content type, metadata, timeout, messages. */
+import { gunzipBounded } from "#gateway/codec/compression.ts";
+import { type Frame, FrameReader, malformedFrame, messageTooLarge } from "#gateway/wire/grpc-frames.ts";
+import { parseGrpcTimeout } from "#gateway/wire/grpc-timeout.ts";
+import { RpcError } from "#rpc/error.ts";
+import { Metadata, type MetadataValue } from "#rpc/metadata.ts";
+import { BytesPayload, type Encoding, type MessageType, type Payload } from "#rpc/payload.ts";
+import type { Exchange, RequestHeaders } from "../exchange.ts";
+
+export interface RequestFormat {
+  readonly encoding: Encoding;
+  /** As the answer repeats it. */
+  readonly contentType: string;
+  /** From `grpc-encoding`; undefined: messages are not compressed. */
+  readonly compression: string | undefined;
+  /** Whether the client takes gzip. */
+  readonly acceptsGzip: boolean;
+}
+
+/** Undefined: not a content type of gRPC that is spoken here. */
+export function readFormat(headers: RequestHeaders): RequestFormat | undefined {
+  const contentType = String(headers["content-type"] ?? "");
+  const plain = contentType.split(";", 1)[0]?.trim().toLowerCase();
+  const encoding =
+    plain === "application/grpc" || plain === "application/grpc+proto"
+      ? "proto"
+      : plain === "application/grpc+json"
+        ? "json"
+        : undefined;
+  if (encoding === undefined || plain === undefined) return undefined;
+  const compression = headers["grpc-encoding"];
+  const accepted = headers["grpc-accept-encoding"];
+  return {
+    encoding,
+    contentType: plain,
+    compression: compression === undefined || compression === "identity" ? undefined : String(compression),
+    acceptsGzip: accepted !== undefined && /(^|,)\s*gzip\s*(,|$)/.test(String(accepted)),
+  };
+}
+
+/** Headers that belong to the transport or to gRPC itself and are no metadata. */
+const transportHeaders = new Set([
+  "content-type",
+  "te",
+  "user-agent",
+  "connection",
+  "host",
+  "content-length",
+  "transfer-encoding",
+  "accept-encoding",
+]);
+
+/** @throws RpcError METADATA_INVALID at once where a `-bin` value is not base64: a handler may look too late to say so. */
+export function readMetadata(headers: RequestHeaders): Metadata {
+  for (const name in headers)
+    if (name.endsWith("-bin") && !name.startsWith("grpc-")) checkBase64(name, headers[name]);
+  return new Metadata(() => metadataOf(headers));
+}
+
+function* metadataOf(headers: RequestHeaders): Generator<readonly [string, MetadataValue]> {
+  for (const [name, value] of Object.entries(headers)) {
+    if (value === undefined || name.startsWith(":") || name.startsWith("grpc-") || transportHeaders.has(name))
+      continue;
+    const values = Array.isArray(value) ? value : [value];
+    for (const text of values) {
+      if (name.endsWith("-bin"))
+        for (const part of text.split(",")) yield [name, new Uint8Array(Buffer.from(part.trim(), "base64"))];
+      else yield [name, text];
+    }
+  }
+  const agent = headers["user-agent"];
+  if (typeof agent === "string") yield ["user-agent", agent];
+}
+
+function checkBase64(name: string, value: string | string[] | undefined): void {
+  for (const part of String(value ?? "").split(",")) {
+    const text = part.trim();
+    if (/^[A-Za-z0-9+/_-]*={0,2}$/.test(text) && text.replace(/=+$/, "").length % 4 !== 1) continue;
+    throw new RpcError("invalid_argument", {
+      reason: "METADATA_INVALID",
+      message: `${name}: a name that ends in -bin carries base64`,
+      metadata: { header: name },
+    });
+  }
+}
+
+export function readTimeout(headers: RequestHeaders): number | undefined {
+  const text = headers["grpc-timeout"];
+  return text === undefined ? undefined : parseGrpcTimeout(String(text));
+}
+
+/** Room for the prefix and the message, and for a second message to be noticed. */
+const slackBytes = 4096;
+
+/**
+ * The one message of a unary request.
+ * @throws RpcError MESSAGE_COUNT_INVALID for none or several.
+ */
+export async function readSingle(
+  exchange: Exchange,
+  format: RequestFormat,
+  maxMessageBytes: number,
+): Promise<Uint8Array> {
+  const body = await exchange.readBody(maxMessageBytes + slackBytes);
+  const reader = new FrameReader(maxMessageBytes);
+  reader.push(body);
+  const frame = reader.next();
+  if (frame === undefined) {
+    reader.end();
+    throw wrongCount("no message");
+  }
+  if (reader.next() !== undefined) throw wrongCount("more than one message");
+  reader.end();
+  return frame.compressed ? inflate(frame, format, maxMessageBytes) : frame.bytes;
+}
+
+function wrongCount(what: string): RpcError {
+  return new RpcError("unimplemented", {
+    reason: "MESSAGE_COUNT_INVALID",
+    message: `a unary call carries exactly one message; this one carried ${what}`,
+  });
+}
+
+function inflate(frame: Frame, format: RequestFormat, maxMessageBytes: number): Promise<Uint8Array> {
+  if (format.compression === undefined)
+    throw malformedFrame("a message is marked as compressed, but grpc-encoding names no compression");
+  if (format.compression !== "gzip") {
+    throw new RpcError("unimplemented", {
+      reason: "COMPRESSION_UNKNOWN",
+      message: `grpc-encoding "${format.compression.slice(0, 40)}" is not supported; use gzip or identity`,
+    });
+  }
+  return gunzipBounded(frame.bytes, maxMessageBytes);
+}
+
+/** The messages of a streaming request, read as fast as the handler asks. */
+export async function* readMessages(
+  exchange: Exchange,
+  format: RequestFormat,
+  options: { readonly type: MessageType; readonly maxMessageBytes: number },
+): AsyncGenerator<Payload> {
+  const reader = new FrameReader(options.maxMessageBytes);
+  for await (const chunk of exchange.chunks()) {
+    reader.push(chunk);
+    for (let frame = reader.next(); frame !== undefined; frame = reader.next()) {
+      const bytes = frame.compressed ? await inflate(frame, format, options.maxMessageBytes) : frame.bytes;
+      if (bytes.length > options.maxMessageBytes)
+        throw messageTooLarge(bytes.length, options.maxMessageBytes);
+      yield new BytesPayload(options.type, bytes, format.encoding);
+    }
+  }
+  reader.end();
+}

@@ -1,0 +1,111 @@
+/** The response half of gRPC: headers, messages, trailers, and the short form of a failure. */
+import { gzip } from "#gateway/codec/compression.ts";
+import { writeFrame } from "#gateway/wire/grpc-frames.ts";
+import { errorTrailers } from "#gateway/wire/grpc-status.ts";
+import type { Call } from "#rpc/call.ts";
+import type { RpcError } from "#rpc/error.ts";
+import type { Metadata } from "#rpc/metadata.ts";
+import type { Payload } from "#rpc/payload.ts";
+import type { Exchange, ResponseHeaders } from "../exchange.ts";
+import type { RequestFormat } from "./read.ts";
+
+/** Smaller messages grow or gain nothing by compression. */
+const compressFromBytes = 1024;
+
+export class GrpcReply {
+  readonly #exchange: Exchange;
+  readonly #format: RequestFormat;
+  readonly #requestId: string;
+  /** Compress only for a client that compresses itself: on a fast network it costs more than it saves. */
+  readonly #compress: boolean;
+
+  constructor(exchange: Exchange, format: RequestFormat, requestId: string) {
+    this.#exchange = exchange;
+    this.#format = format;
+    this.#requestId = requestId;
+    this.#compress = format.acceptsGzip && format.compression === "gzip";
+  }
+
+  /** Sends the response headers; later calls do nothing. */
+  start(call: Call): void {
+    if (!this.#exchange.started) this.#exchange.start(200, this.#headers(call), { trailers: true });
+  }
+
+  async unary(response: Payload, call: Call): Promise<void> {
+    const bytes = response.bytesIn(this.#format.encoding);
+    const frame = this.#compress ? await this.#frame(bytes) : writeFrame(bytes, false);
+    this.start(call);
+    // Unary answers fit into the stream's buffer or wait there: nothing follows that would need the room.
+    void this.#exchange.write(frame)?.catch(ignoreGone);
+    this.#exchange.end(this.#okTrailers(call));
+  }
+
+  async stream(responses: AsyncIterable<Payload>, call: Call): Promise<void> {
+    for await (const response of responses) {
+      const frame = await this.#frame(response.bytesIn(this.#format.encoding));
+      this.start(call);
+      await this.#exchange.write(frame);
+    }
+    this.start(call);
+    this.#exchange.end(this.#okTrailers(call));
+  }
+
+  /** Trailers-Only where nothing was sent yet, else the trailers of what was. */
+  fail(error: RpcError, call: Call | undefined): void {
+    const trailers: ResponseHeaders = errorTrailers(error, this.#requestId);
+    if (error.reason === "COMPRESSION_UNKNOWN") trailers["grpc-accept-encoding"] = "gzip, identity";
+    if (call?.hasResponseTrailers === true) addMetadata(trailers, call.responseTrailers);
+    if (this.#exchange.started) this.#exchange.end(trailers);
+    else {
+      const headers = call === undefined ? this.#baseHeaders() : this.#headers(call);
+      this.#exchange.replyHeadersOnly(200, { ...headers, ...trailers });
+    }
+  }
+
+  async #frame(bytes: Uint8Array): Promise<Buffer> {
+    if (!this.#compress || bytes.length < compressFromBytes) return writeFrame(bytes, false);
+    return writeFrame(await gzip(bytes), true);
+  }
+
+  #baseHeaders(): ResponseHeaders {
+    return { "content-type": this.#format.contentType, "x-request-id": this.#requestId };
+  }
+
+  #headers(call: Call): ResponseHeaders {
+    const headers = this.#baseHeaders();
+    if (this.#compress) headers["grpc-encoding"] = "gzip";
+    if (call.hasResponseHeaders) addMetadata(headers, call.responseHeaders);
+    return headers;
+  }
+
+  #okTrailers(call: Call): ResponseHeaders {
+    const trailers: ResponseHeaders = { "grpc-status": "0" };
+    if (call.hasResponseTrailers) addMetadata(trailers, call.responseTrailers);
+    return trailers;
+  }
+}
+
+/** Names that a handler cannot set: they are the protocol's. */
+function isReserved(name: string): boolean {
+  return (
+    name.startsWith("grpc-") ||
+    name.startsWith(":") ||
+    name === "content-type" ||
+    name === "te" ||
+    name === "content-length" ||
+    name === "connection"
+  );
+}
+
+function addMetadata(to: ResponseHeaders, metadata: Metadata): void {
+  for (const [name, value] of metadata.entries()) {
+    if (isReserved(name)) continue;
+    const text = typeof value === "string" ? value : Buffer.from(value).toString("base64").replace(/=+$/, "");
+    const before = to[name];
+    to[name] = before === undefined ? text : [...(Array.isArray(before) ? before : [String(before)]), text];
+  }
+}
+
+function ignoreGone(): void {
+  // The client left while its answer was being written; its call was cancelled by that already.
+}
