@@ -23,7 +23,6 @@ export interface Config {
   readonly publicUrl: string | undefined;
   readonly dataDir: string;
   readonly databaseUrl: string;
-  readonly autoMigrate: boolean;
   /** Undefined only in development: the secret is then generated in the data folder. */
   readonly secretFile: string | undefined;
   readonly logLevel: "trace" | "debug" | "info" | "warn" | "error" | "silent";
@@ -52,7 +51,7 @@ export interface UserConfig {
   readonly grpc?: { readonly port?: number };
   readonly publicUrl?: string;
   readonly dataDir?: string;
-  readonly database?: { readonly url?: string; readonly autoMigrate?: boolean };
+  readonly database?: { readonly url?: string };
   readonly secretFile?: string;
   readonly log?: { readonly level?: Config["logLevel"] };
   readonly rest?: {
@@ -85,7 +84,6 @@ function complete(given: Given, fallbackMode: Config["mode"]): Config {
     publicUrl: given.publicUrl,
     dataDir,
     databaseUrl: given.databaseUrl ?? `sqlite:${path.join(dataDir, "portico.db")}`,
-    autoMigrate: given.autoMigrate ?? true,
     secretFile: given.secretFile,
     logLevel: given.logLevel ?? "info",
     unknownParameters: given.unknownParameters ?? "reject",

@@ -98,22 +98,10 @@ export const options = {
     env: "PORTICO_DATABASE_URL",
     flag: "--database-url",
     value: "URL",
-    schema: z
-      .string()
-      .regex(/^(sqlite:.+|memory:|postgres(ql)?:\/\/.+)$/s, "must be sqlite:PATH, memory: or postgres://…"),
+    schema: z.string().regex(/^(sqlite:.+|memory:)$/s, "must be sqlite:PATH or memory:"),
     default: "sqlite:<dataDir>/portico.db",
-    range: "sqlite:PATH, memory:, postgres://…",
+    range: "sqlite:PATH, memory:",
     doc: "The database. `memory:` forgets everything when the process ends.",
-  },
-  autoMigrate: {
-    key: "database.autoMigrate",
-    env: "PORTICO_AUTO_MIGRATE",
-    flag: "--auto-migrate",
-    value: "BOOLEAN",
-    schema: truth,
-    default: "true",
-    range: "true, false",
-    doc: "Bring a PostgreSQL schema up to date at start, under a lock. SQLite always does.",
   },
   secretFile: {
     key: "secretFile",

@@ -37,16 +37,8 @@ export interface HttpRoute {
 
 export type Plane = "design" | "runtime" | "identity" | "admin";
 
-export interface ListPolicy {
-  readonly filterable: readonly string[];
-  readonly orderable: readonly string[];
-  readonly defaultPageSize: number;
-  readonly maxPageSize: number;
-}
-
 export interface MethodOptions {
   readonly plane: Plane | undefined;
-  readonly list: ListPolicy | undefined;
   /** REST feeds this client stream from a raw request body. */
   readonly upload: boolean;
 }

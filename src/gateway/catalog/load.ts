@@ -103,7 +103,7 @@ function toBinding(route: HttpRoute): Binding<HttpRoute> {
   return { httpMethod: route.httpMethod, template: route.template, target: route };
 }
 
-const noOptions: MethodOptions = { plane: undefined, list: undefined, upload: false };
+const noOptions: MethodOptions = { plane: undefined, upload: false };
 
 const planes: Readonly<Record<number, Plane>> = {
   [PlaneValue.DESIGN]: "design",
@@ -113,18 +113,8 @@ const planes: Readonly<Record<number, Plane>> = {
 };
 
 function readOptions(desc: DescMethod): MethodOptions {
-  const list = hasOption(desc, listOption) ? getOption(desc, listOption) : undefined;
   return {
     plane: hasOption(desc, policyOption) ? planes[getOption(desc, policyOption).plane] : undefined,
-    list:
-      list === undefined
-        ? undefined
-        : {
-            filterable: list.filterable,
-            orderable: list.orderable,
-            defaultPageSize: list.defaultPageSize || 50,
-            maxPageSize: list.maxPageSize || 1000,
-          },
     upload: hasOption(desc, uploadOption) && getOption(desc, uploadOption),
   };
 }

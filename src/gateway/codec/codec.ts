@@ -23,10 +23,11 @@ export interface CodecOptions {
 
 export interface CompiledType extends MessageType {
   /**
-   * The JSON body of a PATCH: the message, and the leaf paths (proto names) that its keys name. Output-only fields and `etag`
-   * are read but not named; maps, lists and messages with a JSON form of their own are named whole.
+   * The JSON body of a PATCH: the message in `field`, and the leaf paths (proto names, relative to that message) that its
+   * keys name. Output-only fields and `etag` are read but not named; maps, lists and messages with a JSON form of their own
+   * are named whole.
    */
-  decodeJsonWithPaths(bytes: Uint8Array): { message: Message; paths: string[] };
+  decodeJsonFieldWithPaths(field: DescField, bytes: Uint8Array): { message: Message; paths: string[] };
   /** The JSON of one field alone, for `body: "field"`: what a message's property of that name would hold. */
   decodeJsonField(field: DescField, bytes: Uint8Array): unknown;
   /** The JSON of one field alone, for `response_body: "field"`. */
@@ -52,7 +53,7 @@ export function createCodec(registry: Registry, options: CodecOptions = {}): Cod
       encoding === "proto" ? decodeBinary(desc, bytes, limits) : reader.read(desc, bytes),
     encode: (message: Message, encoding: Encoding) =>
       encoding === "proto" ? encodeBinary(desc, message) : writer.write(desc, message),
-    decodeJsonWithPaths: (bytes) => reader.readWithPaths(desc, bytes),
+    decodeJsonFieldWithPaths: (field, bytes) => reader.readFieldWithPaths(field, bytes),
     decodeJsonField: (field, bytes) => reader.readField(field, bytes),
     encodeJsonField: (message, field) => writer.writeField(message, field),
   });

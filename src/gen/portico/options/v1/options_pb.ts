@@ -15,7 +15,7 @@ import type { Message, UnknownEnum } from "@bufbuild/protobuf";
  * Describes the file portico/options/v1/options.proto.
  */
 export const file_portico_options_v1_options: GenFile = /*@__PURE__*/
-  fileDesc("CiBwb3J0aWNvL29wdGlvbnMvdjEvb3B0aW9ucy5wcm90bxIScG9ydGljby5vcHRpb25zLnYxIjIKBlBvbGljeRIoCgVwbGFuZRgDIAEoDjIZLnBvcnRpY28ub3B0aW9ucy52MS5QbGFuZSJlCgpMaXN0UG9saWN5EhIKCmZpbHRlcmFibGUYASADKAkSEQoJb3JkZXJhYmxlGAIgAygJEhkKEWRlZmF1bHRfcGFnZV9zaXplGAMgASgFEhUKDW1heF9wYWdlX3NpemUYBCABKAUqUAoFUGxhbmUSFQoRUExBTkVfVU5TUEVDSUZJRUQQABIKCgZERVNJR04QARILCgdSVU5USU1FEAISDAoISURFTlRJVFkQAxIJCgVBRE1JThAEOlQKBnBvbGljeRIeLmdvb2dsZS5wcm90b2J1Zi5NZXRob2RPcHRpb25zGLmOAyABKAsyGi5wb3J0aWNvLm9wdGlvbnMudjEuUG9saWN5UgZwb2xpY3k6VAoEbGlzdBIeLmdvb2dsZS5wcm90b2J1Zi5NZXRob2RPcHRpb25zGLuOAyABKAsyHi5wb3J0aWNvLm9wdGlvbnMudjEuTGlzdFBvbGljeVIEbGlzdDo4CgZ1cGxvYWQSHi5nb29nbGUucHJvdG9idWYuTWV0aG9kT3B0aW9ucxi8jgMgASgIUgZ1cGxvYWQ6NwoGaGVhZGVyEh0uZ29vZ2xlLnByb3RvYnVmLkZpZWxkT3B0aW9ucxjEjgMgASgJUgZoZWFkZXJiBnByb3RvMw", [file_google_protobuf_descriptor]);
+  fileDesc("CiBwb3J0aWNvL29wdGlvbnMvdjEvb3B0aW9ucy5wcm90bxIScG9ydGljby5vcHRpb25zLnYxIjIKBlBvbGljeRIoCgVwbGFuZRgDIAEoDjIZLnBvcnRpY28ub3B0aW9ucy52MS5QbGFuZSpQCgVQbGFuZRIVChFQTEFORV9VTlNQRUNJRklFRBAAEgoKBkRFU0lHThABEgsKB1JVTlRJTUUQAhIMCghJREVOVElUWRADEgkKBUFETUlOEAQ6VAoGcG9saWN5Eh4uZ29vZ2xlLnByb3RvYnVmLk1ldGhvZE9wdGlvbnMYuY4DIAEoCzIaLnBvcnRpY28ub3B0aW9ucy52MS5Qb2xpY3lSBnBvbGljeTo4CgZ1cGxvYWQSHi5nb29nbGUucHJvdG9idWYuTWV0aG9kT3B0aW9ucxi8jgMgASgIUgZ1cGxvYWQ6NwoGaGVhZGVyEh0uZ29vZ2xlLnByb3RvYnVmLkZpZWxkT3B0aW9ucxjEjgMgASgJUgZoZWFkZXJiBnByb3RvMw", [file_google_protobuf_descriptor]);
 
 /**
  * @generated from message portico.options.v1.Policy
@@ -33,44 +33,6 @@ export type Policy = Message<"portico.options.v1.Policy"> & {
  */
 export const PolicySchema: GenMessage<Policy> = /*@__PURE__*/
   messageDesc(file_portico_options_v1_options, 0);
-
-/**
- * What a List method can filter and order by; field names are those of the listed resource.
- *
- * @generated from message portico.options.v1.ListPolicy
- */
-export type ListPolicy = Message<"portico.options.v1.ListPolicy"> & {
-  /**
-   * @generated from field: repeated string filterable = 1;
-   */
-  filterable: string[];
-
-  /**
-   * @generated from field: repeated string orderable = 2;
-   */
-  orderable: string[];
-
-  /**
-   * Page size when the request has none (default 50).
-   *
-   * @generated from field: int32 default_page_size = 3;
-   */
-  defaultPageSize: number;
-
-  /**
-   * Larger page sizes are lowered to this (default 1000).
-   *
-   * @generated from field: int32 max_page_size = 4;
-   */
-  maxPageSize: number;
-};
-
-/**
- * Describes the message portico.options.v1.ListPolicy.
- * Use `create(ListPolicySchema)` to create a new message.
- */
-export const ListPolicySchema: GenMessage<ListPolicy> = /*@__PURE__*/
-  messageDesc(file_portico_options_v1_options, 1);
 
 /**
  * Which plane a method belongs to: grouping in the API reference, and which of the short prefixes `/design/…` and
@@ -126,19 +88,13 @@ export const policy: GenExtension<MethodOptions, Policy> = /*@__PURE__*/
   extDesc(file_portico_options_v1_options, 0);
 
 /**
- * @generated from extension: portico.options.v1.ListPolicy list = 51003;
- */
-export const list: GenExtension<MethodOptions, ListPolicy> = /*@__PURE__*/
-  extDesc(file_portico_options_v1_options, 1);
-
-/**
  * A client-streaming method that REST feeds from a raw request body: the first message carries the metadata (from
  * the query, `?metadata.displayName=…`), the following ones the bytes in `chunk`.
  *
  * @generated from extension: bool upload = 51004;
  */
 export const upload: GenExtension<MethodOptions, boolean> = /*@__PURE__*/
-  extDesc(file_portico_options_v1_options, 2);
+  extDesc(file_portico_options_v1_options, 1);
 
 /**
  * REST fills this string field from the request header of this name, for example "Range". The header wins over an
@@ -147,5 +103,5 @@ export const upload: GenExtension<MethodOptions, boolean> = /*@__PURE__*/
  * @generated from extension: string header = 51012;
  */
 export const header: GenExtension<FieldOptions, string> = /*@__PURE__*/
-  extDesc(file_portico_options_v1_options, 3);
+  extDesc(file_portico_options_v1_options, 2);
 

@@ -1,0 +1,67 @@
+/** Errors as JSON: a bare `google.rpc.Status`, or RFC 9457 where the client asks for problems. */
+import { createRegistry, toJson } from "@bufbuild/protobuf";
+import { DurationSchema } from "@bufbuild/protobuf/wkt";
+import { toStatus } from "#gateway/wire/error-status.ts";
+import {
+  BadRequestSchema,
+  ErrorInfoSchema,
+  HelpSchema,
+  LocalizedMessageSchema,
+  PreconditionFailureSchema,
+  QuotaFailureSchema,
+  RequestInfoSchema,
+  ResourceInfoSchema,
+  type RetryInfo,
+  RetryInfoSchema,
+} from "#gen/google/rpc/error_details_pb.ts";
+import { StatusSchema } from "#gen/google/rpc/status_pb.ts";
+import type { RpcError } from "#rpc/error.ts";
+import type { Exchange, ResponseHeaders } from "../exchange.ts";
+import { wantsProblem } from "./accept.ts";
+import { secure } from "./security-headers.ts";
+
+const registry = createRegistry(
+  ...[BadRequestSchema, ErrorInfoSchema, HelpSchema, LocalizedMessageSchema, PreconditionFailureSchema],
+  ...[QuotaFailureSchema, RequestInfoSchema, ResourceInfoSchema, RetryInfoSchema, DurationSchema],
+);
+
+export function statusJson(error: RpcError, id: string): string {
+  return JSON.stringify(toJson(StatusSchema, toStatus(error, id), { registry }));
+}
+
+export function errorBody(
+  exchange: Exchange,
+  error: RpcError,
+  about: { readonly status: number; readonly id: string },
+): string {
+  if (!wantsProblem(exchange)) return statusJson(error, about.id);
+  const status = toJson(StatusSchema, toStatus(error, about.id), { registry }) as { details?: unknown };
+  return JSON.stringify({
+    type: `/docs/errors#${error.reason}`,
+    title: error.reason,
+    status: about.status,
+    detail: error.message,
+    code: error.number,
+    requestId: about.id,
+    details: status.details ?? [],
+  });
+}
+
+export function errorHeaders(exchange: Exchange, error: RpcError, id: string): ResponseHeaders {
+  const headers = secure(
+    wantsProblem(exchange) ? "application/problem+json; charset=utf-8" : "application/json; charset=utf-8",
+    id,
+  );
+  if (error.reason === "METHOD_NOT_BOUND") headers.allow = error.metadata.allow ?? "";
+  if (error.reason === "CONTENT_TYPE_UNSUPPORTED") headers["accept-post"] = "application/json";
+  if (error.reason === "ENCODING_UNSUPPORTED") headers["accept-encoding"] = "gzip, identity";
+  if (error.code === "unauthenticated") headers["www-authenticate"] = "Bearer";
+  const retry = error.details.find(
+    (detail): detail is RetryInfo => detail.$typeName === RetryInfoSchema.typeName,
+  );
+  if (retry?.retryDelay !== undefined)
+    headers["retry-after"] = String(
+      Math.max(1, Number(retry.retryDelay.seconds) + (retry.retryDelay.nanos > 0 ? 1 : 0)),
+    );
+  return headers;
+}

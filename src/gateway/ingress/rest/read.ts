@@ -1,0 +1,271 @@
+/** The request half of REST: path, query, headers and body become a call. */
+import {
+  create,
+  type DescField,
+  type DescMessage,
+  getOption,
+  hasOption,
+  type Message,
+  type MessageInitShape,
+} from "@bufbuild/protobuf";
+import type { HttpRoute } from "#gateway/catalog/catalog.ts";
+import type { CompiledType } from "#gateway/codec/codec.ts";
+import { gunzipBounded } from "#gateway/codec/compression.ts";
+import { fieldError } from "#gateway/codec/field-error.ts";
+import { parseGrpcTimeout } from "#gateway/wire/grpc-timeout.ts";
+import { header as headerOption } from "#gen/portico/options/v1/options_pb.ts";
+import { type AdapterCall, type Call, type CallStart, createStreamCall, createUnaryCall } from "#rpc/call.ts";
+import { RpcError } from "#rpc/error.ts";
+import { Metadata, type MetadataValue } from "#rpc/metadata.ts";
+import { hasUnaryRequest } from "#rpc/method.ts";
+import { MessagePayload } from "#rpc/payload.ts";
+import { localPrincipal } from "#rpc/principal.ts";
+import type { Exchange, RequestHeaders } from "../exchange.ts";
+import { httpBody } from "./accept.ts";
+import { bindIfMatch } from "./etag.ts";
+import { isUpload, uploadRequests } from "./upload.ts";
+
+export interface RestLimits {
+  /** Largest JSON body, as sent and inflated, in bytes. Default 1 MiB. */
+  readonly maxJsonBytes: number;
+  /** Largest raw body (`google.api.HttpBody`), in bytes. Default 10 MiB. */
+  readonly maxRawBytes: number;
+}
+
+export const defaultRestLimits: RestLimits = { maxJsonBytes: 1024 * 1024, maxRawBytes: 10 * 1024 * 1024 };
+
+type Fields = Record<string, unknown>;
+
+export interface ReadOptions {
+  readonly variables: readonly string[];
+  readonly id: string;
+  readonly limits: RestLimits;
+}
+
+/** @throws RpcError naming the parameter, field or header that is wrong. */
+export async function readCall(
+  exchange: Exchange,
+  route: HttpRoute,
+  options: ReadOptions,
+): Promise<AdapterCall<Call>> {
+  const start = startOf(exchange, route, options.id);
+  if (hasUnaryRequest(route.method.kind)) {
+    return createUnaryCall(
+      start,
+      new MessagePayload(route.method.input, await readMessage(exchange, route, options)),
+    );
+  }
+  if (isUpload(route)) return createStreamCall(start, uploadRequests(exchange, route, options.variables));
+  throw new RpcError("unimplemented", {
+    reason: "STREAM_UNSUPPORTED",
+    message: `${route.method.name} takes a stream of messages, which REST cannot carry; call it over gRPC`,
+  });
+}
+
+function startOf(exchange: Exchange, route: HttpRoute, id: string): CallStart {
+  const { headers } = exchange;
+  return {
+    method: route.method,
+    id,
+    protocol: "rest",
+    peer: exchange.peer,
+    principal: localPrincipal,
+    metadata: new Metadata(() => metadataOf(headers)),
+    timeoutMs: readTimeout(headers),
+    startedAtMs: exchange.startedAtMs,
+  };
+}
+
+/** `Portico-Timeout` and `Grpc-Timeout` are one thing, spelled as gRPC does: `500m`, `2S`. */
+function readTimeout(headers: RequestHeaders): number | undefined {
+  for (const name of ["portico-timeout", "grpc-timeout"]) {
+    const text = headers[name];
+    if (text !== undefined) return parseGrpcTimeout(String(text), name);
+  }
+  return undefined;
+}
+
+/** What is HTTP's own and means nothing to a service (RFC 9110 section 7.6.1), and what only a peer of gRPC may say. */
+const hopByHop = new Set([
+  "connection",
+  "keep-alive",
+  "proxy-connection",
+  "te",
+  "trailer",
+  "transfer-encoding",
+  "upgrade",
+  "host",
+  "content-length",
+]);
+
+function* metadataOf(headers: RequestHeaders): Generator<readonly [string, MetadataValue]> {
+  for (const [name, value] of Object.entries(headers)) {
+    if (value === undefined || name.startsWith(":") || name.startsWith("grpc-") || hopByHop.has(name))
+      continue;
+    for (const text of Array.isArray(value) ? value : [value]) {
+      yield [name, name.endsWith("-bin") ? new Uint8Array(Buffer.from(text, "base64")) : text];
+    }
+  }
+}
+
+async function readMessage(exchange: Exchange, route: HttpRoute, options: ReadOptions): Promise<Message> {
+  const message =
+    route.body.kind === "none"
+      ? readBodiless(exchange, route)
+      : await readBody(exchange, route, options.limits);
+  bindPath(route, message, options.variables);
+  if (exchange.query !== "") bindQuery(exchange, route, message);
+  bindHeaders(exchange, route, message);
+  if (exchange.headers["if-match"] !== undefined) bindIfMatch(exchange, route, message);
+  return message;
+}
+
+function readBodiless(exchange: Exchange, route: HttpRoute): Message {
+  if (exchange.hasBody) {
+    throw new RpcError("invalid_argument", {
+      reason: "BODY_UNEXPECTED",
+      message: `${exchange.method} ${route.template} takes no body; put the fields into the query`,
+    });
+  }
+  return create(route.method.input.desc);
+}
+
+function bindPath(route: HttpRoute, message: Message, variables: readonly string[]): void {
+  route.variables.forEach((variable, index) => {
+    const before = route.body.kind === "none" ? undefined : variable.get(message);
+    variable.setText(message, variables[index] ?? "");
+    const after = variable.get(message);
+    // What was read may be sent back: an id in the body is accepted when it is the one in the path.
+    if (before !== undefined && before !== "" && before !== 0 && before !== after) {
+      throw fieldError(
+        "FIELD_INVALID",
+        variable.fields.map((field) => field.jsonName).join("."),
+        "differs from the one in the path",
+      );
+    }
+  });
+}
+
+function bindQuery(exchange: Exchange, route: HttpRoute, message: Message): void {
+  if (route.query !== undefined) {
+    route.query.bind(message, exchange.query);
+    return;
+  }
+  const name = exchange.query.split(/[=&]/, 1)[0] ?? "";
+  throw fieldError(
+    "FIELD_UNKNOWN",
+    decodeName(name),
+    "this method takes no query parameters; put the field into the body",
+  );
+}
+
+function decodeName(raw: string): string {
+  try {
+    return decodeURIComponent(raw).slice(0, 200);
+  } catch {
+    // Only for the message: what cannot be decoded is shown as it was sent.
+    return raw.slice(0, 200);
+  }
+}
+
+const headerFields = new WeakMap<DescMessage, readonly (readonly [string, DescField])[]>();
+
+/** Fields that the contract binds to request headers. */
+function bindHeaders(exchange: Exchange, route: HttpRoute, message: Message): void {
+  const { desc } = route.method.input;
+  let fields = headerFields.get(desc);
+  if (fields === undefined) {
+    fields = desc.fields
+      .filter((field) => hasOption(field, headerOption))
+      .map((field) => [getOption(field, headerOption).toLowerCase(), field] as const);
+    headerFields.set(desc, fields);
+  }
+  for (const [name, field] of fields) {
+    const value = exchange.headers[name];
+    if (value === undefined) continue;
+    const target = message as unknown as Fields;
+    if (target[field.localName] !== "")
+      throw fieldError("FIELD_REPEATED", field.jsonName, `is given by the ${name} header too`);
+    target[field.localName] = String(value);
+  }
+}
+
+async function readBody(exchange: Exchange, route: HttpRoute, limits: RestLimits): Promise<Message> {
+  const type = route.method.input as CompiledType;
+  if (route.body.kind === "field") return readFieldBody(exchange, route, { field: route.body.field, limits });
+  if (type.desc.typeName === httpBody) return readHttpBody(exchange, type.desc, limits);
+  const bytes = await readJson(exchange, limits);
+  return bytes.length === 0 ? create(type.desc) : type.decode(bytes, "json");
+}
+
+async function readFieldBody(
+  exchange: Exchange,
+  route: HttpRoute,
+  body: { readonly field: DescField; readonly limits: RestLimits },
+): Promise<Message> {
+  const { field, limits } = body;
+  const type = route.method.input as CompiledType;
+  const message = create(type.desc);
+  const fields = message as unknown as Fields;
+  if (field.fieldKind === "message" && field.message.typeName === httpBody) {
+    fields[field.localName] = await readHttpBody(exchange, field.message, limits);
+    return message;
+  }
+  const bytes = await readJson(exchange, limits);
+  if (bytes.length === 0) return message;
+  const mask = maskField(type.desc);
+  if (exchange.method === "PATCH" && mask !== undefined && field.fieldKind === "message") {
+    const { message: inner, paths } = type.decodeJsonFieldWithPaths(field, bytes);
+    fields[field.localName] = inner;
+    if (!/(^|&)(updateMask|update_mask)=/.test(exchange.query))
+      fields[mask.localName] = create(mask.message, { paths } as MessageInitShape<DescMessage>);
+    return message;
+  }
+  fields[field.localName] = type.decodeJsonField(field, bytes);
+  return message;
+}
+
+/** The `update_mask` of an update request (AIP-134). */
+function maskField(desc: DescMessage): (DescField & { readonly fieldKind: "message" }) | undefined {
+  const field = desc.fields.find((candidate) => candidate.name === "update_mask");
+  return field?.fieldKind === "message" && field.message.typeName === "google.protobuf.FieldMask"
+    ? field
+    : undefined;
+}
+
+async function readHttpBody(exchange: Exchange, desc: DescMessage, limits: RestLimits): Promise<Message> {
+  const contentType = String(exchange.headers["content-type"] ?? "application/octet-stream");
+  return create(desc, {
+    contentType,
+    data: await exchange.readBody(limits.maxRawBytes),
+  } as MessageInitShape<DescMessage>);
+}
+
+async function readJson(exchange: Exchange, limits: RestLimits): Promise<Uint8Array> {
+  const contentType = exchange.headers["content-type"];
+  if (
+    contentType === undefined
+      ? exchange.hasBody && exchange.headers["content-length"] !== "0"
+      : !isJson(String(contentType))
+  ) {
+    throw new RpcError("invalid_argument", {
+      reason: "CONTENT_TYPE_UNSUPPORTED",
+      message: `content-type: must be application/json in UTF-8${contentType === undefined ? "; the request names none" : ""}`,
+    });
+  }
+  const bytes = await exchange.readBody(limits.maxJsonBytes);
+  const encoding = exchange.headers["content-encoding"];
+  if (encoding === undefined || encoding === "identity") return bytes;
+  if (encoding === "gzip") return gunzipBounded(bytes, limits.maxJsonBytes);
+  throw new RpcError("invalid_argument", {
+    reason: "ENCODING_UNSUPPORTED",
+    message: "content-encoding: must be gzip or identity",
+  });
+}
+
+function isJson(contentType: string): boolean {
+  return (
+    contentType === "application/json" ||
+    /^application\/json\s*(;\s*charset="?utf-?8"?\s*)?;?$/i.test(contentType.trim())
+  );
+}

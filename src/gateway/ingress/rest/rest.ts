@@ -1,0 +1,114 @@
+/**
+ * REST/JSON from `google.api.http` annotations, and `POST /package.Service/Method` for every method.
+ *
+ * The story of a request: match the route, read the call, dispatch, reply. Strict about what it takes (unknown parameters and
+ * fields are errors that name the nearest known one) and uniform in what it says: every failure is a `google.rpc.Status`, or
+ * `application/problem+json` where the client asks for it. Server streams are NDJSON; client streams only where a method is
+ * an upload.
+ */
+
+import type { HttpRoute } from "#gateway/catalog/catalog.ts";
+import type { Runtime } from "#gateway/dispatch/dispatch.ts";
+import { requestIdFrom } from "#gateway/wire/request-id.ts";
+import { type AdapterCall, type Call, clientGone } from "#rpc/call.ts";
+import { RpcError, toRpcError } from "#rpc/error.ts";
+import type { Reply } from "#rpc/reply.ts";
+import type { Adapter, Exchange } from "../exchange.ts";
+import { checkAccept } from "./accept.ts";
+import { preconditionOf } from "./etag.ts";
+import { onOwnPlane, unprefixed } from "./plane-prefix.ts";
+import { defaultRestLimits, type RestLimits, readCall } from "./read.ts";
+import { replyError, replyMessage, replyOptions, replyStream } from "./reply.ts";
+
+export type { RestLimits } from "./read.ts";
+
+export interface RestOptions {
+  /** The runtime of the moment; a call keeps the one it began with. */
+  runtime(): Runtime;
+  readonly limits?: Partial<RestLimits>;
+}
+
+export function createRest(options: RestOptions): Adapter {
+  const limits: RestLimits = { ...defaultRestLimits, ...options.limits };
+  return {
+    handle: (exchange) => {
+      const id = requestIdFrom(exchange.headers["x-request-id"]);
+      serve(exchange, options.runtime(), { id, limits }).catch((thrown: unknown) => {
+        // Only a failure while an answer was being written ends here.
+        if (exchange.started) exchange.reset();
+        else replyError(exchange, toRpcError(thrown), { id });
+      });
+    },
+  };
+}
+
+interface Context {
+  readonly id: string;
+  readonly limits: RestLimits;
+}
+
+async function serve(exchange: Exchange, runtime: Runtime, context: Context): Promise<void> {
+  const { id } = context;
+  let call: AdapterCall<Call> | undefined;
+  try {
+    const matched = route(exchange, runtime);
+    if (matched === undefined) return replyOptions(exchange, runtime, id);
+    const { target, variables } = matched;
+    checkAccept(exchange, target);
+    call = await readCall(exchange, target, { variables, id, limits: context.limits });
+    const running = call;
+    exchange.onAbort(() => running.cancel(clientGone()));
+    await write(exchange, target, { reply: await runtime.dispatch(call), call, id });
+  } catch (thrown) {
+    const error = toRpcError(thrown);
+    if (exchange.started) throw error;
+    replyError(exchange, preconditionOf(exchange, error), { id, call });
+  }
+}
+
+interface Found {
+  readonly target: HttpRoute;
+  readonly variables: readonly string[];
+}
+
+/** Undefined: an OPTIONS request for a path that exists. */
+function route(exchange: Exchange, runtime: Runtime): Found | undefined {
+  const { path, plane } = unprefixed(exchange.path);
+  const match = runtime.catalog.match(exchange.method, path);
+  switch (match.kind) {
+    case "found":
+      if (plane !== undefined && !onOwnPlane(runtime.catalog, match.target, plane))
+        throw noRoute(exchange.path);
+      return match;
+    case "method_not_allowed":
+      if (exchange.method === "OPTIONS") return undefined;
+      throw new RpcError("unimplemented", {
+        reason: "METHOD_NOT_BOUND",
+        message: `${exchange.method.slice(0, 20)} is not possible here; use ${match.allow.join(", ")}`,
+        metadata: { allow: match.allow.join(", ") },
+      });
+    case "bad_path":
+      throw new RpcError("invalid_argument", { reason: "PATH_INVALID", message: match.message });
+    case "not_found":
+      throw noRoute(exchange.path);
+  }
+}
+
+function noRoute(path: string): RpcError {
+  return new RpcError("not_found", {
+    reason: "ROUTE_NOT_FOUND",
+    message: `there is nothing at ${path.slice(0, 200)}; /openapi.json lists what is here`,
+  });
+}
+
+interface Answer {
+  readonly reply: Reply;
+  readonly call: Call;
+  readonly id: string;
+}
+
+function write(exchange: Exchange, target: HttpRoute, answer: Answer): Promise<void> | void {
+  const { reply, call, id } = answer;
+  if (reply.kind === "unary") return replyMessage(exchange, target, { payload: reply.response, call, id });
+  return replyStream(exchange, target, { responses: reply.responses, call, id });
+}
