@@ -24,10 +24,6 @@ const port = z.coerce
   .int("must be a whole number")
   .min(0, "must be 0 to 65535")
   .max(65_535, "must be 0 to 65535");
-const truth = z.preprocess(
-  (value) => (value === "true" || value === "1" ? true : value === "false" || value === "0" ? false : value),
-  z.boolean("must be true or false"),
-);
 const text = z.string().min(1, "must not be empty");
 
 export const options = {

@@ -12,7 +12,6 @@ import { FileDescriptorSetSchema, MethodOptions_IdempotencyLevel } from "@bufbui
 import { type Codec, createCodec } from "#gateway/codec/codec.ts";
 import { type Binding, createRouter } from "#gateway/router/router.ts";
 import {
-  list as listOption,
   Plane as PlaneValue,
   policy as policyOption,
   upload as uploadOption,

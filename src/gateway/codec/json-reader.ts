@@ -101,6 +101,9 @@ function refuseUnknown(desc: DescMessage, json: JsonValue, prefix: string): void
   }
 }
 
+/** Strict UTF-8: a byte order mark and broken sequences are errors, not replacement characters. */
+const utf8 = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
+
 function parse(bytes: Uint8Array, maxDepth: number): JsonValue {
   let text: string;
   try {
@@ -164,13 +167,13 @@ function checkKey(
   while (" \t\r\n".includes(text.charAt(next)) && next < text.length) next += 1;
   if (text.charCodeAt(next) !== 58) return end;
   const raw = text.slice(start + 1, end);
-  const key = raw.includes("\\") ? unescape(raw) : raw;
+  const key = raw.includes("\\") ? unquote(raw) : raw;
   if (keys.has(key)) throw fieldError("FIELD_REPEATED", key.slice(0, 200), "is given more than once");
   keys.add(key);
   return end;
 }
 
-function unescape(raw: string): string {
+function unquote(raw: string): string {
   try {
     return JSON.parse(`"${raw}"`) as string;
   } catch {

@@ -1,0 +1,23 @@
+/** Reasons of the BPMN service. */
+import type { Reasons } from "#rpc/reasons.ts";
+
+export const reasons = {
+  RESOURCE_NOT_FOUND: { code: "not_found", meaning: "there is no such document or revision" },
+  RESOURCE_EXISTS: { code: "already_exists", meaning: "the id is taken, perhaps by a deleted document" },
+  ETAG_MISMATCH: { code: "aborted", meaning: "somebody changed the document since it was read" },
+  STATE_TRANSITION_INVALID: { code: "failed_precondition", meaning: "the document is deleted, or is not" },
+  CONTENT_TOO_LARGE: {
+    code: "failed_precondition",
+    meaning: "the content is too large for this method; use download",
+  },
+  RANGE_NOT_SATISFIABLE: { code: "out_of_range", meaning: "the range begins behind the end of the content" },
+  DIGEST_MISMATCH: {
+    code: "invalid_argument",
+    meaning: "the bytes that came are not the ones that were announced",
+  },
+  MODEL_INVALID: { code: "invalid_argument", meaning: "the XML is not a BPMN 2.0 document that can be kept" },
+  ANALYSIS_OVERLOADED: {
+    code: "resource_exhausted",
+    meaning: "too many documents are being analysed at once",
+  },
+} as const satisfies Reasons;

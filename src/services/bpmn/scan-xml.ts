@@ -1,0 +1,86 @@
+/**
+ * One linear look at XML before any parser sees it: declarations that make parsers read files or grow, nesting, number of
+ * elements, ids given twice. Comments, CDATA and processing instructions are skipped as such.
+ */
+import type { Finding } from "./analyze.ts";
+
+const maxDepth = 100;
+const maxElements = 50_000;
+
+/** The first reason to refuse, or undefined. */
+export function scanXml(text: string): Finding | undefined {
+  const ids = new Set<string>();
+  let depth = 0;
+  let elements = 0;
+  for (let open = text.indexOf("<"); open !== -1; ) {
+    const skipped = skipSpecial(text, open);
+    if (skipped === "doctype")
+      return finding(
+        text,
+        open,
+        "a DOCTYPE is not allowed: entities can read files and grow without bound; remove it",
+      );
+    if (typeof skipped === "number") {
+      open = text.indexOf("<", skipped);
+      continue;
+    }
+    const close = tagEnd(text, open);
+    if (text.charCodeAt(open + 1) === 47) depth -= 1;
+    else {
+      elements += 1;
+      if (elements > maxElements)
+        return finding(text, open, `the document has more than ${maxElements} elements`);
+      const id = idOf(text, open, close);
+      if (id !== undefined && ids.has(id))
+        return finding(text, open, `the id "${id.slice(0, 100)}" is given twice`, id);
+      if (id !== undefined) ids.add(id);
+      if (text.charCodeAt(close - 1) !== 47) depth += 1;
+      if (depth > maxDepth) return finding(text, open, `the document nests deeper than ${maxDepth} elements`);
+    }
+    open = text.indexOf("<", close);
+  }
+  return undefined;
+}
+
+/** Where a comment, CDATA section or instruction ends; "doctype" for a declaration; undefined for a tag. */
+function skipSpecial(text: string, open: number): number | "doctype" | undefined {
+  const next = text.charCodeAt(open + 1);
+  if (next === 63) return endAfter(text, "?>", open);
+  if (next !== 33) return undefined;
+  if (text.startsWith("<!--", open)) return endAfter(text, "-->", open + 4);
+  if (text.startsWith("<![CDATA[", open)) return endAfter(text, "]]>", open);
+  return "doctype";
+}
+
+function endAfter(text: string, token: string, from: number): number {
+  const found = text.indexOf(token, from);
+  return found === -1 ? text.length : found + token.length;
+}
+
+/** The index of the ">" that ends a tag, quotes respected. */
+function tagEnd(text: string, open: number): number {
+  let quote = 0;
+  for (let at = open + 1; at < text.length; at += 1) {
+    const code = text.charCodeAt(at);
+    if (quote !== 0) {
+      if (code === quote) quote = 0;
+    } else if (code === 34 || code === 39) quote = code;
+    else if (code === 62) return at;
+  }
+  return text.length;
+}
+
+function idOf(text: string, open: number, close: number): string | undefined {
+  const match = /\sid\s*=\s*("([^"]*)"|'([^']*)')/.exec(text.slice(open, Math.min(close, open + 4096)));
+  return match === null ? undefined : (match[2] ?? match[3]);
+}
+
+function finding(text: string, offset: number, message: string, elementId = ""): Finding {
+  let line = 1;
+  let start = 0;
+  for (let at = text.indexOf("\n"); at !== -1 && at < offset; at = text.indexOf("\n", at + 1)) {
+    line += 1;
+    start = at + 1;
+  }
+  return { message, line, column: offset - start + 1, elementId };
+}
