@@ -2,7 +2,12 @@
 import { createHash } from "node:crypto";
 import { create } from "@bufbuild/protobuf";
 import { type Timestamp, timestampFromMs } from "@bufbuild/protobuf/wkt";
-import { type BPMNDocument, BPMNDocumentSchema, type BPMNRevision, BPMNRevisionSchema } from "#gen/portico/bpmn/v1/bpmn_pb.ts";
+import {
+  type BPMNDocument,
+  BPMNDocumentSchema,
+  type BPMNRevision,
+  BPMNRevisionSchema,
+} from "#gen/portico/bpmn/v1/bpmn_pb.ts";
 import { DiagnosticSchema, Severity } from "#gen/portico/common/v1/common_pb.ts";
 import type { DocumentRow, RevisionRow } from "./store.ts";
 

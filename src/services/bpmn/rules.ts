@@ -26,7 +26,11 @@ export function demand(violations: readonly Violation[]): void {
     reason: "FIELD_INVALID",
     message: violations.map(({ field, description }) => `${field}: ${description}`).join("; "),
     metadata: { field: first.field },
-    details: [create(BadRequestSchema, { fieldViolations: violations.map((violation) => ({ ...violation, reason: "FIELD_INVALID" })) })],
+    details: [
+      create(BadRequestSchema, {
+        fieldViolations: violations.map((violation) => ({ ...violation, reason: "FIELD_INVALID" })),
+      }),
+    ],
   });
 }
 
@@ -41,7 +45,8 @@ export function checkFields(document: BPMNDocument): Violation[] {
   const labels = Object.entries(document.labels);
   if (labels.length > 64) say("labels", "has more than 64 labels");
   for (const [key, value] of labels) {
-    if (key === "" || key.length > 63) say("labels", `the key "${key.slice(0, 70)}" must have 1 to 63 characters`);
+    if (key === "" || key.length > 63)
+      say("labels", `the key "${key.slice(0, 70)}" must have 1 to 63 characters`);
     if (value.length > 256) say("labels", `the value of "${key.slice(0, 70)}" has more than 256 characters`);
   }
   return violations;
@@ -51,12 +56,20 @@ const mutable = ["display_name", "description", "labels", "xml"] as const;
 export type MutableField = (typeof mutable)[number];
 
 /** The fields an update changes. @throws RpcError FIELD_INVALID naming the good paths. */
-export function maskedFields(paths: readonly string[] | undefined, document: BPMNDocument): readonly MutableField[] {
+export function maskedFields(
+  paths: readonly string[] | undefined,
+  document: BPMNDocument,
+): readonly MutableField[] {
   if (paths?.includes("*") === true) return mutable;
   if (paths === undefined) return mutable.filter((name) => isPresent(name, document));
   const unknown = paths.find((path) => !(mutable as readonly string[]).includes(path));
   if (unknown !== undefined) {
-    demand([{ field: "updateMask", description: `"${unknown.slice(0, 100)}" cannot be changed; did you mean ${nearest(unknown, mutable)}? (${mutable.join(", ")})` }]);
+    demand([
+      {
+        field: "updateMask",
+        description: `"${unknown.slice(0, 100)}" cannot be changed; did you mean ${nearest(unknown, mutable)}? (${mutable.join(", ")})`,
+      },
+    ]);
   }
   return mutable.filter((name) => paths.includes(name));
 }
@@ -77,14 +90,22 @@ function isPresent(name: MutableField, document: BPMNDocument): boolean {
 /** The error of XML that cannot be kept, with every finding. */
 export function modelInvalid(findings: readonly Finding[]): RpcError {
   const [first] = findings;
-  const where = first === undefined || first.line === 0 ? "" : ` (line ${first.line}, column ${first.column})`;
+  const where =
+    first === undefined || first.line === 0 ? "" : ` (line ${first.line}, column ${first.column})`;
   return new RpcError("invalid_argument", {
     reason: "MODEL_INVALID",
     message: `document.xml: ${first?.message ?? "is not BPMN 2.0"}${where}`,
-    metadata: first === undefined ? {} : { line: String(first.line), column: String(first.column), elementId: first.elementId },
+    metadata:
+      first === undefined
+        ? {}
+        : { line: String(first.line), column: String(first.column), elementId: first.elementId },
     details: [
       create(BadRequestSchema, {
-        fieldViolations: findings.map((finding) => ({ field: "document.xml", description: `line ${finding.line}, column ${finding.column}: ${finding.message}`, reason: "MODEL_INVALID" })),
+        fieldViolations: findings.map((finding) => ({
+          field: "document.xml",
+          description: `line ${finding.line}, column ${finding.column}: ${finding.message}`,
+          reason: "MODEL_INVALID",
+        })),
       }),
     ],
   });

@@ -50,19 +50,25 @@ export class BpmnStore {
   }
 
   find(id: string): DocumentRow | undefined {
-    const row = this.#storage.get("SELECT * FROM bpmn_documents WHERE tenant = ? AND id = ?", this.#tenant, id);
+    const row = this.#storage.get(
+      "SELECT * FROM bpmn_documents WHERE tenant = ? AND id = ?",
+      this.#tenant,
+      id,
+    );
     return row === undefined ? undefined : toDocument(row);
   }
 
   /** In order of id, after `after`. */
   list(after: string, limit: number, showDeleted: boolean): DocumentRow[] {
-    const sql = "SELECT * FROM bpmn_documents WHERE tenant = ? AND id > ? AND (deleted_at IS NULL OR ?) ORDER BY id LIMIT ?";
+    const sql =
+      "SELECT * FROM bpmn_documents WHERE tenant = ? AND id > ? AND (deleted_at IS NULL OR ?) ORDER BY id LIMIT ?";
     return this.#storage.all(sql, this.#tenant, after, showDeleted ? 1 : 0, limit).map(toDocument);
   }
 
   /** Another living document with the same content. */
   findTwin(digest: string, id: string): string | undefined {
-    const sql = "SELECT id FROM bpmn_documents WHERE tenant = ? AND digest = ? AND id <> ? AND deleted_at IS NULL ORDER BY id LIMIT 1";
+    const sql =
+      "SELECT id FROM bpmn_documents WHERE tenant = ? AND digest = ? AND id <> ? AND deleted_at IS NULL ORDER BY id LIMIT 1";
     const row = this.#storage.get(sql, this.#tenant, digest, id);
     return row === undefined ? undefined : String(row.id);
   }
@@ -71,37 +77,81 @@ export class BpmnStore {
     this.#storage.run(
       `INSERT OR REPLACE INTO bpmn_documents (tenant, id, uid, revision, version, display_name, description, labels, digest, size,
        metadata, creator, editor, created_at, updated_at, deleted_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
-      ...[this.#tenant, row.id, row.uid, row.revision, row.version, row.displayName, row.description, JSON.stringify(row.labels)],
-      ...[row.digest, row.size, JSON.stringify(row.summary), row.creator, row.editor, row.createdAt, row.updatedAt, row.deletedAt ?? null],
+      ...[
+        this.#tenant,
+        row.id,
+        row.uid,
+        row.revision,
+        row.version,
+        row.displayName,
+        row.description,
+        JSON.stringify(row.labels),
+      ],
+      ...[
+        row.digest,
+        row.size,
+        JSON.stringify(row.summary),
+        row.creator,
+        row.editor,
+        row.createdAt,
+        row.updatedAt,
+        row.deletedAt ?? null,
+      ],
     );
   }
 
   addRevision(row: DocumentRow, comment: string): void {
     this.#storage.run(
       "INSERT INTO bpmn_revisions (tenant, document, revision, snapshot, digest, creator, comment, created_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
-      ...[this.#tenant, row.id, row.revision, JSON.stringify(row), row.digest, row.editor, comment, row.updatedAt],
+      ...[
+        this.#tenant,
+        row.id,
+        row.revision,
+        JSON.stringify(row),
+        row.digest,
+        row.editor,
+        comment,
+        row.updatedAt,
+      ],
     );
   }
 
   findRevision(id: string, revision: number): RevisionRow | undefined {
-    const row = this.#storage.get("SELECT * FROM bpmn_revisions WHERE tenant = ? AND document = ? AND revision = ?", this.#tenant, id, revision);
+    const row = this.#storage.get(
+      "SELECT * FROM bpmn_revisions WHERE tenant = ? AND document = ? AND revision = ?",
+      this.#tenant,
+      id,
+      revision,
+    );
     return row === undefined ? undefined : toRevision(row);
   }
 
   /** Newest first, older than `before`. */
   listRevisions(id: string, before: number, limit: number): RevisionRow[] {
-    const sql = "SELECT * FROM bpmn_revisions WHERE tenant = ? AND document = ? AND revision < ? ORDER BY revision DESC LIMIT ?";
+    const sql =
+      "SELECT * FROM bpmn_revisions WHERE tenant = ? AND document = ? AND revision < ? ORDER BY revision DESC LIMIT ?";
     return this.#storage.all(sql, this.#tenant, id, before, limit).map(toRevision);
   }
 
   saveContent(digest: string, content: Uint8Array): void {
     for (let part = 0, at = 0; at < content.length; part += 1, at += chunkBytes) {
-      this.#storage.run("INSERT OR IGNORE INTO bpmn_contents (tenant, digest, part, bytes) VALUES (?, ?, ?, ?)", this.#tenant, digest, part, content.subarray(at, at + chunkBytes));
+      this.#storage.run(
+        "INSERT OR IGNORE INTO bpmn_contents (tenant, digest, part, bytes) VALUES (?, ?, ?, ?)",
+        this.#tenant,
+        digest,
+        part,
+        content.subarray(at, at + chunkBytes),
+      );
     }
   }
 
   readChunk(digest: string, part: number): Uint8Array | undefined {
-    const row = this.#storage.get("SELECT bytes FROM bpmn_contents WHERE tenant = ? AND digest = ? AND part = ?", this.#tenant, digest, part);
+    const row = this.#storage.get(
+      "SELECT bytes FROM bpmn_contents WHERE tenant = ? AND digest = ? AND part = ?",
+      this.#tenant,
+      digest,
+      part,
+    );
     return row === undefined ? undefined : (row.bytes as Uint8Array);
   }
 
@@ -109,7 +159,8 @@ export class BpmnStore {
     const first = this.readChunk(digest, 0) ?? new Uint8Array(0);
     if (first.length === size) return first;
     const parts = [first];
-    for (let part = 1; part * chunkBytes < size; part += 1) parts.push(this.readChunk(digest, part) ?? new Uint8Array(0));
+    for (let part = 1; part * chunkBytes < size; part += 1)
+      parts.push(this.readChunk(digest, part) ?? new Uint8Array(0));
     return Buffer.concat(parts, size);
   }
 }
@@ -120,11 +171,27 @@ const purgeBatch = 100;
 /** Removes documents deleted before `deletedBefore` with their revisions, and content nobody refers to. Returns how many. */
 export function purge(storage: Storage, deletedBefore: number): number {
   return storage.transaction(() => {
-    const rows = storage.all("SELECT tenant, id FROM bpmn_documents WHERE deleted_at < ? LIMIT ?", deletedBefore, purgeBatch);
+    const rows = storage.all(
+      "SELECT tenant, id FROM bpmn_documents WHERE deleted_at < ? LIMIT ?",
+      deletedBefore,
+      purgeBatch,
+    );
     for (const row of rows) {
-      const digests = storage.all("SELECT DISTINCT digest FROM bpmn_revisions WHERE tenant = ? AND document = ?", String(row.tenant), String(row.id));
-      storage.run("DELETE FROM bpmn_documents WHERE tenant = ? AND id = ?", String(row.tenant), String(row.id));
-      storage.run("DELETE FROM bpmn_revisions WHERE tenant = ? AND document = ?", String(row.tenant), String(row.id));
+      const digests = storage.all(
+        "SELECT DISTINCT digest FROM bpmn_revisions WHERE tenant = ? AND document = ?",
+        String(row.tenant),
+        String(row.id),
+      );
+      storage.run(
+        "DELETE FROM bpmn_documents WHERE tenant = ? AND id = ?",
+        String(row.tenant),
+        String(row.id),
+      );
+      storage.run(
+        "DELETE FROM bpmn_revisions WHERE tenant = ? AND document = ?",
+        String(row.tenant),
+        String(row.id),
+      );
       for (const { digest } of digests) {
         storage.run(
           "DELETE FROM bpmn_contents WHERE tenant = ?1 AND digest = ?2 AND NOT EXISTS (SELECT 1 FROM bpmn_revisions WHERE tenant = ?1 AND digest = ?2)",
