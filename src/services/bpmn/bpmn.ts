@@ -263,7 +263,7 @@ class Documents {
   }
 
   async validate(
-    input: { readonly case: "xml" | "document" | undefined; readonly value?: string },
+    input: { readonly case: "xml" | "document" | undefined; readonly value?: string | undefined },
     call: CallHead,
   ) {
     const bytes = this.#validated(input, call);
@@ -371,7 +371,7 @@ class Documents {
   }
 
   #validated(
-    input: { readonly case: "xml" | "document" | undefined; readonly value?: string },
+    input: { readonly case: "xml" | "document" | undefined; readonly value?: string | undefined },
     call: CallHead,
   ): Uint8Array {
     if (input.case === "document") {

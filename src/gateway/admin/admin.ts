@@ -1,0 +1,8 @@
+/**
+ * The gateway's own services: gRPC health and server reflection, hosted like any other service.
+ *
+ * Health knows every hosted service and the server as a whole (""); reflection serves the descriptors exactly as they were
+ * loaded, so custom options survive. Both are read-only.
+ */
+export { createHealth, type Health } from "./health.ts";
+export { createReflection } from "./reflection.ts";

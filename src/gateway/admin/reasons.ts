@@ -1,0 +1,6 @@
+/** Reasons of the gateway's own services. */
+import type { Reasons } from "#rpc/reasons.ts";
+
+export const reasons = {
+  SERVICE_UNKNOWN: { code: "not_found", meaning: "health was asked for a service that is not hosted here" },
+} as const satisfies Reasons;

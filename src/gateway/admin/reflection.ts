@@ -1,0 +1,131 @@
+/**
+ * Server reflection, v1 and v1alpha. Files are sent as the bytes they were loaded from: decoding and encoding them again
+ * would lose options that this program does not know.
+ *
+ * @see https://github.com/grpc/grpc/blob/master/doc/server-reflection.md
+ */
+import { type FileRegistry, fromBinary } from "@bufbuild/protobuf";
+import { BinaryReader, WireType } from "@bufbuild/protobuf/wire";
+import { FileDescriptorProtoSchema } from "@bufbuild/protobuf/wkt";
+import type { Catalog } from "#gateway/catalog/catalog.ts";
+import {
+  type ServerReflectionRequest,
+  ServerReflection as V1,
+} from "#gen/grpc/reflection/v1/reflection_pb.ts";
+import { ServerReflection as V1Alpha } from "#gen/grpc/reflection/v1alpha/reflection_pb.ts";
+import { codes } from "#rpc/code.ts";
+import { type HostedService, hostService } from "#rpc/service.ts";
+
+interface File {
+  readonly bytes: Uint8Array;
+  readonly imports: readonly string[];
+}
+
+/** @param hosted names of the services to list. */
+export function createReflection(catalog: Catalog, hosted: readonly string[]): HostedService[] {
+  const files = readFiles(catalog.descriptorSet);
+  const answer = (request: Pick<ServerReflectionRequest, "messageRequest">) =>
+    respond(request.messageRequest, { files, hosted, registry: catalog.registry });
+  const v1 = hostService(V1, {
+    serverReflectionInfo: async function* (requests) {
+      for await (const request of requests)
+        yield { validHost: request.host, originalRequest: request, messageResponse: answer(request) };
+    },
+  });
+  const v1alpha = hostService(V1Alpha, {
+    serverReflectionInfo: async function* (requests) {
+      for await (const request of requests)
+        yield {
+          validHost: request.host,
+          originalRequest: request,
+          messageResponse: answer(request as unknown as ServerReflectionRequest),
+        };
+    },
+  });
+  return [v1, v1alpha];
+}
+
+/** Field 1 of FileDescriptorSet, raw. */
+function readFiles(descriptorSet: Uint8Array): ReadonlyMap<string, File> {
+  const files = new Map<string, File>();
+  const reader = new BinaryReader(descriptorSet);
+  while (reader.pos < reader.len) {
+    const [number, wireType] = reader.tag();
+    if (number !== 1 || wireType !== WireType.LengthDelimited) {
+      reader.skip(wireType);
+      continue;
+    }
+    const bytes = reader.bytes();
+    const file = fromBinary(FileDescriptorProtoSchema, bytes);
+    files.set(file.name, { bytes, imports: file.dependency });
+  }
+  return files;
+}
+
+interface Known {
+  readonly files: ReadonlyMap<string, File>;
+  readonly hosted: readonly string[];
+  readonly registry: FileRegistry;
+}
+
+function respond(request: ServerReflectionRequest["messageRequest"], known: Known) {
+  switch (request.case) {
+    case "listServices":
+      return {
+        case: "listServicesResponse",
+        value: { service: known.hosted.map((name) => ({ name })) },
+      } as const;
+    case "fileByFilename":
+      return fileResponse(request.value, known);
+    case "fileContainingSymbol":
+      return fileResponse(fileOfSymbol(request.value, known.registry), known);
+    case "fileContainingExtension": {
+      const { containingType, extensionNumber } = request.value;
+      const message = known.registry.getMessage(containingType);
+      const extension =
+        message === undefined ? undefined : known.registry.getExtensionFor(message, extensionNumber);
+      return fileResponse(extension === undefined ? undefined : `${extension.file.name}.proto`, known);
+    }
+    case "allExtensionNumbersOfType":
+      return extensionNumbers(request.value, known);
+    case undefined:
+      return failure("invalid_argument", "the request asks for nothing");
+  }
+}
+
+/** A symbol is a message, enum, service or extension, or a member of one. */
+function fileOfSymbol(symbol: string, registry: FileRegistry): string | undefined {
+  const desc = registry.get(symbol) ?? registry.get(symbol.slice(0, symbol.lastIndexOf(".")));
+  return desc === undefined ? undefined : `${desc.file.name}.proto`;
+}
+
+/** The file with everything it imports, each once. */
+function fileResponse(name: string | undefined, known: Known) {
+  if (name === undefined || !known.files.has(name))
+    return failure("not_found", "there is no such file or symbol");
+  const found = new Map<string, Uint8Array>();
+  const visit = (one: string): void => {
+    const file = known.files.get(one);
+    if (file === undefined || found.has(one)) return;
+    found.set(one, file.bytes);
+    for (const dependency of file.imports) visit(dependency);
+  };
+  visit(name);
+  return { case: "fileDescriptorResponse", value: { fileDescriptorProto: [...found.values()] } } as const;
+}
+
+function extensionNumbers(typeName: string, known: Known) {
+  if (known.registry.getMessage(typeName) === undefined)
+    return failure("not_found", "there is no such message");
+  const numbers = [...known.registry].flatMap((desc) =>
+    desc.kind === "extension" && desc.extendee.typeName === typeName ? [desc.number] : [],
+  );
+  return {
+    case: "allExtensionNumbersResponse",
+    value: { baseTypeName: typeName, extensionNumber: numbers.sort((a, b) => a - b) },
+  } as const;
+}
+
+function failure(code: "not_found" | "invalid_argument", errorMessage: string) {
+  return { case: "errorResponse", value: { errorCode: codes[code].number, errorMessage } } as const;
+}
