@@ -35,7 +35,7 @@ export function createTelemetry(options: TelemetryOptions): Telemetry {
   const destination = pino.destination({ fd: 1, minLength: 4096, sync: true });
   const timer = setInterval(() => destination.flushSync(), 200).unref();
   const log = pino(
-    { level: options.logLevel, base: undefined, timestamp: pino.stdTimeFunctions.isoTime },
+    { level: options.logLevel, base: null, timestamp: pino.stdTimeFunctions.isoTime },
     destination,
   );
   const metrics = new CallMetrics();

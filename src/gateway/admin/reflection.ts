@@ -4,7 +4,7 @@
  *
  * @see https://github.com/grpc/grpc/blob/master/doc/server-reflection.md
  */
-import { type FileRegistry, fromBinary } from "@bufbuild/protobuf";
+import { create, type FileRegistry, fromBinary, type MessageInitShape } from "@bufbuild/protobuf";
 import { BinaryReader, WireType } from "@bufbuild/protobuf/wire";
 import { FileDescriptorProtoSchema } from "@bufbuild/protobuf/wkt";
 import type { Catalog } from "#gateway/catalog/catalog.ts";
@@ -12,7 +12,10 @@ import {
   type ServerReflectionRequest,
   ServerReflection as V1,
 } from "#gen/grpc/reflection/v1/reflection_pb.ts";
-import { ServerReflection as V1Alpha } from "#gen/grpc/reflection/v1alpha/reflection_pb.ts";
+import {
+  ServerReflection as V1Alpha,
+  type ServerReflectionResponse as V1AlphaResponse,
+} from "#gen/grpc/reflection/v1alpha/reflection_pb.ts";
 import { codes } from "#rpc/code.ts";
 import { type HostedService, hostService } from "#rpc/service.ts";
 
@@ -24,26 +27,33 @@ interface File {
 /** @param hosted names of the services to list. */
 export function createReflection(catalog: Catalog, hosted: readonly string[]): HostedService[] {
   const files = readFiles(catalog.descriptorSet);
-  const answer = (request: Pick<ServerReflectionRequest, "messageRequest">) =>
-    respond(request.messageRequest, { files, hosted, registry: catalog.registry });
-  const v1 = hostService(V1, {
-    serverReflectionInfo: async function* (requests) {
-      for await (const request of requests)
-        yield { validHost: request.host, originalRequest: request, messageResponse: answer(request) };
-    },
-  });
+  const known: Known = { files, hosted, registry: catalog.registry };
+  const v1 = hostService(V1, { serverReflectionInfo: (requests) => answer(requests, known) });
+  // The two versions are the same messages under two package names.
   const v1alpha = hostService(V1Alpha, {
-    serverReflectionInfo: async function* (requests) {
-      for await (const request of requests)
-        yield {
-          validHost: request.host,
-          originalRequest: request,
-          messageResponse: answer(request as unknown as ServerReflectionRequest),
-        };
-    },
+    serverReflectionInfo: (requests) =>
+      answer(
+        requests as unknown as AsyncIterable<ServerReflectionRequest>,
+        known,
+      ) as unknown as AsyncIterable<V1AlphaResponse>,
   });
   return [v1, v1alpha];
 }
+
+async function* answer(requests: AsyncIterable<ServerReflectionRequest>, known: Known) {
+  for await (const request of requests) {
+    const messageResponse = respond(request.messageRequest, known);
+    yield create(ServerReflectionResponseSchema, {
+      validHost: request.host,
+      originalRequest: request,
+      messageResponse,
+    });
+  }
+}
+
+type Response = NonNullable<
+  Exclude<MessageInitShape<typeof ServerReflectionResponseSchema>["messageResponse"], undefined>
+>;
 
 /** Field 1 of FileDescriptorSet, raw. */
 function readFiles(descriptorSet: Uint8Array): ReadonlyMap<string, File> {
@@ -68,7 +78,7 @@ interface Known {
   readonly registry: FileRegistry;
 }
 
-function respond(request: ServerReflectionRequest["messageRequest"], known: Known) {
+function respond(request: ServerReflectionRequest["messageRequest"], known: Known): Response {
   switch (request.case) {
     case "listServices":
       return {

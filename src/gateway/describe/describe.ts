@@ -1,0 +1,7 @@
+/**
+ * The catalogue as documents: OpenAPI 3.1 today.
+ *
+ * Comments of the contract become descriptions, bindings become paths, messages become schemas in ProtoJSON's shapes. The same
+ * catalogue always gives the same document. Describes what is served and nothing else; serves nothing itself.
+ */
+export { describeOpenApi, type OpenApiDocument, type OpenApiOptions } from "./openapi.ts";

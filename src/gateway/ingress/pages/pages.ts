@@ -1,0 +1,132 @@
+/**
+ * What is not the API: the API reference, its OpenAPI document, health and metrics, under exact paths.
+ *
+ * Pages come whole from this process and ask nothing of any other: no script, no font and no style from elsewhere. Metrics are
+ * for peers on this machine only.
+ */
+import { createHash } from "node:crypto";
+import { describeOpenApi } from "#gateway/describe/describe.ts";
+import type { Runtime } from "#gateway/dispatch/dispatch.ts";
+import { requestIdFrom } from "#gateway/wire/request-id.ts";
+import type { Adapter, Exchange, ResponseHeaders } from "../exchange.ts";
+import { referencePage, stylesHash } from "./reference-page.ts";
+
+export interface PagesOptions {
+  runtime(): Runtime;
+  /** False while starting and draining. */
+  ready(): boolean;
+  renderMetrics(): string;
+  serverUrl(): string;
+  readonly version: string;
+}
+
+export type Pages = Adapter & { owns(path: string): boolean };
+
+interface Page {
+  readonly status: number;
+  readonly type: string;
+  readonly body: string;
+  /** May be kept by a client and asked for again by its ETag. */
+  readonly lasting?: boolean;
+}
+
+export function createPages(options: PagesOptions): Pages {
+  const pages = new Map<string, (exchange: Exchange) => Page>([
+    [
+      "/",
+      () => ({
+        status: 200,
+        type: "text/html; charset=utf-8",
+        body: referencePage(options.runtime().catalog, options.version),
+      }),
+    ],
+    [
+      "/docs",
+      () => ({
+        status: 200,
+        type: "text/html; charset=utf-8",
+        body: referencePage(options.runtime().catalog, options.version),
+        lasting: true,
+      }),
+    ],
+    ["/openapi.json", (exchange) => openApi(exchange, options)],
+    ["/livez", () => text(200, "alive")],
+    ["/readyz", () => (options.ready() ? text(200, "ready") : text(503, "draining"))],
+    ["/health", () => (options.ready() ? text(200, "ready") : text(503, "draining"))],
+    ["/metrics", (exchange) => metrics(exchange, options)],
+  ]);
+  return {
+    owns: (path) => pages.has(path),
+    handle: (exchange) => {
+      const id = requestIdFrom(exchange.headers["x-request-id"]);
+      if (exchange.method !== "GET" && exchange.method !== "HEAD") {
+        exchange.reply(
+          405,
+          { ...pageHeaders("text/plain; charset=utf-8", id), allow: "GET, HEAD" },
+          "use GET\n",
+        );
+        return;
+      }
+      const page = pages.get(exchange.path)?.(exchange) ?? text(404, "not found");
+      send(exchange, page, id);
+    },
+  };
+}
+
+function send(exchange: Exchange, page: Page, id: string): void {
+  const headers = pageHeaders(page.type, id);
+  if (page.lasting === true) {
+    headers.etag = `"${createHash("sha256").update(page.body).digest("base64url").slice(0, 22)}"`;
+    headers["cache-control"] = "no-cache";
+    if (exchange.headers["if-none-match"] === headers.etag) {
+      exchange.reply(304, headers, undefined);
+      return;
+    }
+  }
+  exchange.reply(page.status, headers, page.body);
+}
+
+function pageHeaders(type: string, id: string): ResponseHeaders {
+  return {
+    "content-type": type,
+    "cache-control": "no-store",
+    "content-security-policy": `default-src 'none'; style-src '${stylesHash}'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'`,
+    "cross-origin-resource-policy": "same-origin",
+    "referrer-policy": "no-referrer",
+    "x-content-type-options": "nosniff",
+    "x-frame-options": "DENY",
+    "x-request-id": id,
+  };
+}
+
+function text(status: number, body: string): Page {
+  return { status, type: "text/plain; charset=utf-8", body: `${body}\n` };
+}
+
+function openApi(exchange: Exchange, options: PagesOptions): Page {
+  const service = new URLSearchParams(exchange.query).get("service");
+  const { catalog } = options.runtime();
+  if (service !== null && !catalog.services.some((known) => known.typeName === service)) {
+    return text(404, `there is no service "${service.slice(0, 200)}"; without ?service= all are described`);
+  }
+  const document = describeOpenApi(catalog, {
+    serverUrl: options.serverUrl(),
+    version: options.version,
+    ...(service === null ? {} : { service }),
+  });
+  return {
+    status: 200,
+    type: "application/json; charset=utf-8",
+    body: JSON.stringify(document),
+    lasting: true,
+  };
+}
+
+function metrics(exchange: Exchange, options: PagesOptions): Page {
+  if (!isLoopback(exchange.peer.address)) return text(403, "metrics are for peers on this machine");
+  return { status: 200, type: "text/plain; version=0.0.4; charset=utf-8", body: options.renderMetrics() };
+}
+
+function isLoopback(address: string): boolean {
+  return address === "::1" || address.startsWith("127.") || address.startsWith("::ffff:127.");
+}
