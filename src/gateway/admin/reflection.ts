@@ -10,6 +10,7 @@ import { FileDescriptorProtoSchema } from "@bufbuild/protobuf/wkt";
 import type { Catalog } from "#gateway/catalog/catalog.ts";
 import {
   type ServerReflectionRequest,
+  ServerReflectionResponseSchema,
   ServerReflection as V1,
 } from "#gen/grpc/reflection/v1/reflection_pb.ts";
 import {
@@ -84,7 +85,7 @@ function respond(request: ServerReflectionRequest["messageRequest"], known: Know
       return {
         case: "listServicesResponse",
         value: { service: known.hosted.map((name) => ({ name })) },
-      } as const;
+      };
     case "fileByFilename":
       return fileResponse(request.value, known);
     case "fileContainingSymbol":
@@ -110,7 +111,7 @@ function fileOfSymbol(symbol: string, registry: FileRegistry): string | undefine
 }
 
 /** The file with everything it imports, each once. */
-function fileResponse(name: string | undefined, known: Known) {
+function fileResponse(name: string | undefined, known: Known): Response {
   if (name === undefined || !known.files.has(name))
     return failure("not_found", "there is no such file or symbol");
   const found = new Map<string, Uint8Array>();
@@ -121,10 +122,10 @@ function fileResponse(name: string | undefined, known: Known) {
     for (const dependency of file.imports) visit(dependency);
   };
   visit(name);
-  return { case: "fileDescriptorResponse", value: { fileDescriptorProto: [...found.values()] } } as const;
+  return { case: "fileDescriptorResponse", value: { fileDescriptorProto: [...found.values()] } };
 }
 
-function extensionNumbers(typeName: string, known: Known) {
+function extensionNumbers(typeName: string, known: Known): Response {
   if (known.registry.getMessage(typeName) === undefined)
     return failure("not_found", "there is no such message");
   const numbers = [...known.registry].flatMap((desc) =>
@@ -133,9 +134,9 @@ function extensionNumbers(typeName: string, known: Known) {
   return {
     case: "allExtensionNumbersResponse",
     value: { baseTypeName: typeName, extensionNumber: numbers.sort((a, b) => a - b) },
-  } as const;
+  };
 }
 
-function failure(code: "not_found" | "invalid_argument", errorMessage: string) {
-  return { case: "errorResponse", value: { errorCode: codes[code].number, errorMessage } } as const;
+function failure(code: "not_found" | "invalid_argument", errorMessage: string): Response {
+  return { case: "errorResponse", value: { errorCode: codes[code].number, errorMessage } };
 }

@@ -57,6 +57,11 @@ interface Bound<T> {
   readonly template: Template;
 }
 
+interface Root<T> {
+  readonly node: Node<T>;
+  verbColons: number;
+}
+
 interface Node<T> {
   readonly literals: Map<string, Node<T>>;
   one: Node<T> | undefined;
@@ -74,7 +79,7 @@ export function createRouter<T>(bindings: readonly Binding<T>[]): {
   readonly router: Router<T>;
   readonly problems: readonly RouterProblem[];
 } {
-  const root = newNode<T>();
+  const root: Root<T> = { node: newNode(), verbColons: 0 };
   const problems: RouterProblem[] = [];
   for (const binding of bindings) {
     const template = parse(binding, problems);
@@ -102,8 +107,8 @@ function newNode<T>(): Node<T> {
   return { literals: new Map(), one: undefined, ends: new Map(), rests: new Map(), hasVerb: false };
 }
 
-function add<T>(root: Node<T>, bound: Bound<T>, problems: RouterProblem[]): void {
-  let node = root;
+function add<T>(root: Root<T>, bound: Bound<T>, problems: RouterProblem[]): void {
+  let node = root.node;
   let leaves = node.ends;
   for (const segment of bound.template.segments) {
     if (segment.kind === "rest") {
@@ -115,7 +120,10 @@ function add<T>(root: Node<T>, bound: Bound<T>, problems: RouterProblem[]): void
     leaves = node.ends;
   }
   const verb = bound.template.verb ?? "";
-  if (verb !== "") node.hasVerb = true;
+  if (verb !== "") {
+    node.hasVerb = true;
+    root.verbColons = Math.max(root.verbColons, verb.split(":").length);
+  }
   const leaf = leaves.get(verb) ?? { byMethod: new Map<string, Bound<T>>() };
   leaves.set(verb, leaf);
   const other = leaf.byMethod.get(bound.binding.httpMethod);
@@ -146,7 +154,7 @@ function literalOf<T>(node: Node<T>, text: string): Node<T> {
   return made;
 }
 
-function match<T>(root: Node<T>, httpMethod: string, rawPath: string): Match<T> {
+function match<T>(root: Root<T>, httpMethod: string, rawPath: string): Match<T> {
   if (rawPath.charCodeAt(0) !== 47) return { kind: "bad_path", message: 'a path begins with "/"' };
   const raw = rawPath.length === 1 ? [] : rawPath.slice(1).split("/");
   const encoded = rawPath.includes("%");
@@ -155,8 +163,15 @@ function match<T>(root: Node<T>, httpMethod: string, rawPath: string): Match<T> 
     return { kind: "bad_path", message: "the path has a percent-encoding that is not valid UTF-8 text" };
   if (hasBadSegment(segments))
     return { kind: "bad_path", message: 'the path has a "." or ".." segment or a control character' };
-  const search: Search<T> = { raw, segments, httpMethod, found: undefined, allow: undefined };
-  if (walk(search, root, 0) && search.found !== undefined) {
+  const search: Search<T> = {
+    raw,
+    segments,
+    httpMethod,
+    verbColons: root.verbColons,
+    found: undefined,
+    allow: undefined,
+  };
+  if (walk(search, root.node, 0) && search.found !== undefined) {
     return {
       kind: "found",
       target: search.found.bound.binding.target,
@@ -172,6 +187,8 @@ interface Search<T> {
   readonly raw: readonly string[];
   readonly segments: readonly string[];
   readonly httpMethod: string;
+  /** Most colons that a verb has, its own in front included. */
+  readonly verbColons: number;
   found: { readonly bound: Bound<T>; readonly verb: string } | undefined;
   /** Methods of the leaves that matched the path but not the HTTP method. */
   allow: Set<string> | undefined;
@@ -208,7 +225,7 @@ function walk<T>(search: Search<T>, node: Node<T>, index: number): boolean {
 /** The last segment as value and verb, wherever its colons allow a registered verb; the longest verb first. */
 function walkVerbs<T>(search: Search<T>, node: Node<T>, index: number): boolean {
   const raw = search.raw[index] ?? "";
-  for (let colon = raw.indexOf(":"); colon !== -1; colon = raw.indexOf(":", colon + 1)) {
+  for (const colon of lastColons(raw, search.verbColons)) {
     const value = decodeSegment(raw.slice(0, colon)) ?? "";
     const verb = decodeSegment(raw.slice(colon + 1)) ?? "";
     if (value === "" || verb === "") continue;
@@ -224,7 +241,7 @@ function takeRest<T>(search: Search<T>, node: Node<T>, index: number): boolean {
   for (let at = index; at < search.segments.length; at += 1) if (search.segments[at] === "") return false;
   if (node.hasVerb) {
     const raw = search.raw.at(-1) ?? "";
-    for (let colon = raw.indexOf(":"); colon !== -1; colon = raw.indexOf(":", colon + 1)) {
+    for (const colon of lastColons(raw, search.verbColons)) {
       if (colon > 0 && take(search, node.rests, decodeSegment(raw.slice(colon + 1)) ?? "")) return true;
     }
   }
@@ -287,13 +304,27 @@ function readVariable(search: Search<unknown>, extent: Extent): string {
     return verb === "" ? text : text.slice(0, text.length - verb.length - 1);
   }
   const parts = search.raw.slice(start, end);
-  if (verb !== "") parts[parts.length - 1] = cutVerb(parts.at(-1) ?? "", verb);
+  if (verb !== "") parts[parts.length - 1] = cutVerb(parts.at(-1) ?? "", verb, search.verbColons);
   return parts.map((part) => (several ? decodeSegment(part, true) : decodeSegment(part)) ?? "").join("/");
 }
 
-function cutVerb(raw: string, verb: string): string {
-  for (let colon = raw.indexOf(":"); colon !== -1; colon = raw.indexOf(":", colon + 1)) {
+function cutVerb(raw: string, verb: string, verbColons: number): string {
+  for (const colon of lastColons(raw, verbColons))
     if (decodeSegment(raw.slice(colon + 1)) === verb) return raw.slice(0, colon);
-  }
   return raw;
+}
+
+/**
+ * Positions of the last colons, leftmost first: no verb has more than `count`, so a path of colons costs no more than another.
+ */
+function lastColons(raw: string, count: number): readonly number[] {
+  const positions: number[] = [];
+  for (
+    let colon = raw.lastIndexOf(":");
+    colon !== -1 && positions.length < count;
+    colon = colon === 0 ? -1 : raw.lastIndexOf(":", colon - 1)
+  ) {
+    positions.unshift(colon);
+  }
+  return positions;
 }

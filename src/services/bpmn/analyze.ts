@@ -1,3 +1,4 @@
+/// <reference path="./bpmn-moddle.d.ts" />
 /**
  * Reads a BPMN document: refuses what cannot be trusted or kept, and says what is in it. Runs in a worker thread.
  *
