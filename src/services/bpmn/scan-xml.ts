@@ -12,6 +12,8 @@ export function scanXml(text: string): Finding | undefined {
   const ids = new Set<string>();
   let depth = 0;
   let elements = 0;
+  // Depth of the `extensionElements` that is open: ids of vendors are theirs, such as those of form fields.
+  let foreign = 0;
   for (let open = text.indexOf("<"); open !== -1; ) {
     const skipped = skipSpecial(text, open);
     if (skipped === "doctype")
@@ -25,16 +27,21 @@ export function scanXml(text: string): Finding | undefined {
       continue;
     }
     const close = tagEnd(text, open);
-    if (text.charCodeAt(open + 1) === 47) depth -= 1;
-    else {
+    if (text.charCodeAt(open + 1) === 47) {
+      depth -= 1;
+      if (depth < foreign) foreign = 0;
+    } else {
       elements += 1;
       if (elements > maxElements)
         return finding(text, open, `the document has more than ${maxElements} elements`);
-      const id = idOf(text, open, close);
+      const id = foreign > 0 ? undefined : idOf(text, open, close);
       if (id !== undefined && ids.has(id))
         return finding(text, open, `the id "${id.slice(0, 100)}" is given twice`, id);
       if (id !== undefined) ids.add(id);
-      if (text.charCodeAt(close - 1) !== 47) depth += 1;
+      if (text.charCodeAt(close - 1) !== 47) {
+        depth += 1;
+        if (foreign === 0 && isExtensionElements(text, open)) foreign = depth;
+      }
       if (depth > maxDepth) return finding(text, open, `the document nests deeper than ${maxDepth} elements`);
     }
     open = text.indexOf("<", close);
@@ -70,17 +77,31 @@ function tagEnd(text: string, open: number): number {
   return text.length;
 }
 
-function idOf(text: string, open: number, close: number): string | undefined {
-  const match = /\sid\s*=\s*("([^"]*)"|'([^']*)')/.exec(text.slice(open, Math.min(close, open + 4096)));
-  return match === null ? undefined : (match[2] ?? match[3]);
+function isExtensionElements(text: string, open: number): boolean {
+  return /^<(?:[^\s:<>/]+:)?extensionElements[\s>]/.test(text.slice(open, open + 100));
 }
 
-function finding(text: string, offset: number, message: string, elementId = ""): Finding {
+const attributes = /([^\s=]+)\s*=\s*(?:"([^"]*)"|'([^']*)')/g;
+
+/** The attribute `id` of a tag; text inside other attributes that looks like one is not. */
+function idOf(text: string, open: number, close: number): string | undefined {
+  for (const found of text.slice(open, Math.min(close, open + 4096)).matchAll(attributes)) {
+    if (found[1] === "id") return found[2] ?? found[3];
+  }
+  return undefined;
+}
+
+/** Where an offset is, 1-based. */
+export function positionOf(text: string, offset: number): { readonly line: number; readonly column: number } {
   let line = 1;
   let start = 0;
   for (let at = text.indexOf("\n"); at !== -1 && at < offset; at = text.indexOf("\n", at + 1)) {
     line += 1;
     start = at + 1;
   }
-  return { message, line, column: offset - start + 1, elementId };
+  return { line, column: offset - start + 1 };
+}
+
+function finding(text: string, offset: number, message: string, elementId = ""): Finding {
+  return { message, ...positionOf(text, offset), elementId };
 }
