@@ -4,7 +4,6 @@
  * Reads flags, `PORTICO_*` variables and `portico.config.ts`; all mistakes are reported together, each with its remedy.
  * Reads nothing else and starts nothing. Boot options only: a change needs a restart.
  */
-import { isIP } from "node:net";
 import path from "node:path";
 import { gather, type Sources } from "./load.ts";
 import { type Given, type OptionName, options } from "./options.ts";
@@ -119,5 +118,5 @@ function spelled(name: OptionName): string {
 
 function isLoopback(host: string): boolean {
   if (host === "localhost" || host === "::1") return true;
-  return isIP(host) === 4 && host.startsWith("127.");
+  return /^127(\.\d{1,3}){3}$/.test(host);
 }

@@ -62,7 +62,7 @@ export const layers: Readonly<Record<string, Row>> = {
       "gateway/dispatch",
       "gateway/describe",
     ],
-    packages: [protobuf, "fastify", "@fastify/static", "@scalar/fastify-api-reference"],
+    packages: [protobuf],
     why: "speaks protocols; decides nothing",
   },
   "gateway/admin": {
@@ -72,19 +72,18 @@ export const layers: Readonly<Record<string, Row>> = {
   },
   telemetry: {
     uses: ["std", "rpc"],
-    packages: ["pino", "prom-client"],
+    packages: ["pino"],
     why: "watches calls; changes nothing",
   },
   config: { uses: ["std"], packages: ["zod"], why: "plain data with defaults" },
   storage: {
-    uses: ["std", "rpc", "config"],
+    uses: ["std", "rpc"],
     library: true,
-    packages: ["kysely", "pg"],
     why: "rows and transactions; no domain words",
   },
   "services/bpmn": {
     uses: ["std", "rpc", "gen", "storage"],
-    packages: [protobuf, "kysely", "bpmn-moddle", "zeebe-bpmn-moddle", "bpmnlint", "bpmn-js-differ"],
+    packages: [protobuf, "bpmn-moddle"],
     why: "does not know how it was called; never another service",
   },
   cli: {

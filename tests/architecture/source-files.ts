@@ -27,9 +27,11 @@ export interface Import {
 /** Static imports, re-exports and `import("…")` of a file, in source order; comments do not count. */
 export function importsOf(file: string): readonly Import[] {
   const text = read(file).replace(/\/\*[\s\S]*?\*\//g, "");
-  const statics = [...text.matchAll(/^\s*(import|export)\b([^"';]*?)["']([^"']+)["']/gm)].map((found) => ({
-    specifier: String(found[3]),
-    typeOnly: /^\s*type\b/.test(String(found[2])),
+  const statics = [
+    ...text.matchAll(/^\s*(?:import|export)\s+(?:([\w*{}\s,]+?)\s+from\s+)?["']([^"']+)["'];/gm),
+  ].map((found) => ({
+    specifier: String(found[2]),
+    typeOnly: /^type\b/.test(String(found[1])),
   }));
   const dynamics = [...text.matchAll(/\bimport\(\s*["']([^"']+)["']/g)].map((found) => ({
     specifier: String(found[1]),

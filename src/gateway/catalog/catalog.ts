@@ -5,67 +5,11 @@
  * HTTP request means which of them, how their messages are read and written, what their options and comments say. All that
  * is wrong with a contract is reported together, with file, line and method. Serves nobody and opens nothing.
  */
-import type { AnyDesc, DescField, DescService, FileRegistry } from "@bufbuild/protobuf";
-import type { Codec, CodecOptions } from "#gateway/codec/codec.ts";
-import type { FieldPath } from "#gateway/codec/field-path.ts";
-import type { QueryBinder } from "#gateway/codec/query.ts";
-import type { Match } from "#gateway/router/router.ts";
-import type { Method } from "#rpc/method.ts";
 import { load } from "./load.ts";
+import type { Catalog, CatalogInput } from "./shape.ts";
 
 export { CatalogError, type CatalogProblem } from "./problems.ts";
-
-/** One HTTP binding of a method: what matches it, and which part of the request becomes which field. */
-export interface HttpRoute {
-  readonly method: Method;
-  /** `GET`, …, or `*` for any. */
-  readonly httpMethod: string;
-  readonly template: string;
-  /** In template order, as the router gives their values. */
-  readonly variables: readonly FieldPath[];
-  readonly body:
-    | { readonly kind: "none" }
-    | { readonly kind: "whole" }
-    | { readonly kind: "field"; readonly field: DescField };
-  /** Undefined where the body is the whole message and nothing is left for a query. */
-  readonly query: QueryBinder | undefined;
-  /** The field that alone is the response; undefined: the whole message is. */
-  readonly responseBody: DescField | undefined;
-  /** The `POST /package.Service/Method` that every method has. */
-  readonly default: boolean;
-}
-
-export type Plane = "design" | "runtime" | "identity" | "admin";
-
-export interface MethodOptions {
-  readonly plane: Plane | undefined;
-  /** REST feeds this client stream from a raw request body. */
-  readonly upload: boolean;
-}
-
-export interface Catalog {
-  readonly registry: FileRegistry;
-  readonly codec: Codec;
-  /** Sorted by full name. */
-  readonly services: readonly DescService[];
-  /** By gRPC path, `/package.Service/Method`. */
-  readonly methods: ReadonlyMap<string, Method>;
-  /** Annotated bindings in order of declaration; the default ones are not listed. */
-  readonly routes: readonly HttpRoute[];
-  match(httpMethod: string, rawPath: string): Match<HttpRoute>;
-  optionsOf(method: Method): MethodOptions;
-  /** The comment in front of a descriptor, without its slashes; empty where the set has none. */
-  commentOf(desc: AnyDesc): string;
-  /** The FileDescriptorSet as it was given, lossless: what reflection serves. */
-  readonly descriptorSet: Uint8Array;
-}
-
-export interface CatalogInput {
-  /** Serialised google.protobuf.FileDescriptorSet with all imports; source info makes errors and documents better. */
-  readonly descriptorSet: Uint8Array;
-  readonly codec?: CodecOptions;
-  readonly query?: { readonly unknown?: "reject" | "ignore" };
-}
+export type { Catalog, CatalogInput, HttpRoute, MethodOptions, Plane } from "./shape.ts";
 
 /** @throws CatalogError with every problem at once. */
 export function loadCatalog(input: CatalogInput): Catalog {

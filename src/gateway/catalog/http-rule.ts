@@ -11,7 +11,7 @@ import { http } from "#gen/google/api/annotations_pb.ts";
 import type { HttpRule } from "#gen/google/api/http_pb.ts";
 import { upload as uploadOption } from "#gen/portico/options/v1/options_pb.ts";
 import type { Method } from "#rpc/method.ts";
-import type { HttpRoute } from "./catalog.ts";
+import type { HttpRoute } from "./shape.ts";
 
 export interface RuleContext {
   readonly unknown: "reject" | "ignore";

@@ -17,9 +17,9 @@ import {
   upload as uploadOption,
 } from "#gen/portico/options/v1/options_pb.ts";
 import type { Method, MethodKind } from "#rpc/method.ts";
-import type { Catalog, CatalogInput, HttpRoute, MethodOptions, Plane } from "./catalog.ts";
 import { compileRoutes } from "./http-rule.ts";
 import { CatalogError, type CatalogProblem } from "./problems.ts";
+import type { Catalog, CatalogInput, HttpRoute, MethodOptions, Plane } from "./shape.ts";
 import { SourceInfo } from "./source-info.ts";
 
 export function load(input: CatalogInput): Catalog {

@@ -1,0 +1,72 @@
+/**
+ * Uses a running Portico as two kinds of clients at once: uploads models over REST, reads and lists them over gRPC with
+ * grpc-js, is refused with a stale etag, downloads them and compares the bytes. Cleans up after itself.
+ *
+ *     node examples/01-bpmn-over-rest-and-grpc/check.ts [http://localhost:8000] [localhost:50051]
+ */
+import assert from "node:assert/strict";
+import { readdirSync, readFileSync } from "node:fs";
+import path from "node:path";
+import { create, fromBinary, type MessageInitShape, toBinary } from "@bufbuild/protobuf";
+import { Client, credentials, type ServiceError } from "@grpc/grpc-js";
+import { BPMNService } from "#gen/portico/bpmn/v1/bpmn_pb.ts";
+
+const [rest = "http://localhost:8000", grpc = "localhost:50051"] = process.argv.slice(2);
+const folder = path.resolve(import.meta.dirname, "../models");
+const models = readdirSync(folder).filter((name) => name.endsWith(".bpmn"));
+assert.ok(models.length >= 3, "there are at least three models");
+
+const client = new Client(grpc, credentials.createInsecure());
+type Unary = "getBPMN" | "listBPMN" | "updateBPMN";
+
+function call<M extends Unary>(name: M, message: MessageInitShape<(typeof BPMNService.method)[M]["input"]>) {
+  const method = BPMNService.method[name];
+  return new Promise<ReturnType<typeof fromBinary<(typeof BPMNService.method)[M]["output"]>>>(
+    (resolve, reject) => {
+      client.makeUnaryRequest(
+        `/${BPMNService.typeName}/${method.name}`,
+        (request: typeof message) => Buffer.from(toBinary(method.input, create(method.input, request))),
+        (bytes: Buffer) => fromBinary(method.output as (typeof BPMNService.method)[M]["output"], bytes),
+        message,
+        (error, answer) => (error !== null || answer === undefined ? reject(error) : resolve(answer)),
+      );
+    },
+  );
+}
+
+const prefix = `example-${process.pid}`;
+for (const [index, name] of models.entries()) {
+  const file = readFileSync(path.join(folder, name));
+  const id = `${prefix}-${index}`;
+  const uploaded = await fetch(
+    `${rest}/api/v1/bpmn:upload?metadata.documentId=${id}&metadata.filename=${name}`,
+    { method: "POST", headers: { "content-type": "application/xml" }, body: file },
+  );
+  assert.equal(uploaded.status, 200, `${name}: ${await uploaded.clone().text()}`);
+
+  const read = await call("getBPMN", { id });
+  assert.equal(read.xml, file.toString("utf8"));
+  console.log(
+    `${name}: ${read.metadata?.elementCount} elements, processes ${read.metadata?.processes.map((process) => process.id).join(", ")}`,
+  );
+
+  const changed = await call("updateBPMN", {
+    document: { id, description: "changed over gRPC", etag: read.etag },
+  });
+  const stale = await call("updateBPMN", { document: { id, description: "too late", etag: read.etag } }).then(
+    () => undefined,
+    (error: ServiceError) => error,
+  );
+  assert.equal(stale?.code, 10, "a stale etag is refused");
+  assert.equal(changed.description, "changed over gRPC");
+
+  const downloaded = await fetch(`${rest}/api/v1/bpmn/${id}:download`);
+  assert.deepEqual(Buffer.from(await downloaded.arrayBuffer()), file, `${name} came back as it went`);
+}
+
+const listed = await call("listBPMN", { pageSize: 1000 });
+assert.equal(listed.documents.filter((document) => document.id.startsWith(prefix)).length, models.length);
+for (let index = 0; index < models.length; index += 1)
+  await fetch(`${rest}/api/v1/bpmn/${prefix}-${index}`, { method: "DELETE" });
+client.close();
+console.log(`${models.length} models went up over REST, were read over gRPC and came back byte for byte`);

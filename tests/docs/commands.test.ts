@@ -1,0 +1,81 @@
+/** Runs every command that a page marks with `<!-- run -->`, as it is written, against a Portico started as the README says. */
+import assert from "node:assert/strict";
+import { execFile, spawn } from "node:child_process";
+import { globSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import path from "node:path";
+import { createInterface } from "node:readline";
+import { after, before, describe, test } from "node:test";
+import { promisify } from "node:util";
+
+const run = promisify(execFile);
+const root = path.resolve(import.meta.dirname, "../..");
+const bin = path.join(root, "node_modules/.bin");
+const env = { ...process.env, PATH: `${bin}:${process.env.PATH}` };
+const pages = ["README.md", ...globSync("docs/**/*.md", { cwd: root })];
+const commands = pages.flatMap((page) => {
+  const text = readFileSync(path.join(root, page), "utf8");
+  return [...text.matchAll(/<!-- run -->\s*```sh\n([\s\S]*?)```/g)].flatMap((found) =>
+    String(found[1])
+      .split("\n")
+      .map((line) => line.trim())
+      .filter((line) => line !== "")
+      .map((command) => ({ page, command })),
+  );
+});
+
+const dataDir = mkdtempSync(path.join(tmpdir(), "portico-docs-"));
+let server: ReturnType<typeof spawn>;
+let ports: { http: string; grpc: string };
+
+before(async () => {
+  const flags = ["--http-port", "0", "--grpc-port", "0", "--data-dir", dataDir];
+  server = spawn(path.join(bin, "node"), ["src/main.ts", "serve", "--mode", "development", ...flags], {
+    cwd: root,
+    env,
+    stdio: ["ignore", "ignore", "pipe"],
+  });
+  ports = await new Promise((resolve, reject) => {
+    const found = { http: "", grpc: "" };
+    server.once("exit", (code) => reject(new Error(`the server ended with ${code}`)));
+    createInterface({ input: server.stderr! }).on("line", (line) => {
+      found.http = /REST\s+http:\/\/localhost:(\d+)/.exec(line)?.[1] ?? found.http;
+      found.grpc = /gRPC\s+[\d.]+:(\d+)/.exec(line)?.[1] ?? found.grpc;
+      if (found.http !== "" && found.grpc !== "") resolve(found);
+    });
+  });
+});
+
+after(async () => {
+  const gone = new Promise((resolve) => server.once("exit", resolve));
+  server.kill("SIGTERM");
+  assert.equal(await gone, 0, "SIGTERM drains and ends with 0");
+  rmSync(dataDir, { recursive: true, force: true });
+});
+
+/** The pages name the default ports; here they are whatever was free. */
+function onPorts(command: string): string {
+  return command
+    .replaceAll("localhost:8000", `localhost:${ports.http}`)
+    .replaceAll("localhost:50051", `localhost:${ports.grpc}`);
+}
+
+describe("commands in the pages", () => {
+  test("there are some in the README and in the tour", () => {
+    assert.ok(commands.filter(({ page }) => page === "README.md").length >= 7);
+    assert.ok(commands.some(({ page }) => page === "docs/tour.md"));
+  });
+  for (const { page, command } of commands) {
+    test(`${page}: ${command}`, async () => {
+      let line = onPorts(command);
+      // Two commands take their addresses from their defaults.
+      if (/main\.ts call /.test(line))
+        line += ` --url http://localhost:${ports.http} --grpc localhost:${ports.grpc}`;
+      if (line.includes("check.ts")) line += ` http://localhost:${ports.http} localhost:${ports.grpc}`;
+      const { stdout } = await run("bash", ["-c", line], { cwd: root, env });
+      assert.notEqual(stdout, "", "the command says nothing");
+      if (!command.includes("pageSiz=")) assert.doesNotMatch(stdout, /"code":\d/);
+      else assert.match(stdout, /did you mean pageSize/);
+    });
+  }
+});
