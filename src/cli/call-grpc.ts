@@ -5,7 +5,7 @@ import { Client, credentials, Metadata, type ServiceError, status } from "@grpc/
 import type { Catalog } from "#gateway/catalog/catalog.ts";
 import { RpcError } from "#rpc/error.ts";
 import { hasUnaryReply, hasUnaryRequest, type Method } from "#rpc/method.ts";
-import type { CallRequest } from "./call.ts";
+import type { CallRequest } from "./call-request.ts";
 import { findMethod } from "./contract.ts";
 import { CommandError, type ExitCode, type Terminal } from "./terminal.ts";
 

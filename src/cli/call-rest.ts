@@ -1,6 +1,6 @@
 /** The REST half of `portico call`: one HTTP request, its body passed through to standard output. */
 import type { Catalog } from "#gateway/catalog/catalog.ts";
-import type { CallRequest } from "./call.ts";
+import type { CallRequest } from "./call-request.ts";
 import { findMethod } from "./contract.ts";
 import { CommandError, type ExitCode, type Terminal } from "./terminal.ts";
 

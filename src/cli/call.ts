@@ -1,17 +1,10 @@
 /** `portico call`: calls a method of a running server, by gRPC or REST, with JSON in and JSON out. */
 import { Command, Option } from "commander";
 import { callGrpc } from "./call-grpc.ts";
+import type { CallRequest } from "./call-request.ts";
 import { callRest } from "./call-rest.ts";
 import { loadContract } from "./contract.ts";
 import { CommandError, type ExitCode, type Terminal } from "./terminal.ts";
-
-/** What the command line asked for. */
-export interface CallRequest {
-  /** JSON messages to send; one unless the method streams requests. */
-  readonly messages: readonly string[];
-  readonly headers: readonly (readonly [string, string])[];
-  readonly timeoutSeconds: number;
-}
 
 interface Given {
   readonly data?: string;

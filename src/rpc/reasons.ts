@@ -20,7 +20,6 @@ export const reasons = {
   INTERNAL: { code: "internal", meaning: "something failed inside; the request id is in the log" },
   CALL_CANCELED: { code: "canceled", meaning: "the caller went away or cancelled the call" },
   DEADLINE_EXCEEDED: { code: "deadline_exceeded", meaning: "the call took longer than its deadline" },
-  DRAINING: { code: "unavailable", meaning: "this process is shutting down; try another or again" },
   METHOD_UNKNOWN: { code: "unimplemented", meaning: "no service here has this method" },
   METHOD_UNHOSTED: {
     code: "unimplemented",
