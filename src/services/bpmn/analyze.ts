@@ -6,16 +6,8 @@
  */
 /// <reference path="./bpmn-moddle.d.ts" />
 import { BpmnModdle, type Warning } from "bpmn-moddle";
+import type { Finding } from "./finding.ts";
 import { positionOf, scanXml } from "./scan-xml.ts";
-
-/** One thing wrong with a document. */
-export interface Finding {
-  readonly message: string;
-  /** 1-based; 0 where it is not known. */
-  readonly line: number;
-  readonly column: number;
-  readonly elementId: string;
-}
 
 export interface ProcessSummary {
   readonly id: string;
@@ -149,5 +141,5 @@ function bindingsOf(element: Element): string[] {
   return (extensions?.values ?? [])
     .filter(({ $descriptor: { ns } }) => ns.uri === zeebe && ns.localName === "taskDefinition")
     .map(({ type }) => type)
-    .filter((type) => typeof type === "string" && type !== "");
+    .filter((type): type is string => typeof type === "string" && type !== "");
 }

@@ -125,11 +125,22 @@ interface Change {
   readonly comment?: string;
 }
 
+/** A document as it was answered, good while its row has the same stamp. Shared by calls: nobody changes a reply. */
+interface Kept {
+  readonly stamp: string;
+  readonly document: BPMNDocument;
+}
+/** At most 1024 documents of at most 16 KiB are kept: 16 MiB in the worst case. */
+const maxKept = 1024;
+const maxKeptBytes = 16_384;
+
 class Documents {
   readonly #storage: Storage;
   readonly #clock: Clock;
   readonly #analyzer: Analyzer;
   readonly #tokens: PageTokens;
+  /** By tenant and id; written by reads, checked against the row's stamp by every read. */
+  readonly #kept = new Map<string, Kept>();
 
   constructor(options: BpmnOptions, analyzer: Analyzer) {
     this.#storage = options.storage;
@@ -140,8 +151,16 @@ class Documents {
 
   get(id: string, basic: boolean, call: CallHead): BPMNDocument {
     const store = this.#store(call);
+    if (basic) return toDocument(known(store, id));
+    const stamp = store.findStamp(id);
+    if (stamp === undefined) throw missing(`bpmn/${id.slice(0, 100)}`);
+    const key = `${call.principal.tenant}\0${id}`;
+    const kept = this.#kept.get(key);
+    if (kept !== undefined && kept.stamp === stamp) return kept.document;
     const row = known(store, id);
-    return toDocument(row, basic ? {} : { xml: inlineXml(store, row) });
+    const document = toDocument(row, { xml: inlineXml(store, row) });
+    if (row.size <= maxKeptBytes) this.#keep(key, { stamp, document });
+    return document;
   }
 
   list(
@@ -364,6 +383,15 @@ class Documents {
       this.#write(store, { before, row, comment });
       return toRevision(knownRevision(store, row, String(row.revision)), row.revision);
     });
+  }
+
+  /** Oldest out first: enough for the documents that people have open. */
+  #keep(key: string, kept: Kept): void {
+    this.#kept.delete(key);
+    this.#kept.set(key, kept);
+    if (this.#kept.size <= maxKept) return;
+    const [oldest] = this.#kept.keys();
+    if (oldest !== undefined) this.#kept.delete(oldest);
   }
 
   #store(call: CallHead): BpmnStore {

@@ -4,7 +4,7 @@ import { BadRequestSchema } from "#gen/google/rpc/error_details_pb.ts";
 import type { BPMNDocument } from "#gen/portico/bpmn/v1/bpmn_pb.ts";
 import { RpcError } from "#rpc/error.ts";
 import { nearest } from "#std/nearest.ts";
-import type { Finding } from "./analyze.ts";
+import type { Finding } from "./finding.ts";
 
 export interface Violation {
   readonly field: string;

@@ -2,7 +2,7 @@
  * One linear look at XML before any parser sees it: declarations that make parsers read files or grow, nesting, number of
  * elements, ids given twice. Comments, CDATA and processing instructions are skipped as such.
  */
-import type { Finding } from "./analyze.ts";
+import type { Finding } from "./finding.ts";
 
 const maxDepth = 100;
 const maxElements = 50_000;
@@ -28,7 +28,7 @@ export function scanXml(text: string): Finding | undefined {
     }
     const close = tagEnd(text, open);
     if (text.charCodeAt(open + 1) === 47) {
-      depth -= 1;
+      depth = Math.max(0, depth - 1);
       if (depth < foreign) foreign = 0;
     } else {
       elements += 1;

@@ -58,6 +58,16 @@ export class BpmnStore {
     return row === undefined ? undefined : toDocument(row);
   }
 
+  /** Changes with every change of the document: what a reader compares before it uses something it kept. */
+  findStamp(id: string): string | undefined {
+    const row = this.#storage.get(
+      "SELECT uid || version AS stamp FROM bpmn_documents WHERE tenant = ? AND id = ?",
+      this.#tenant,
+      id,
+    );
+    return row === undefined ? undefined : (row.stamp as string);
+  }
+
   /** In order of id, after `after`. */
   list(after: string, limit: number, showDeleted: boolean): DocumentRow[] {
     const sql =
