@@ -33,13 +33,19 @@ export function describeOpenApi(catalog: Catalog, options: OpenApiOptions): Open
   );
   const paths: Record<string, Record<string, Schema>> = {};
   const seen = new Map<string, number>();
+  const shapes = new Map<string, readonly string[]>();
   for (const route of routes) {
-    const path = toPath(route);
+    // Two templates that differ in their variables' names alone are one path to OpenAPI: the first one's names stand.
+    const shape = route.template.replace(/\{[^}]*\}/g, "{}");
+    const names = shapes.get(shape) ?? parameterNames(route);
+    shapes.set(shape, names);
+    const path = toPath(route, names);
     const count = (seen.get(route.method.name) ?? 0) + 1;
     seen.set(route.method.name, count);
     const item = paths[path] ?? {};
     item[route.httpMethod.toLowerCase()] = operation(catalog, schemas, {
       route,
+      names,
       suffix: count === 1 ? "" : `_${count}`,
     });
     paths[path] = item;
@@ -84,16 +90,29 @@ const errorResponse = {
 };
 
 /** `{name=shelves/*}` is a parameter like any other to OpenAPI. */
-function toPath(route: HttpRoute): string {
-  return route.template.replace(/\{([^}=]+)(=[^}]*)?\}/g, (_all, name: string) => `{${name}}`);
+function toPath(route: HttpRoute, names: readonly string[]): string {
+  let index = 0;
+  return route.template.replace(/\{[^}]*\}/g, () => `{${names[index++] ?? ""}}`);
+}
+
+/** The last part of each variable's path; the whole path, with underscores, where two end alike. */
+function parameterNames(route: HttpRoute): readonly string[] {
+  const last = route.variables.map((variable) => variable.leaf.jsonName);
+  return last.map((name, index) =>
+    last.indexOf(name) === last.lastIndexOf(name)
+      ? name
+      : (route.variables[index]?.text.replaceAll(".", "_") ?? name),
+  );
 }
 
 interface OperationOptions {
   readonly route: HttpRoute;
+  /** Of the path parameters, in template order. */
+  readonly names: readonly string[];
   readonly suffix: string;
 }
 
-function operation(catalog: Catalog, schemas: Schemas, { route, suffix }: OperationOptions): Schema {
+function operation(catalog: Catalog, schemas: Schemas, { route, names, suffix }: OperationOptions): Schema {
   const { method } = route;
   const comment = catalog.commentOf(method.desc) || method.desc.name;
   const service: DescService = method.desc.parent;
@@ -103,15 +122,15 @@ function operation(catalog: Catalog, schemas: Schemas, { route, suffix }: Operat
     tags: [service.name],
     summary: (comment.split(/(?<=[.!?])\s/, 1)[0] ?? comment).replace(/\n/g, " ").slice(0, 120),
     description: comment,
-    parameters: parameters(schemas, route),
+    parameters: parameters(schemas, route, names),
     ...(body === undefined ? {} : { requestBody: body }),
     responses: responses(schemas, route),
   };
 }
 
-function parameters(schemas: Schemas, route: HttpRoute): Schema[] {
-  const fromPath = route.variables.map((variable) => ({
-    name: variable.text,
+function parameters(schemas: Schemas, route: HttpRoute, names: readonly string[]): Schema[] {
+  const fromPath = route.variables.map((variable, index) => ({
+    name: names[index] ?? variable.text,
     in: "path",
     required: true,
     ...describedSchema(schemas.ofField(variable.leaf)),

@@ -67,10 +67,19 @@ export function createPages(options: PagesOptions): Pages {
         );
         return;
       }
-      const page = pages.get(exchange.path)?.(exchange) ?? text(404, "not found");
+      const page = makePage(pages.get(exchange.path), exchange);
       send(exchange, page, id);
     },
   };
+}
+
+/** A page that cannot be made is an answer like any other: what went wrong inside is not for its reader. */
+function makePage(make: ((exchange: Exchange) => Page) | undefined, exchange: Exchange): Page {
+  try {
+    return make?.(exchange) ?? text(404, "not found");
+  } catch {
+    return text(500, "internal error: the page could not be made");
+  }
 }
 
 function send(exchange: Exchange, page: Page, id: string): void {

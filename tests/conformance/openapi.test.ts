@@ -1,0 +1,94 @@
+/** The OpenAPI document against two independent linters, and its examples of use against the server. */
+import assert from "node:assert/strict";
+import { execFile } from "node:child_process";
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import path from "node:path";
+import { after, before, describe, test } from "node:test";
+import { promisify } from "node:util";
+import { ask, startPortico, type TestPortico } from "../support/portico.ts";
+
+const run = promisify(execFile);
+const bin = path.resolve(import.meta.dirname, "../../node_modules/.bin");
+const folder = mkdtempSync(path.join(tmpdir(), "portico-openapi-"));
+const file = path.join(folder, "openapi.json");
+let portico: TestPortico;
+
+before(async () => {
+  portico = await startPortico();
+  writeFileSync(file, (await ask(portico.base, "GET", "/openapi.json")).text);
+  writeFileSync(path.join(folder, "spectral.yaml"), 'extends: ["spectral:oas"]\n');
+});
+after(async () => {
+  rmSync(folder, { recursive: true, force: true });
+  await portico.stop();
+});
+
+describe("the OpenAPI document", () => {
+  test("has no error for Redocly's recommended rules", async () => {
+    const env = { ...process.env, REDOCLY_TELEMETRY: "off", REDOCLY_SUPPRESS_UPDATE_NOTICE: "true" };
+    await run(path.join(bin, "redocly"), ["lint", file, "--extends", "recommended"], { env, cwd: folder });
+  });
+
+  test("has no error for Spectral's OpenAPI rules", async () => {
+    await run(
+      path.join(bin, "spectral"),
+      ["lint", file, "--ruleset", path.join(folder, "spectral.yaml"), "--fail-severity", "error"],
+      { cwd: folder },
+    );
+  });
+
+  test("describes every annotated binding and nothing else", async () => {
+    const { json } = await ask(portico.base, "GET", "/openapi.json");
+    const operations = Object.entries(
+      json.paths as Record<string, Record<string, { operationId: string }>>,
+    ).flatMap(([route, item]) => Object.keys(item).map((method) => `${method.toUpperCase()} ${route}`));
+    assert.ok(operations.includes("PATCH /api/v1/bpmn/{id}"));
+    assert.ok(operations.includes("POST /api/v1/bpmn/{id}:undelete"));
+    assert.equal(operations.length, 15);
+  });
+
+  test("can be asked for one service, and says which service it does not know", async () => {
+    const health = await ask(portico.base, "GET", "/openapi.json?service=portico.bpmn.v1.BPMNService");
+    assert.deepEqual(
+      health.json.tags.map((tag: { name: string }) => tag.name),
+      ["BPMNService"],
+    );
+    assert.equal((await ask(portico.base, "GET", "/openapi.json?service=no.Such")).status, 404);
+  });
+
+  test("is kept by clients: its ETag answers 304", async () => {
+    const first = await ask(portico.base, "GET", "/openapi.json");
+    assert.equal(
+      (
+        await ask(portico.base, "GET", "/openapi.json", {
+          headers: { "if-none-match": first.headers.get("etag") ?? "" },
+        })
+      ).status,
+      304,
+    );
+  });
+});
+
+describe("the pages", () => {
+  test("the reference lists every method and asks nothing of another origin", async () => {
+    const page = await ask(portico.base, "GET", "/docs");
+    for (const method of ["CreateBPMN", "DownloadBPMN", "RollbackBPMN"])
+      assert.ok(page.text.includes(`>${method}</h3>`), method);
+    assert.doesNotMatch(page.text, /<script|https?:\/\//);
+    assert.match(page.headers.get("content-security-policy") ?? "", /default-src 'none'/);
+  });
+  test("health is green and metrics count calls", async () => {
+    for (const probe of ["/livez", "/readyz", "/health"])
+      assert.equal((await ask(portico.base, "GET", probe)).status, 200);
+    await ask(portico.base, "GET", "/api/v1/bpmn/none");
+    assert.match(
+      (await ask(portico.base, "GET", "/metrics")).text,
+      /portico_calls_total\{method="portico.bpmn.v1.BPMNService\/GetBPMN",protocol="rest",code="not_found"\} 1/,
+    );
+  });
+  test("pages take GET and HEAD only", async () => {
+    const answer = await ask(portico.base, "POST", "/docs");
+    assert.deepEqual([answer.status, answer.headers.get("allow")], [405, "GET, HEAD"]);
+  });
+});
