@@ -2,14 +2,11 @@
 import { parentPort } from "node:worker_threads";
 import { analyze } from "./analyze.ts";
 
-parentPort?.on("message", (job: { readonly id: number; readonly xml: Uint8Array }) => {
-  analyze(job.xml).then(
-    (outcome) => parentPort?.postMessage({ id: job.id, outcome }),
+parentPort?.on("message", (xml: Uint8Array) => {
+  analyze(xml).then(
+    (outcome) => parentPort?.postMessage({ outcome }),
     // Only a mistake of the program ends here: findings about the document are an outcome.
     (error: unknown) =>
-      parentPort?.postMessage({
-        id: job.id,
-        failure: error instanceof Error ? error.message : String(error),
-      }),
+      parentPort?.postMessage({ failure: error instanceof Error ? error.message : String(error) }),
   );
 });

@@ -4,7 +4,7 @@ import { RpcError } from "#rpc/error.ts";
 import type { Outcome } from "./analyze.ts";
 
 export interface Analyzer {
-  /** @throws RpcError ANALYSIS_OVERLOADED, or DEADLINE_EXCEEDED for a document that takes longer than the limit. */
+  /** @throws RpcError ANALYSIS_OVERLOADED when the queue is full, ANALYSIS_TOO_COSTLY for a document over the limits. */
   analyze(xml: Uint8Array): Promise<Outcome>;
   close(): Promise<void>;
 }
@@ -16,26 +16,31 @@ export interface AnalyzerOptions {
   readonly idleMs?: number;
 }
 
-/** Documents waiting or being read; more are refused. */
+/** Documents waiting; more are refused. */
 const maxPending = 64;
 
 interface Job {
+  readonly xml: Uint8Array;
   resolve(outcome: Outcome): void;
   reject(error: RpcError): void;
-  readonly timer: NodeJS.Timeout;
 }
 
 export function createAnalyzer(options: AnalyzerOptions = {}): Analyzer {
   return new WorkerAnalyzer(options.timeoutMs ?? 10_000, options.idleMs ?? 60_000);
 }
 
+/**
+ * One document at a time: the limit counts from the moment a document is begun, and one that is too slow costs nobody else
+ * more than the wait.
+ */
 class WorkerAnalyzer implements Analyzer {
   readonly #timeoutMs: number;
   readonly #idleMs: number;
-  readonly #jobs = new Map<number, Job>();
+  readonly #waiting: Job[] = [];
+  #current: Job | undefined;
   #worker: Worker | undefined;
-  #idle: NodeJS.Timeout | undefined;
-  #lastId = 0;
+  /** Runs out while a document is read, and, when none is, after the idle time. */
+  #timer: NodeJS.Timeout | undefined;
 
   constructor(timeoutMs: number, idleMs: number) {
     this.#timeoutMs = timeoutMs;
@@ -43,7 +48,7 @@ class WorkerAnalyzer implements Analyzer {
   }
 
   analyze(xml: Uint8Array): Promise<Outcome> {
-    if (this.#jobs.size >= maxPending) {
+    if (this.#waiting.length >= maxPending) {
       return Promise.reject(
         new RpcError("resource_exhausted", {
           reason: "ANALYSIS_OVERLOADED",
@@ -51,18 +56,35 @@ class WorkerAnalyzer implements Analyzer {
         }),
       );
     }
-    clearTimeout(this.#idle);
-    this.#lastId += 1;
-    const id = this.#lastId;
     return new Promise((resolve, reject) => {
-      this.#jobs.set(id, { resolve, reject, timer: setTimeout(() => this.#expire(), this.#timeoutMs) });
-      this.#running().postMessage({ id, xml });
+      this.#waiting.push({ xml, resolve, reject });
+      if (this.#current === undefined) this.#next();
     });
   }
 
   async close(): Promise<void> {
-    clearTimeout(this.#idle);
-    await this.#worker?.terminate();
+    const jobs = this.#waiting.splice(0);
+    if (this.#current !== undefined) jobs.unshift(this.#current);
+    this.#current = undefined;
+    for (const job of jobs)
+      job.reject(
+        new RpcError("unavailable", {
+          reason: "ANALYSIS_STOPPED",
+          message: "this process is shutting down; try again",
+        }),
+      );
+    await this.#stop();
+  }
+
+  #next(): void {
+    clearTimeout(this.#timer);
+    this.#current = this.#waiting.shift();
+    if (this.#current === undefined) {
+      this.#timer = setTimeout(() => void this.#stop(), this.#idleMs).unref();
+      return;
+    }
+    this.#timer = setTimeout(() => this.#expire(), this.#timeoutMs);
+    this.#running().postMessage(this.#current.xml);
   }
 
   #running(): Worker {
@@ -72,52 +94,50 @@ class WorkerAnalyzer implements Analyzer {
       resourceLimits: { maxOldGenerationSizeMb: 512 },
     });
     worker.unref();
-    worker.on("message", (answer: { id: number; outcome?: Outcome; failure?: string }) =>
-      this.#settle(answer),
-    );
-    worker.on("error", (cause) =>
-      this.#failAll(new RpcError("internal", { reason: "INTERNAL", message: "internal error", cause })),
-    );
+    worker.on("message", (answer: { outcome?: Outcome; failure?: string }) => {
+      if (worker === this.#worker) this.#settle(answer);
+    });
+    worker.on("error", (cause: NodeJS.ErrnoException) => {
+      if (worker === this.#worker)
+        this.#fail(cause.code === "ERR_WORKER_OUT_OF_MEMORY" ? tooCostly("memory") : broken(cause));
+    });
     this.#worker = worker;
     return worker;
   }
 
-  #settle(answer: { readonly id: number; readonly outcome?: Outcome; readonly failure?: string }): void {
-    const job = this.#jobs.get(answer.id);
-    if (job === undefined) return;
-    this.#jobs.delete(answer.id);
-    clearTimeout(job.timer);
-    if (answer.outcome !== undefined) job.resolve(answer.outcome);
-    else
-      job.reject(
-        new RpcError("internal", { reason: "INTERNAL", message: "internal error", cause: answer.failure }),
-      );
-    if (this.#jobs.size === 0) this.#idle = setTimeout(() => this.#stop(), this.#idleMs).unref();
+  #settle(answer: { readonly outcome?: Outcome; readonly failure?: string }): void {
+    const job = this.#current;
+    if (answer.outcome !== undefined) job?.resolve(answer.outcome);
+    else job?.reject(broken(answer.failure));
+    this.#next();
   }
 
   #expire(): void {
-    this.#failAll(
-      new RpcError("deadline_exceeded", {
-        reason: "DEADLINE_EXCEEDED",
-        message: `reading the document took longer than ${this.#timeoutMs} ms`,
-      }),
-    );
+    this.#fail(tooCostly(`time than ${this.#timeoutMs} ms`));
   }
 
-  /** A thread that hangs or died takes its queue with it; the next document gets a new one. */
-  #failAll(error: RpcError): void {
-    const jobs = [...this.#jobs.values()];
-    this.#jobs.clear();
-    this.#stop();
-    for (const job of jobs) {
-      clearTimeout(job.timer);
-      job.reject(error);
-    }
+  /** A thread that hangs or died is replaced; the documents behind it have their turn. */
+  #fail(error: RpcError): void {
+    void this.#stop();
+    this.#current?.reject(error);
+    this.#next();
   }
 
-  #stop(): void {
+  async #stop(): Promise<void> {
+    clearTimeout(this.#timer);
     const worker = this.#worker;
     this.#worker = undefined;
-    void worker?.terminate();
+    await worker?.terminate();
   }
+}
+
+function tooCostly(what: string): RpcError {
+  return new RpcError("resource_exhausted", {
+    reason: "ANALYSIS_TOO_COSTLY",
+    message: `reading the document takes more ${what} than is allowed; split the model`,
+  });
+}
+
+function broken(cause: unknown): RpcError {
+  return new RpcError("internal", { reason: "INTERNAL", message: "internal error", cause });
 }

@@ -20,4 +20,9 @@ export const reasons = {
     code: "resource_exhausted",
     meaning: "too many documents are being analysed at once",
   },
+  ANALYSIS_TOO_COSTLY: {
+    code: "resource_exhausted",
+    meaning: "reading the document takes more time or memory than is allowed",
+  },
+  ANALYSIS_STOPPED: { code: "unavailable", meaning: "the process shut down before the document was read" },
 } as const satisfies Reasons;
