@@ -24,9 +24,6 @@ export interface Sources {
   readonly cwd: string;
 }
 
-/** Variables that begin with PORTICO_ and are not options of the server. */
-const otherVariables = new Set(["PORTICO_TEST_POSTGRES_URL"]);
-
 const names = Object.keys(options) as OptionName[];
 const optionOf = (name: OptionName): Option => options[name];
 
@@ -61,7 +58,7 @@ function shown(name: OptionName, value: unknown): string {
 function readEnvironment(env: Sources["env"], raw: Map<OptionName, Source>, problems: string[]): void {
   const byVariable = new Map(names.map((name) => [optionOf(name).env, name]));
   for (const [variable, value] of Object.entries(env)) {
-    if (!variable.startsWith("PORTICO_") || value === undefined || otherVariables.has(variable)) continue;
+    if (!variable.startsWith("PORTICO_") || value === undefined) continue;
     const name = byVariable.get(variable);
     if (name !== undefined) raw.set(name, { name: variable, value });
     else
