@@ -41,6 +41,8 @@ export interface Exchange {
   write(chunk: Uint8Array | string): Promise<void> | undefined;
   /** Ends a started answer; trailers only where `start` announced them (HTTP/2). */
   end(trailers?: ResponseHeaders): void;
+  /** The last piece and the end in one step: one write less for an answer of one message. */
+  endWith(chunk: Uint8Array, trailers?: ResponseHeaders): void;
   /** HTTP/2: one HEADERS frame with END_STREAM and no body (gRPC's Trailers-Only). HTTP/1: an empty answer. */
   replyHeadersOnly(status: number, headers: ResponseHeaders): void;
   readonly started: boolean;

@@ -79,6 +79,10 @@ export class Http1Exchange implements Exchange {
     if (!this.#response.destroyed) this.#response.end();
   }
 
+  endWith(chunk: Uint8Array): void {
+    if (!this.#response.destroyed) this.#response.end(this.method === "HEAD" ? undefined : chunk);
+  }
+
   replyHeadersOnly(status: number, headers: ResponseHeaders): void {
     this.reply(status, headers, undefined);
   }

@@ -35,9 +35,7 @@ export class GrpcReply {
     const bytes = response.bytesIn(this.#format.encoding);
     const frame = this.#compress ? await this.#frame(bytes) : writeFrame(bytes, false);
     this.start(call);
-    // Unary answers fit into the stream's buffer or wait there: nothing follows that would need the room.
-    void this.#exchange.write(frame)?.catch(ignoreGone);
-    this.#exchange.end(this.#okTrailers(call));
+    this.#exchange.endWith(frame, this.#okTrailers(call));
   }
 
   async stream(responses: AsyncIterable<Payload>, call: Call): Promise<void> {
@@ -104,8 +102,4 @@ function addMetadata(to: ResponseHeaders, metadata: Metadata): void {
     const before = to[name];
     to[name] = before === undefined ? text : [...(Array.isArray(before) ? before : [String(before)]), text];
   }
-}
-
-function ignoreGone(): void {
-  // The client left while its answer was being written; its call was cancelled by that already.
 }
