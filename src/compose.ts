@@ -35,7 +35,11 @@ export async function start(config: Config): Promise<Portico> {
     query: { unknown: config.unknownParameters },
   });
   const telemetry = createTelemetry({ logLevel: config.logLevel, clock });
-  const storage = openStorage({ url: config.databaseUrl, migrations: bpmnMigrations });
+  const storage = await openStorage({
+    url: config.databaseUrl,
+    migrations: bpmnMigrations,
+    autoMigrate: config.autoMigrate,
+  });
   const bpmn = createBpmn({ storage, secret: readSecret(config), clock });
 
   const hosted = [bpmn.service];
@@ -55,7 +59,7 @@ export async function start(config: Config): Promise<Portico> {
   const url = (): string => config.publicUrl ?? `http://localhost:${listener?.httpPort ?? config.httpPort}`;
   const close = async (): Promise<void> => {
     await bpmn.close();
-    storage.close();
+    await storage.close();
     telemetry.flush();
   };
   try {

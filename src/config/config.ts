@@ -22,6 +22,8 @@ export interface Config {
   readonly publicUrl: string | undefined;
   readonly dataDir: string;
   readonly databaseUrl: string;
+  /** PostgreSQL only. */
+  readonly autoMigrate: boolean;
   /** Undefined only in development: the secret is then generated in the data folder. */
   readonly secretFile: string | undefined;
   readonly logLevel: "trace" | "debug" | "info" | "warn" | "error" | "silent";
@@ -50,7 +52,7 @@ export interface UserConfig {
   readonly grpc?: { readonly port?: number };
   readonly publicUrl?: string;
   readonly dataDir?: string;
-  readonly database?: { readonly url?: string };
+  readonly database?: { readonly url?: string; readonly autoMigrate?: boolean };
   readonly secretFile?: string;
   readonly log?: { readonly level?: Config["logLevel"] };
   readonly rest?: {
@@ -83,6 +85,7 @@ function complete(given: Given, fallbackMode: Config["mode"]): Config {
     publicUrl: given.publicUrl,
     dataDir,
     databaseUrl: given.databaseUrl ?? `sqlite:${path.join(dataDir, "portico.db")}`,
+    autoMigrate: given.autoMigrate ?? true,
     secretFile: given.secretFile,
     logLevel: given.logLevel ?? "info",
     unknownParameters: given.unknownParameters ?? "reject",

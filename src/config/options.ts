@@ -94,10 +94,25 @@ export const options = {
     env: "PORTICO_DATABASE_URL",
     flag: "--database-url",
     value: "URL",
-    schema: z.string().regex(/^(sqlite:.+|memory:)$/s, "must be sqlite:PATH or memory:"),
+    schema: z
+      .string()
+      .regex(
+        /^(sqlite:.+|memory:|postgres(ql)?:\/\/[^\s]+)$/s,
+        "must be sqlite:PATH, memory: or postgres://USER:PASSWORD@HOST:PORT/DATABASE",
+      ),
     default: "sqlite:<dataDir>/portico.db",
-    range: "sqlite:PATH, memory:",
-    doc: "The database. `memory:` forgets everything when the process ends.",
+    range: "sqlite:PATH, memory:, postgres://…",
+    doc: "The database. `memory:` forgets everything when the process ends. PostgreSQL where more than one process writes.",
+  },
+  autoMigrate: {
+    key: "database.autoMigrate",
+    env: "PORTICO_AUTO_MIGRATE",
+    flag: "--auto-migrate",
+    value: "BOOLEAN",
+    schema: z.stringbool("must be true or false").or(z.boolean()),
+    default: "true",
+    range: "true, false",
+    doc: "PostgreSQL only: bring the schema up to date at the start, under a lock. With false, a schema that is not current is refused. SQLite always migrates itself.",
   },
   secretFile: {
     key: "secretFile",

@@ -12,9 +12,9 @@ const maxTokenCharacters = 2048;
 
 export interface PageTokens {
   /** @param scope what the token is bound to: method, query and tenant, in one string. */
-  seal(cursor: readonly string[], scope: string): string;
+  seal(cursor: readonly (string | number)[], scope: string): string;
   /** @throws RpcError `invalid_argument` PAGE_TOKEN_INVALID. */
-  open(token: string, scope: string): readonly string[];
+  open(token: string, scope: string): readonly (string | number)[];
 }
 
 export function createPageTokens(secret: Uint8Array, clock: Clock): PageTokens {
@@ -31,7 +31,7 @@ export function createPageTokens(secret: Uint8Array, clock: Clock): PageTokens {
       if (given.length !== macBytes || !timingSafeEqual(given, mac(body, scope))) throw invalid();
       const [expires, ...cursor] = JSON.parse(Buffer.from(body, "base64url").toString("utf8")) as [
         number,
-        ...string[],
+        ...(string | number)[],
       ];
       if (expires < clock.now()) throw invalid();
       return cursor;

@@ -79,11 +79,12 @@ export const layers: Readonly<Record<string, Row>> = {
   storage: {
     uses: ["std", "rpc"],
     library: true,
+    packages: ["kysely", "pg"],
     why: "rows and transactions; no domain words",
   },
   "services/bpmn": {
     uses: ["std", "rpc", "gen", "storage"],
-    packages: [protobuf, "bpmn-moddle"],
+    packages: [protobuf, "kysely", "bpmn-moddle", "bpmnlint", "bpmn-js-differ"],
     why: "does not know how it was called; never another service",
   },
   cli: {
@@ -105,6 +106,7 @@ export const guarded: Readonly<Record<string, readonly string[]>> = {
   "node:tls": ["gateway/ingress/listener.ts"],
   "node:net": ["gateway/ingress/listener.ts"],
   "node:sqlite": ["storage/"],
+  pg: ["storage/"],
   "node:vm": [],
   "node:child_process": [],
 };

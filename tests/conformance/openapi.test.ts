@@ -45,7 +45,7 @@ describe("the OpenAPI document", () => {
     ).flatMap(([route, item]) => Object.keys(item).map((method) => `${method.toUpperCase()} ${route}`));
     assert.ok(operations.includes("PATCH /api/v1/bpmn/{id}"));
     assert.ok(operations.includes("POST /api/v1/bpmn/{id}:undelete"));
-    assert.equal(operations.length, 15);
+    assert.equal(operations.length, 17);
   });
 
   test("can be asked for one service, and says which service it does not know", async () => {

@@ -1,24 +1,23 @@
 /** Sends content chunk by chunk, whole or one range of it. */
 import { create } from "@bufbuild/protobuf";
 import { type HttpBody, HttpBodySchema } from "#gen/google/api/httpbody_pb.ts";
+import type { DownloadBPMNRequest } from "#gen/portico/bpmn/v1/bpmn_pb.ts";
 import type { CallHead } from "#rpc/call.ts";
 import { RpcError } from "#rpc/error.ts";
+import type { Documents } from "./documents.ts";
 import { contentDisposition, parseRange } from "./rules.ts";
-import { type BpmnStore, chunkBytes, type DocumentRow } from "./store.ts";
+import { chunkBytes } from "./store.ts";
 
-export interface Download {
-  readonly row: DocumentRow;
-  readonly store: BpmnStore;
-  /** As in HTTP's Range header; empty: all of it. */
-  readonly range: string;
-  readonly call: CallHead;
-}
-
-/** @throws RpcError RANGE_NOT_SATISFIABLE. */
-export async function* download({ row, store, range, call }: Download): AsyncGenerator<HttpBody> {
+/** @throws RpcError RESOURCE_NOT_FOUND, RANGE_NOT_SATISFIABLE. */
+export async function* download(
+  documents: Pick<Documents, "locate" | "readChunk">,
+  request: Pick<DownloadBPMNRequest, "id" | "revision" | "range">,
+  call: CallHead,
+): AsyncGenerator<HttpBody> {
+  const row = await documents.locate(request.id, request.revision, call);
   const headers = call.responseHeaders;
   headers.set("accept-ranges", "bytes");
-  const asked = parseRange(range, row.size);
+  const asked = parseRange(request.range, row.size);
   if (asked === "unsatisfiable") {
     headers.set("content-range", `bytes */${row.size}`);
     throw new RpcError("out_of_range", {
@@ -32,7 +31,7 @@ export async function* download({ row, store, range, call }: Download): AsyncGen
   const { start, end } = asked ?? { start: 0, end: row.size };
   if (asked !== undefined) headers.set("content-range", `bytes ${start}-${end - 1}/${row.size}`);
   for (let part = Math.floor(start / chunkBytes); part * chunkBytes < end; part += 1) {
-    const chunk = store.readChunk(row.digest, part) ?? new Uint8Array(0);
+    const chunk = await documents.readChunk(row.digest, part, call);
     const from = Math.max(0, start - part * chunkBytes);
     yield create(HttpBodySchema, {
       contentType: "application/xml",

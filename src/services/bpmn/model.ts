@@ -7,9 +7,15 @@ import {
   BPMNDocumentSchema,
   type BPMNRevision,
   BPMNRevisionSchema,
+  type DiffBPMNResponse,
+  DiffBPMNResponse_Change_Kind,
+  DiffBPMNResponseSchema,
 } from "#gen/portico/bpmn/v1/bpmn_pb.ts";
-import { DiagnosticSchema, Severity } from "#gen/portico/common/v1/common_pb.ts";
-import type { DocumentRow, RevisionRow } from "./store.ts";
+import { type Diagnostic, DiagnosticSchema, Severity } from "#gen/portico/common/v1/common_pb.ts";
+import { RpcError } from "#rpc/error.ts";
+import type { Diff } from "./diff.ts";
+import type { Finding } from "./finding.ts";
+import type { DocumentRow, RevisionRow } from "./tables.ts";
 
 /** XML longer than this is neither sent nor taken inside a message. */
 export const maxInlineBytes = 1024 * 1024;
@@ -64,6 +70,52 @@ export function toRevision(row: RevisionRow, latest: number, xml?: string): BPMN
     creator: row.creator,
     comment: row.comment,
   });
+}
+
+const severities = { error: Severity.ERROR, warning: Severity.WARNING } as const;
+
+export function toDiagnostic(finding: Finding): Diagnostic {
+  return create(DiagnosticSchema, { ...finding, severity: severities[finding.severity] });
+}
+
+const kinds = {
+  added: DiffBPMNResponse_Change_Kind.ADDED,
+  removed: DiffBPMNResponse_Change_Kind.REMOVED,
+  changed: DiffBPMNResponse_Change_Kind.CHANGED,
+  moved: DiffBPMNResponse_Change_Kind.MOVED,
+} as const;
+
+export function toDiff(diff: Diff): DiffBPMNResponse {
+  return create(DiffBPMNResponseSchema, {
+    changes: diff.changes.map((change) => ({
+      ...change,
+      kind: kinds[change.kind],
+      attributes: change.attributes.map((attribute) => ({ ...attribute })),
+    })),
+    summary: { ...diff.counts, behaviourChanged: diff.behaviourChanged },
+    truncated: diff.truncated,
+  });
+}
+
+/** Where content is read from. */
+export interface ContentSource {
+  readContent(digest: string, size: number): Promise<Uint8Array>;
+}
+
+/** @throws RpcError CONTENT_TOO_LARGE, naming download. */
+export async function inlineXml(source: ContentSource, row: DocumentRow): Promise<string> {
+  if (row.size <= maxInlineBytes)
+    return Buffer.from(await source.readContent(row.digest, row.size)).toString("utf8");
+  throw new RpcError("failed_precondition", {
+    reason: "CONTENT_TOO_LARGE",
+    message: `bpmn/${row.id} has ${row.size} bytes of XML, more than ${maxInlineBytes}; download it, or ask for view BASIC`,
+    metadata: { resource: `bpmn/${row.id}`, limitBytes: String(maxInlineBytes) },
+  });
+}
+
+/** Left out where it is too long for a message. */
+export function shortXml(bytes: Uint8Array): { xml?: string } {
+  return bytes.length > maxInlineBytes ? {} : { xml: Buffer.from(bytes).toString("utf8") };
 }
 
 function time(ms: number): Timestamp {

@@ -5,6 +5,9 @@ import type { BPMNDocument } from "#gen/portico/bpmn/v1/bpmn_pb.ts";
 import { RpcError } from "#rpc/error.ts";
 import { nearest } from "#std/nearest.ts";
 import type { Finding } from "./finding.ts";
+import { etagOf } from "./model.ts";
+import { type Profile, profiles } from "./profiles.ts";
+import type { DocumentRow } from "./tables.ts";
 
 export interface Violation {
   readonly field: string;
@@ -88,21 +91,27 @@ function isPresent(name: MutableField, document: BPMNDocument): boolean {
 }
 
 /** The error of XML that cannot be kept, with every finding. */
-export function modelInvalid(findings: readonly Finding[]): RpcError {
+export function modelInvalid(findings: readonly Finding[], field = "document.xml"): RpcError {
   const [first] = findings;
   const where =
     first === undefined || first.line === 0 ? "" : ` (line ${first.line}, column ${first.column})`;
   return new RpcError("invalid_argument", {
     reason: "MODEL_INVALID",
-    message: `document.xml: ${first?.message ?? "is not BPMN 2.0"}${where}`,
+    message: `${field}: ${first?.message ?? "is not BPMN 2.0"}${where}`,
     metadata:
       first === undefined
-        ? {}
-        : { line: String(first.line), column: String(first.column), elementId: first.elementId },
+        ? { field }
+        : {
+            field,
+            rule: first.code,
+            line: String(first.line),
+            column: String(first.column),
+            elementId: first.elementId,
+          },
     details: [
       create(BadRequestSchema, {
         fieldViolations: findings.map((finding) => ({
-          field: "document.xml",
+          field,
           description: `line ${finding.line}, column ${finding.column}: ${finding.message}`,
           reason: "MODEL_INVALID",
         })),
@@ -138,4 +147,83 @@ export function parseRange(text: string, size: number): ByteRange | "unsatisfiab
 export function contentDisposition(name: string): string {
   const ascii = name.replace(/[^A-Za-z0-9._ -]/g, "_");
   return `attachment; filename="${ascii}"; filename*=UTF-8''${encodeURIComponent(name).replace(/['()*]/g, (letter) => `%${letter.charCodeAt(0).toString(16).toUpperCase()}`)}`;
+}
+
+const maxBatch = 200;
+
+/** @throws RpcError FIELD_INVALID for an empty, too long or repeating batch. */
+export function checkBatch<T>(items: readonly T[], field: string): readonly T[] {
+  if (items.length === 0) demand([{ field, description: "must not be empty" }]);
+  if (items.length > maxBatch)
+    demand([{ field, description: `has ${items.length} items; ${maxBatch} are allowed` }]);
+  const repeated = items.findIndex(
+    (item, index) => typeof item === "string" && items.indexOf(item) !== index,
+  );
+  if (repeated !== -1) demand([{ field: `${field}[${repeated}]`, description: "is given twice" }]);
+  return items;
+}
+
+export const badId: Violation = {
+  field: "documentId",
+  description:
+    "must be 1 to 63 lower-case letters, digits and hyphens, beginning with a letter and not ending with a hyphen",
+};
+
+/** The values of the fields that a mask names. */
+export function pick(
+  fields: readonly string[],
+  document: BPMNDocument,
+): Partial<Pick<DocumentRow, "displayName" | "description" | "labels">> {
+  return {
+    ...(fields.includes("display_name") ? { displayName: document.displayName } : {}),
+    ...(fields.includes("description") ? { description: document.description } : {}),
+    ...(fields.includes("labels") ? { labels: document.labels } : {}),
+  };
+}
+
+/** @throws RpcError FIELD_INVALID when there is no document, or its name is no resource name. */
+export function required(document: BPMNDocument | undefined): BPMNDocument {
+  if (document === undefined)
+    throw new RpcError("invalid_argument", {
+      reason: "FIELD_INVALID",
+      message: "document: must be given",
+      metadata: { field: "document" },
+    });
+  if (document.name !== "" && !document.name.startsWith("bpmn/"))
+    demand([{ field: "document.name", description: "is the resource name; put the label into displayName" }]);
+  return document;
+}
+
+export function checkComment(comment: string): Violation[] {
+  return comment.length > 1000 ? [{ field: "comment", description: "has more than 1000 characters" }] : [];
+}
+
+/** @throws RpcError ETAG_MISMATCH (AIP-154) with the current one. */
+export function checkEtag(row: DocumentRow, etag: string): void {
+  const current = etagOf(row);
+  if (etag === "" || etag === current) return;
+  throw new RpcError("aborted", {
+    reason: "ETAG_MISMATCH",
+    message: `bpmn/${row.id} was changed since it was read; read it again, apply your change to that and send its etag`,
+    metadata: { resource: `bpmn/${row.id}`, etag: current },
+  });
+}
+
+/** @throws RpcError FIELD_INVALID for a negative one. */
+export function pageSize(asked: number): number {
+  if (asked < 0) demand([{ field: "pageSize", description: "must not be negative" }]);
+  return asked === 0 ? 50 : Math.min(asked, 1000);
+}
+
+/** @throws RpcError FIELD_INVALID naming the nearest profile. */
+export function checkProfiles(asked: readonly string[]): readonly Profile[] {
+  for (const [index, name] of asked.entries())
+    if (!(profiles as readonly string[]).includes(name))
+      demand([
+        {
+          field: `profiles[${index}]`,
+          description: `"${name.slice(0, 50)}" is not a profile; did you mean ${nearest(name, profiles)}? (${profiles.join(", ")})`,
+        },
+      ]);
+  return asked as readonly Profile[];
 }

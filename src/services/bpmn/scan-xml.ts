@@ -14,15 +14,25 @@ export function scanXml(text: string): Finding | undefined {
   let elements = 0;
   // Depth of the `extensionElements` that is open: ids of vendors are theirs, such as those of form fields.
   let foreign = 0;
+  // Where plain text began that was not looked at yet.
+  let plain = 0;
+  // The next "&" of the text: most documents have few.
+  let ampersand = text.indexOf("&");
   for (let open = text.indexOf("<"); open !== -1; ) {
+    if (ampersand !== -1 && ampersand < open) {
+      const bad = undeclaredEntity(text, Math.max(plain, ampersand), open);
+      if (bad !== -1) return entity(text, bad);
+      ampersand = text.indexOf("&", open);
+    }
     const skipped = skipSpecial(text, open);
     if (skipped === "doctype")
-      return finding(
-        text,
-        open,
-        "a DOCTYPE is not allowed: entities can read files and grow without bound; remove it",
-      );
+      return finding(text, open, {
+        code: "bpmn/doctype",
+        message: "a DOCTYPE is not allowed: entities can read files and grow without bound; remove it",
+      });
     if (typeof skipped === "number") {
+      plain = skipped;
+      if (ampersand !== -1 && ampersand < skipped) ampersand = text.indexOf("&", skipped);
       open = text.indexOf("<", skipped);
       continue;
     }
@@ -33,20 +43,44 @@ export function scanXml(text: string): Finding | undefined {
     } else {
       elements += 1;
       if (elements > maxElements)
-        return finding(text, open, `the document has more than ${maxElements} elements`);
+        return finding(text, open, {
+          code: "bpmn/too-many-elements",
+          message: `the document has more than ${maxElements} elements`,
+          hint: "split the model",
+        });
       const id = foreign > 0 ? undefined : idOf(text, open, close);
       if (id !== undefined && ids.has(id))
-        return finding(text, open, `the id "${id.slice(0, 100)}" is given twice`, id);
+        return finding(text, open, {
+          code: "bpmn/duplicate-id",
+          message: `the id "${id.slice(0, 100)}" is given twice`,
+          elementId: id,
+        });
       if (id !== undefined) ids.add(id);
       if (text.charCodeAt(close - 1) !== 47) {
         depth += 1;
         if (foreign === 0 && isExtensionElements(text, open)) foreign = depth;
       }
-      if (depth > maxDepth) return finding(text, open, `the document nests deeper than ${maxDepth} elements`);
+      if (depth > maxDepth)
+        return finding(text, open, {
+          code: "bpmn/too-deep",
+          message: `the document nests deeper than ${maxDepth} elements`,
+        });
     }
+    // Attributes may hold references as well: the tag counts as text.
+    plain = open;
     open = text.indexOf("<", close);
   }
-  return undefined;
+  const bad = ampersand === -1 ? -1 : undeclaredEntity(text, Math.max(plain, ampersand), text.length);
+  return bad === -1 ? undefined : entity(text, bad);
+}
+
+function entity(text: string, offset: number): Finding {
+  const name = /^&[^;\s<&]{0,50};?/.exec(text.slice(offset, offset + 60))?.[0] ?? "&";
+  return finding(text, offset, {
+    code: "bpmn/malformed",
+    message: `"${name}" is not one of XML's own entities, and nothing declares it`,
+    hint: 'write an ampersand as "&amp;"',
+  });
 }
 
 /** Where a comment, CDATA section or instruction ends; "doctype" for a declaration; undefined for a tag. */
@@ -102,6 +136,26 @@ export function positionOf(text: string, offset: number): { readonly line: numbe
   return { line, column: offset - start + 1 };
 }
 
-function finding(text: string, offset: number, message: string, elementId = ""): Finding {
-  return { message, ...positionOf(text, offset), elementId };
+/** Where the element with an id begins; zeros where it is not found. */
+export function positionOfId(text: string, id: string): { readonly line: number; readonly column: number } {
+  const found = id === "" ? -1 : Math.max(text.indexOf(` id="${id}"`), text.indexOf(` id='${id}'`));
+  return found === -1 ? { line: 0, column: 0 } : positionOf(text, text.lastIndexOf("<", found));
+}
+
+/** The five entities of XML and numbered characters; any other would need a DOCTYPE. */
+const knownEntity = /^&(?:amp|lt|gt|quot|apos|#\d{1,7}|#x[\da-fA-F]{1,6});/;
+
+/** The first reference to an entity that nothing declares. Comments and CDATA are not looked into. */
+function undeclaredEntity(text: string, from: number, to: number): number {
+  for (let at = text.indexOf("&", from); at !== -1 && at < to; at = text.indexOf("&", at + 1))
+    if (!knownEntity.test(text.slice(at, at + 12))) return at;
+  return -1;
+}
+
+function finding(
+  text: string,
+  offset: number,
+  about: Pick<Finding, "code" | "message"> & Partial<Finding>,
+): Finding {
+  return { severity: "error", hint: "", elementId: "", ...positionOf(text, offset), ...about };
 }

@@ -21,26 +21,49 @@ export async function collectUpload(
   maxBytes: number,
 ): Promise<Upload> {
   const hash = createHash("sha256");
-  const chunks: Uint8Array[] = [];
+  const file = new GrowingFile();
   let metadata = create(UploadBPMNRequest_UploadMetadataSchema);
-  let size = 0;
   let first = true;
   for await (const { payload } of requests) {
     if (payload.case === "metadata") {
       if (!first) demand([{ field: "metadata", description: "must be in the first message" }]);
       metadata = payload.value;
     } else if (payload.case === "chunk") {
-      size += payload.value.length;
-      if (size > maxBytes) throw tooLarge(maxBytes);
+      if (file.size + payload.value.length > maxBytes) throw tooLarge(maxBytes);
       hash.update(payload.value);
-      chunks.push(payload.value);
+      file.append(payload.value);
     }
     first = false;
   }
-  if (size === 0) demand([{ field: "chunk", description: "the upload is empty; send the file" }]);
+  if (file.size === 0) demand([{ field: "chunk", description: "the upload is empty; send the file" }]);
   const digest = `sha256:${hash.digest("hex")}`;
   if (metadata.digest !== "" && metadata.digest !== digest) throw mismatch(metadata.digest, digest);
-  return { metadata, digest, bytes: Buffer.concat(chunks, size) };
+  return { metadata, digest, bytes: file.end() };
+}
+
+/** What the memory of a file grows by: the most that it is larger than the file. */
+const stepBytes = 512 * 1024;
+
+/** One piece of memory that grows in place: a file is held once, and can be given to the worker thread as it is. */
+class GrowingFile {
+  #buffer = new ArrayBuffer(0);
+  #size = 0;
+
+  get size(): number {
+    return this.#size;
+  }
+
+  append(chunk: Uint8Array): void {
+    const needed = this.#size + chunk.length;
+    if (needed > this.#buffer.byteLength)
+      this.#buffer = this.#buffer.transfer(Math.ceil(needed / stepBytes) * stepBytes);
+    new Uint8Array(this.#buffer, this.#size).set(chunk);
+    this.#size = needed;
+  }
+
+  end(): Uint8Array {
+    return new Uint8Array(this.#buffer.transfer(this.#size));
+  }
 }
 
 function tooLarge(maxBytes: number): RpcError {

@@ -22,7 +22,7 @@ import type { Message, UnknownEnum } from "@bufbuild/protobuf";
  * Describes the file portico/bpmn/v1/bpmn.proto.
  */
 export const file_portico_bpmn_v1_bpmn: GenFile = /*@__PURE__*/
-  fileDesc("Chpwb3J0aWNvL2JwbW4vdjEvYnBtbi5wcm90bxIPcG9ydGljby5icG1uLnYxIsoHCgxCUE1ORG9jdW1lbnQSEQoEbmFtZRgBIAEoCUID4EEDEg8KAmlkGAIgASgJQgPgQQMSEAoDdWlkGAMgASgJQgPgQQMSFAoMZGlzcGxheV9uYW1lGAQgASgJEhMKC2Rlc2NyaXB0aW9uGAUgASgJEjkKBmxhYmVscxgGIAMoCzIpLnBvcnRpY28uYnBtbi52MS5CUE1ORG9jdW1lbnQuTGFiZWxzRW50cnkSCwoDeG1sGAcgASgJEhcKCnNpemVfYnl0ZXMYCCABKANCA+BBAxITCgZkaWdlc3QYCSABKAlCA+BBAxI9CghtZXRhZGF0YRgKIAEoCzImLnBvcnRpY28uYnBtbi52MS5CUE1ORG9jdW1lbnQuTWV0YWRhdGFCA+BBAxIcCg9sYXRlc3RfcmV2aXNpb24YCyABKAlCA+BBAxI3CgtkaWFnbm9zdGljcxgMIAMoCzIdLnBvcnRpY28uY29tbW9uLnYxLkRpYWdub3N0aWNCA+BBAxIMCgRldGFnGA0gASgJEhQKB2NyZWF0b3IYDiABKAlCA+BBAxIYCgtsYXN0X2VkaXRvchgPIAEoCUID4EEDEjQKC2NyZWF0ZV90aW1lGBAgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcEID4EEDEjQKC3VwZGF0ZV90aW1lGBEgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcEID4EEDEjQKC2RlbGV0ZV90aW1lGBIgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcEID4EEDGi0KC0xhYmVsc0VudHJ5EgsKA2tleRgBIAEoCRINCgV2YWx1ZRgCIAEoCToCOAEaswEKCE1ldGFkYXRhEjgKCXByb2Nlc3NlcxgBIAMoCzIlLnBvcnRpY28uYnBtbi52MS5CUE1ORG9jdW1lbnQuUHJvY2VzcxIVCg1lbGVtZW50X2NvdW50GAIgASgFEhUKDXRhc2tfYmluZGluZ3MYAyADKAkSEAoIZXhwb3J0ZXIYBCABKAkSGAoQZXhwb3J0ZXJfdmVyc2lvbhgFIAEoCRITCgtoYXNfZGlhZ3JhbRgGIAEoCBo/CgdQcm9jZXNzEgoKAmlkGAEgASgJEhQKDGRpc3BsYXlfbmFtZRgCIAEoCRISCgpleGVjdXRhYmxlGAMgASgIOkfqQUQKFHBvcnRpY28vQlBNTkRvY3VtZW50Eg9icG1uL3tkb2N1bWVudH0qDWJwbW5Eb2N1bWVudHMyDGJwbW5Eb2N1bWVudCKzAgoMQlBNTlJldmlzaW9uEhEKBG5hbWUYASABKAlCA+BBAxI0CghzbmFwc2hvdBgCIAEoCzIdLnBvcnRpY28uYnBtbi52MS5CUE1ORG9jdW1lbnRCA+BBAxI0CgtjcmVhdGVfdGltZRgDIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXBCA+BBAxIaCg1hbHRlcm5hdGVfaWRzGAQgAygJQgPgQQMSFAoHY3JlYXRvchgFIAEoCUID4EEDEhQKB2NvbW1lbnQYBiABKAlCA+BBAzpc6kFZChRwb3J0aWNvL0JQTU5SZXZpc2lvbhIkYnBtbi97ZG9jdW1lbnR9L3JldmlzaW9ucy97cmV2aXNpb259Kg1icG1uUmV2aXNpb25zMgxicG1uUmV2aXNpb24idQoRQ3JlYXRlQlBNTlJlcXVlc3QSNAoIZG9jdW1lbnQYASABKAsyHS5wb3J0aWNvLmJwbW4udjEuQlBNTkRvY3VtZW50QgPgQQISEwoLZG9jdW1lbnRfaWQYAiABKAkSFQoNdmFsaWRhdGVfb25seRgDIAEoCCJKCg5HZXRCUE1OUmVxdWVzdBIPCgJpZBgBIAEoCUID4EECEicKBHZpZXcYAiABKA4yGS5wb3J0aWNvLmJwbW4udjEuQlBNTlZpZXcidwoPTGlzdEJQTU5SZXF1ZXN0EhEKCXBhZ2Vfc2l6ZRgBIAEoBRISCgpwYWdlX3Rva2VuGAIgASgJEhQKDHNob3dfZGVsZXRlZBgDIAEoCBInCgR2aWV3GAQgASgOMhkucG9ydGljby5icG1uLnYxLkJQTU5WaWV3Il0KEExpc3RCUE1OUmVzcG9uc2USMAoJZG9jdW1lbnRzGAEgAygLMh0ucG9ydGljby5icG1uLnYxLkJQTU5Eb2N1bWVudBIXCg9uZXh0X3BhZ2VfdG9rZW4YAiABKAkiuQEKEVVwZGF0ZUJQTU5SZXF1ZXN0EjQKCGRvY3VtZW50GAEgASgLMh0ucG9ydGljby5icG1uLnYxLkJQTU5Eb2N1bWVudEID4EECEi8KC3VwZGF0ZV9tYXNrGAIgASgLMhouZ29vZ2xlLnByb3RvYnVmLkZpZWxkTWFzaxIPCgdjb21tZW50GAMgASgJEhUKDXZhbGlkYXRlX29ubHkYBCABKAgSFQoNYWxsb3dfbWlzc2luZxgFIAEoCCJJChFEZWxldGVCUE1OUmVxdWVzdBIPCgJpZBgBIAEoCUID4EECEgwKBGV0YWcYAiABKAkSFQoNYWxsb3dfbWlzc2luZxgDIAEoCCImChNVbmRlbGV0ZUJQTU5SZXF1ZXN0Eg8KAmlkGAEgASgJQgPgQQIiUAoTQmF0Y2hHZXRCUE1OUmVxdWVzdBIQCgNpZHMYASADKAlCA+BBAhInCgR2aWV3GAIgASgOMhkucG9ydGljby5icG1uLnYxLkJQTU5WaWV3IkgKFEJhdGNoR2V0QlBNTlJlc3BvbnNlEjAKCWRvY3VtZW50cxgBIAMoCzIdLnBvcnRpY28uYnBtbi52MS5CUE1ORG9jdW1lbnQiUwoWQmF0Y2hDcmVhdGVCUE1OUmVxdWVzdBI5CghyZXF1ZXN0cxgBIAMoCzIiLnBvcnRpY28uYnBtbi52MS5DcmVhdGVCUE1OUmVxdWVzdEID4EECIksKF0JhdGNoQ3JlYXRlQlBNTlJlc3BvbnNlEjAKCWRvY3VtZW50cxgBIAMoCzIdLnBvcnRpY28uYnBtbi52MS5CUE1ORG9jdW1lbnQiKgoWQmF0Y2hEZWxldGVCUE1OUmVxdWVzdBIQCgNpZHMYASADKAlCA+BBAiJBChNWYWxpZGF0ZUJQTU5SZXF1ZXN0Eg0KA3htbBgBIAEoCUgAEhIKCGRvY3VtZW50GAIgASgJSABCBwoFaW5wdXQiWQoUVmFsaWRhdGVCUE1OUmVzcG9uc2USDQoFdmFsaWQYASABKAgSMgoLZGlhZ25vc3RpY3MYAiADKAsyHS5wb3J0aWNvLmNvbW1vbi52MS5EaWFnbm9zdGljIoECChFVcGxvYWRCUE1OUmVxdWVzdBJFCghtZXRhZGF0YRgBIAEoCzIxLnBvcnRpY28uYnBtbi52MS5VcGxvYWRCUE1OUmVxdWVzdC5VcGxvYWRNZXRhZGF0YUgAEg8KBWNodW5rGAIgASgMSAAaiAEKDlVwbG9hZE1ldGFkYXRhEgoKAmlkGAEgASgJEhMKC2RvY3VtZW50X2lkGAIgASgJEhQKDGRpc3BsYXlfbmFtZRgDIAEoCRIQCghmaWxlbmFtZRgEIAEoCRIOCgZkaWdlc3QYBSABKAkSDAoEZXRhZxgGIAEoCRIPCgdjb21tZW50GAcgASgJQgkKB3BheWxvYWQiUgoTRG93bmxvYWRCUE1OUmVxdWVzdBIPCgJpZBgBIAEoCUID4EECEhAKCHJldmlzaW9uGAIgASgJEhgKBXJhbmdlGAMgASgJQgmi9BgFUmFuZ2UiQAoWR2V0QlBNTlJldmlzaW9uUmVxdWVzdBIPCgJpZBgBIAEoCUID4EECEhUKCHJldmlzaW9uGAIgASgJQgPgQQIiUgoYTGlzdEJQTU5SZXZpc2lvbnNSZXF1ZXN0Eg8KAmlkGAEgASgJQgPgQQISEQoJcGFnZV9zaXplGAIgASgFEhIKCnBhZ2VfdG9rZW4YAyABKAkiZgoZTGlzdEJQTU5SZXZpc2lvbnNSZXNwb25zZRIwCglyZXZpc2lvbnMYASADKAsyHS5wb3J0aWNvLmJwbW4udjEuQlBNTlJldmlzaW9uEhcKD25leHRfcGFnZV90b2tlbhgCIAEoCSJLChNSb2xsYmFja0JQTU5SZXF1ZXN0Eg8KAmlkGAEgASgJQgPgQQISFQoIcmV2aXNpb24YAiABKAlCA+BBAhIMCgRldGFnGAMgASgJKjoKCEJQTU5WaWV3EhkKFUJQTU5fVklFV19VTlNQRUNJRklFRBAAEgkKBUJBU0lDEAESCAoERlVMTBACMr4PCgtCUE1OU2VydmljZRJ1CgpDcmVhdGVCUE1OEiIucG9ydGljby5icG1uLnYxLkNyZWF0ZUJQTU5SZXF1ZXN0Gh0ucG9ydGljby5icG1uLnYxLkJQTU5Eb2N1bWVudCIkyvMYAhgBgtPkkwIYOghkb2N1bWVudCIML2FwaS92MS9icG1uEm0KB0dldEJQTU4SHy5wb3J0aWNvLmJwbW4udjEuR2V0QlBNTlJlcXVlc3QaHS5wb3J0aWNvLmJwbW4udjEuQlBNTkRvY3VtZW50IiKQAgHK8xgCGAGC0+STAhMSES9hcGkvdjEvYnBtbi97aWR9Em4KCExpc3RCUE1OEiAucG9ydGljby5icG1uLnYxLkxpc3RCUE1OUmVxdWVzdBohLnBvcnRpY28uYnBtbi52MS5MaXN0QlBNTlJlc3BvbnNlIh2QAgHK8xgCGAGC0+STAg4SDC9hcGkvdjEvYnBtbhKDAQoKVXBkYXRlQlBNThIiLnBvcnRpY28uYnBtbi52MS5VcGRhdGVCUE1OUmVxdWVzdBodLnBvcnRpY28uYnBtbi52MS5CUE1ORG9jdW1lbnQiMsrzGAIYAYLT5JMCJjoIZG9jdW1lbnQyGi9hcGkvdjEvYnBtbi97ZG9jdW1lbnQuaWR9EnAKCkRlbGV0ZUJQTU4SIi5wb3J0aWNvLmJwbW4udjEuRGVsZXRlQlBNTlJlcXVlc3QaHS5wb3J0aWNvLmJwbW4udjEuQlBNTkRvY3VtZW50Ih/K8xgCGAGC0+STAhMqES9hcGkvdjEvYnBtbi97aWR9EoABCgxVbmRlbGV0ZUJQTU4SJC5wb3J0aWNvLmJwbW4udjEuVW5kZWxldGVCUE1OUmVxdWVzdBodLnBvcnRpY28uYnBtbi52MS5CUE1ORG9jdW1lbnQiK8rzGAIYAYLT5JMCHzoBKiIaL2FwaS92MS9icG1uL3tpZH06dW5kZWxldGUSgwEKDEJhdGNoR2V0QlBNThIkLnBvcnRpY28uYnBtbi52MS5CYXRjaEdldEJQTU5SZXF1ZXN0GiUucG9ydGljby5icG1uLnYxLkJhdGNoR2V0QlBNTlJlc3BvbnNlIiaQAgHK8xgCGAGC0+STAhcSFS9hcGkvdjEvYnBtbjpiYXRjaEdldBKPAQoPQmF0Y2hDcmVhdGVCUE1OEicucG9ydGljby5icG1uLnYxLkJhdGNoQ3JlYXRlQlBNTlJlcXVlc3QaKC5wb3J0aWNvLmJwbW4udjEuQmF0Y2hDcmVhdGVCUE1OUmVzcG9uc2UiKcrzGAIYAYLT5JMCHToBKiIYL2FwaS92MS9icG1uOmJhdGNoQ3JlYXRlEn0KD0JhdGNoRGVsZXRlQlBNThInLnBvcnRpY28uYnBtbi52MS5CYXRjaERlbGV0ZUJQTU5SZXF1ZXN0GhYuZ29vZ2xlLnByb3RvYnVmLkVtcHR5IinK8xgCGAGC0+STAh06ASoiGC9hcGkvdjEvYnBtbjpiYXRjaERlbGV0ZRKGAQoMVmFsaWRhdGVCUE1OEiQucG9ydGljby5icG1uLnYxLlZhbGlkYXRlQlBNTlJlcXVlc3QaJS5wb3J0aWNvLmJwbW4udjEuVmFsaWRhdGVCUE1OUmVzcG9uc2UiKZACAcrzGAIYAYLT5JMCGjoBKiIVL2FwaS92MS9icG1uOnZhbGlkYXRlEnsKClVwbG9hZEJQTU4SIi5wb3J0aWNvLmJwbW4udjEuVXBsb2FkQlBNTlJlcXVlc3QaHS5wb3J0aWNvLmJwbW4udjEuQlBNTkRvY3VtZW50IijK8xgCGAHg8xgBgtPkkwIYOgEqIhMvYXBpL3YxL2JwbW46dXBsb2FkKAESeQoMRG93bmxvYWRCUE1OEiQucG9ydGljby5icG1uLnYxLkRvd25sb2FkQlBNTlJlcXVlc3QaFC5nb29nbGUuYXBpLkh0dHBCb2R5IiuQAgHK8xgCGAGC0+STAhwSGi9hcGkvdjEvYnBtbi97aWR9OmRvd25sb2FkMAESkgEKD0dldEJQTU5SZXZpc2lvbhInLnBvcnRpY28uYnBtbi52MS5HZXRCUE1OUmV2aXNpb25SZXF1ZXN0Gh0ucG9ydGljby5icG1uLnYxLkJQTU5SZXZpc2lvbiI3kAIByvMYAhgBgtPkkwIoEiYvYXBpL3YxL2JwbW4ve2lkfS9yZXZpc2lvbnMve3JldmlzaW9ufRKYAQoRTGlzdEJQTU5SZXZpc2lvbnMSKS5wb3J0aWNvLmJwbW4udjEuTGlzdEJQTU5SZXZpc2lvbnNSZXF1ZXN0GioucG9ydGljby5icG1uLnYxLkxpc3RCUE1OUmV2aXNpb25zUmVzcG9uc2UiLJACAcrzGAIYAYLT5JMCHRIbL2FwaS92MS9icG1uL3tpZH0vcmV2aXNpb25zEpUBCgxSb2xsYmFja0JQTU4SJC5wb3J0aWNvLmJwbW4udjEuUm9sbGJhY2tCUE1OUmVxdWVzdBodLnBvcnRpY28uYnBtbi52MS5CUE1OUmV2aXNpb24iQMrzGAIYAYLT5JMCNDoBKiIvL2FwaS92MS9icG1uL3tpZH0vcmV2aXNpb25zL3tyZXZpc2lvbn06cm9sbGJhY2tiBnByb3RvMw", [file_google_api_annotations, file_google_api_field_behavior, file_google_api_httpbody, file_google_api_resource, file_google_protobuf_empty, file_google_protobuf_field_mask, file_google_protobuf_timestamp, file_portico_common_v1_common, file_portico_options_v1_options]);
+  fileDesc("Chpwb3J0aWNvL2JwbW4vdjEvYnBtbi5wcm90bxIPcG9ydGljby5icG1uLnYxIsoHCgxCUE1ORG9jdW1lbnQSEQoEbmFtZRgBIAEoCUID4EEDEg8KAmlkGAIgASgJQgPgQQMSEAoDdWlkGAMgASgJQgPgQQMSFAoMZGlzcGxheV9uYW1lGAQgASgJEhMKC2Rlc2NyaXB0aW9uGAUgASgJEjkKBmxhYmVscxgGIAMoCzIpLnBvcnRpY28uYnBtbi52MS5CUE1ORG9jdW1lbnQuTGFiZWxzRW50cnkSCwoDeG1sGAcgASgJEhcKCnNpemVfYnl0ZXMYCCABKANCA+BBAxITCgZkaWdlc3QYCSABKAlCA+BBAxI9CghtZXRhZGF0YRgKIAEoCzImLnBvcnRpY28uYnBtbi52MS5CUE1ORG9jdW1lbnQuTWV0YWRhdGFCA+BBAxIcCg9sYXRlc3RfcmV2aXNpb24YCyABKAlCA+BBAxI3CgtkaWFnbm9zdGljcxgMIAMoCzIdLnBvcnRpY28uY29tbW9uLnYxLkRpYWdub3N0aWNCA+BBAxIMCgRldGFnGA0gASgJEhQKB2NyZWF0b3IYDiABKAlCA+BBAxIYCgtsYXN0X2VkaXRvchgPIAEoCUID4EEDEjQKC2NyZWF0ZV90aW1lGBAgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcEID4EEDEjQKC3VwZGF0ZV90aW1lGBEgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcEID4EEDEjQKC2RlbGV0ZV90aW1lGBIgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcEID4EEDGi0KC0xhYmVsc0VudHJ5EgsKA2tleRgBIAEoCRINCgV2YWx1ZRgCIAEoCToCOAEaswEKCE1ldGFkYXRhEjgKCXByb2Nlc3NlcxgBIAMoCzIlLnBvcnRpY28uYnBtbi52MS5CUE1ORG9jdW1lbnQuUHJvY2VzcxIVCg1lbGVtZW50X2NvdW50GAIgASgFEhUKDXRhc2tfYmluZGluZ3MYAyADKAkSEAoIZXhwb3J0ZXIYBCABKAkSGAoQZXhwb3J0ZXJfdmVyc2lvbhgFIAEoCRITCgtoYXNfZGlhZ3JhbRgGIAEoCBo/CgdQcm9jZXNzEgoKAmlkGAEgASgJEhQKDGRpc3BsYXlfbmFtZRgCIAEoCRISCgpleGVjdXRhYmxlGAMgASgIOkfqQUQKFHBvcnRpY28vQlBNTkRvY3VtZW50Eg9icG1uL3tkb2N1bWVudH0qDWJwbW5Eb2N1bWVudHMyDGJwbW5Eb2N1bWVudCKzAgoMQlBNTlJldmlzaW9uEhEKBG5hbWUYASABKAlCA+BBAxI0CghzbmFwc2hvdBgCIAEoCzIdLnBvcnRpY28uYnBtbi52MS5CUE1ORG9jdW1lbnRCA+BBAxI0CgtjcmVhdGVfdGltZRgDIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXBCA+BBAxIaCg1hbHRlcm5hdGVfaWRzGAQgAygJQgPgQQMSFAoHY3JlYXRvchgFIAEoCUID4EEDEhQKB2NvbW1lbnQYBiABKAlCA+BBAzpc6kFZChRwb3J0aWNvL0JQTU5SZXZpc2lvbhIkYnBtbi97ZG9jdW1lbnR9L3JldmlzaW9ucy97cmV2aXNpb259Kg1icG1uUmV2aXNpb25zMgxicG1uUmV2aXNpb24idQoRQ3JlYXRlQlBNTlJlcXVlc3QSNAoIZG9jdW1lbnQYASABKAsyHS5wb3J0aWNvLmJwbW4udjEuQlBNTkRvY3VtZW50QgPgQQISEwoLZG9jdW1lbnRfaWQYAiABKAkSFQoNdmFsaWRhdGVfb25seRgDIAEoCCJKCg5HZXRCUE1OUmVxdWVzdBIPCgJpZBgBIAEoCUID4EECEicKBHZpZXcYAiABKA4yGS5wb3J0aWNvLmJwbW4udjEuQlBNTlZpZXcitQEKD0xpc3RCUE1OUmVxdWVzdBIRCglwYWdlX3NpemUYASABKAUSEgoKcGFnZV90b2tlbhgCIAEoCRIUCgxzaG93X2RlbGV0ZWQYAyABKAgSJwoEdmlldxgEIAEoDjIZLnBvcnRpY28uYnBtbi52MS5CUE1OVmlldxIOCgZmaWx0ZXIYBSABKAkSEAoIb3JkZXJfYnkYBiABKAkSGgoSaW5jbHVkZV90b3RhbF9zaXplGAcgASgIIoUBChBMaXN0QlBNTlJlc3BvbnNlEjAKCWRvY3VtZW50cxgBIAMoCzIdLnBvcnRpY28uYnBtbi52MS5CUE1ORG9jdW1lbnQSFwoPbmV4dF9wYWdlX3Rva2VuGAIgASgJEhcKCnRvdGFsX3NpemUYAyABKAVIAIgBAUINCgtfdG90YWxfc2l6ZSK5AQoRVXBkYXRlQlBNTlJlcXVlc3QSNAoIZG9jdW1lbnQYASABKAsyHS5wb3J0aWNvLmJwbW4udjEuQlBNTkRvY3VtZW50QgPgQQISLwoLdXBkYXRlX21hc2sYAiABKAsyGi5nb29nbGUucHJvdG9idWYuRmllbGRNYXNrEg8KB2NvbW1lbnQYAyABKAkSFQoNdmFsaWRhdGVfb25seRgEIAEoCBIVCg1hbGxvd19taXNzaW5nGAUgASgIIkkKEURlbGV0ZUJQTU5SZXF1ZXN0Eg8KAmlkGAEgASgJQgPgQQISDAoEZXRhZxgCIAEoCRIVCg1hbGxvd19taXNzaW5nGAMgASgIIiYKE1VuZGVsZXRlQlBNTlJlcXVlc3QSDwoCaWQYASABKAlCA+BBAiJQChNCYXRjaEdldEJQTU5SZXF1ZXN0EhAKA2lkcxgBIAMoCUID4EECEicKBHZpZXcYAiABKA4yGS5wb3J0aWNvLmJwbW4udjEuQlBNTlZpZXciSAoUQmF0Y2hHZXRCUE1OUmVzcG9uc2USMAoJZG9jdW1lbnRzGAEgAygLMh0ucG9ydGljby5icG1uLnYxLkJQTU5Eb2N1bWVudCJTChZCYXRjaENyZWF0ZUJQTU5SZXF1ZXN0EjkKCHJlcXVlc3RzGAEgAygLMiIucG9ydGljby5icG1uLnYxLkNyZWF0ZUJQTU5SZXF1ZXN0QgPgQQIiSwoXQmF0Y2hDcmVhdGVCUE1OUmVzcG9uc2USMAoJZG9jdW1lbnRzGAEgAygLMh0ucG9ydGljby5icG1uLnYxLkJQTU5Eb2N1bWVudCIqChZCYXRjaERlbGV0ZUJQTU5SZXF1ZXN0EhAKA2lkcxgBIAMoCUID4EECIlMKE1ZhbGlkYXRlQlBNTlJlcXVlc3QSDQoDeG1sGAEgASgJSAASEgoIZG9jdW1lbnQYAiABKAlIABIQCghwcm9maWxlcxgDIAMoCUIHCgVpbnB1dCJZChRWYWxpZGF0ZUJQTU5SZXNwb25zZRINCgV2YWxpZBgBIAEoCBIyCgtkaWFnbm9zdGljcxgCIAMoCzIdLnBvcnRpY28uY29tbW9uLnYxLkRpYWdub3N0aWMigQIKEVVwbG9hZEJQTU5SZXF1ZXN0EkUKCG1ldGFkYXRhGAEgASgLMjEucG9ydGljby5icG1uLnYxLlVwbG9hZEJQTU5SZXF1ZXN0LlVwbG9hZE1ldGFkYXRhSAASDwoFY2h1bmsYAiABKAxIABqIAQoOVXBsb2FkTWV0YWRhdGESCgoCaWQYASABKAkSEwoLZG9jdW1lbnRfaWQYAiABKAkSFAoMZGlzcGxheV9uYW1lGAMgASgJEhAKCGZpbGVuYW1lGAQgASgJEg4KBmRpZ2VzdBgFIAEoCRIMCgRldGFnGAYgASgJEg8KB2NvbW1lbnQYByABKAlCCQoHcGF5bG9hZCJSChNEb3dubG9hZEJQTU5SZXF1ZXN0Eg8KAmlkGAEgASgJQgPgQQISEAoIcmV2aXNpb24YAiABKAkSGAoFcmFuZ2UYAyABKAlCCaL0GAVSYW5nZSJhCg9EaWZmQlBNTlJlcXVlc3QSCgoCaWQYASABKAkSDAoEYmFzZRgCIAEoCRIOCgZ0YXJnZXQYAyABKAkSEAoIYmFzZV94bWwYBCABKAkSEgoKdGFyZ2V0X3htbBgFIAEoCSLmBAoQRGlmZkJQTU5SZXNwb25zZRI5CgdjaGFuZ2VzGAEgAygLMigucG9ydGljby5icG1uLnYxLkRpZmZCUE1OUmVzcG9uc2UuQ2hhbmdlEjoKB3N1bW1hcnkYAiABKAsyKS5wb3J0aWNvLmJwbW4udjEuRGlmZkJQTU5SZXNwb25zZS5TdW1tYXJ5EhEKCXRydW5jYXRlZBgDIAEoCBqaAgoGQ2hhbmdlEjsKBGtpbmQYASABKA4yLS5wb3J0aWNvLmJwbW4udjEuRGlmZkJQTU5SZXNwb25zZS5DaGFuZ2UuS2luZBISCgplbGVtZW50X2lkGAIgASgJEhQKDGVsZW1lbnRfdHlwZRgDIAEoCRIUCgxkaXNwbGF5X25hbWUYBCABKAkSRQoKYXR0cmlidXRlcxgFIAMoCzIxLnBvcnRpY28uYnBtbi52MS5EaWZmQlBNTlJlc3BvbnNlLkF0dHJpYnV0ZUNoYW5nZSJMCgRLaW5kEhQKEEtJTkRfVU5TUEVDSUZJRUQQABIJCgVBRERFRBABEgsKB1JFTU9WRUQQAhILCgdDSEFOR0VEEAMSCQoFTU9WRUQQBBpFCg9BdHRyaWJ1dGVDaGFuZ2USDAoEcGF0aBgBIAEoCRIRCglvbGRfdmFsdWUYAiABKAkSEQoJbmV3X3ZhbHVlGAMgASgJGmQKB1N1bW1hcnkSDQoFYWRkZWQYASABKAUSDwoHcmVtb3ZlZBgCIAEoBRIPCgdjaGFuZ2VkGAMgASgFEg0KBW1vdmVkGAQgASgFEhkKEWJlaGF2aW91cl9jaGFuZ2VkGAUgASgIIkAKFkdldEJQTU5SZXZpc2lvblJlcXVlc3QSDwoCaWQYASABKAlCA+BBAhIVCghyZXZpc2lvbhgCIAEoCUID4EECIlIKGExpc3RCUE1OUmV2aXNpb25zUmVxdWVzdBIPCgJpZBgBIAEoCUID4EECEhEKCXBhZ2Vfc2l6ZRgCIAEoBRISCgpwYWdlX3Rva2VuGAMgASgJImYKGUxpc3RCUE1OUmV2aXNpb25zUmVzcG9uc2USMAoJcmV2aXNpb25zGAEgAygLMh0ucG9ydGljby5icG1uLnYxLkJQTU5SZXZpc2lvbhIXCg9uZXh0X3BhZ2VfdG9rZW4YAiABKAkiSwoTUm9sbGJhY2tCUE1OUmVxdWVzdBIPCgJpZBgBIAEoCUID4EECEhUKCHJldmlzaW9uGAIgASgJQgPgQQISDAoEZXRhZxgDIAEoCSo6CghCUE1OVmlldxIZChVCUE1OX1ZJRVdfVU5TUEVDSUZJRUQQABIJCgVCQVNJQxABEggKBEZVTEwQAjLREAoLQlBNTlNlcnZpY2USdQoKQ3JlYXRlQlBNThIiLnBvcnRpY28uYnBtbi52MS5DcmVhdGVCUE1OUmVxdWVzdBodLnBvcnRpY28uYnBtbi52MS5CUE1ORG9jdW1lbnQiJMrzGAIYAYLT5JMCGDoIZG9jdW1lbnQiDC9hcGkvdjEvYnBtbhJtCgdHZXRCUE1OEh8ucG9ydGljby5icG1uLnYxLkdldEJQTU5SZXF1ZXN0Gh0ucG9ydGljby5icG1uLnYxLkJQTU5Eb2N1bWVudCIikAIByvMYAhgBgtPkkwITEhEvYXBpL3YxL2JwbW4ve2lkfRJuCghMaXN0QlBNThIgLnBvcnRpY28uYnBtbi52MS5MaXN0QlBNTlJlcXVlc3QaIS5wb3J0aWNvLmJwbW4udjEuTGlzdEJQTU5SZXNwb25zZSIdkAIByvMYAhgBgtPkkwIOEgwvYXBpL3YxL2JwbW4SgwEKClVwZGF0ZUJQTU4SIi5wb3J0aWNvLmJwbW4udjEuVXBkYXRlQlBNTlJlcXVlc3QaHS5wb3J0aWNvLmJwbW4udjEuQlBNTkRvY3VtZW50IjLK8xgCGAGC0+STAiY6CGRvY3VtZW50MhovYXBpL3YxL2JwbW4ve2RvY3VtZW50LmlkfRJwCgpEZWxldGVCUE1OEiIucG9ydGljby5icG1uLnYxLkRlbGV0ZUJQTU5SZXF1ZXN0Gh0ucG9ydGljby5icG1uLnYxLkJQTU5Eb2N1bWVudCIfyvMYAhgBgtPkkwITKhEvYXBpL3YxL2JwbW4ve2lkfRKAAQoMVW5kZWxldGVCUE1OEiQucG9ydGljby5icG1uLnYxLlVuZGVsZXRlQlBNTlJlcXVlc3QaHS5wb3J0aWNvLmJwbW4udjEuQlBNTkRvY3VtZW50IivK8xgCGAGC0+STAh86ASoiGi9hcGkvdjEvYnBtbi97aWR9OnVuZGVsZXRlEoMBCgxCYXRjaEdldEJQTU4SJC5wb3J0aWNvLmJwbW4udjEuQmF0Y2hHZXRCUE1OUmVxdWVzdBolLnBvcnRpY28uYnBtbi52MS5CYXRjaEdldEJQTU5SZXNwb25zZSImkAIByvMYAhgBgtPkkwIXEhUvYXBpL3YxL2JwbW46YmF0Y2hHZXQSjwEKD0JhdGNoQ3JlYXRlQlBNThInLnBvcnRpY28uYnBtbi52MS5CYXRjaENyZWF0ZUJQTU5SZXF1ZXN0GigucG9ydGljby5icG1uLnYxLkJhdGNoQ3JlYXRlQlBNTlJlc3BvbnNlIinK8xgCGAGC0+STAh06ASoiGC9hcGkvdjEvYnBtbjpiYXRjaENyZWF0ZRJ9Cg9CYXRjaERlbGV0ZUJQTU4SJy5wb3J0aWNvLmJwbW4udjEuQmF0Y2hEZWxldGVCUE1OUmVxdWVzdBoWLmdvb2dsZS5wcm90b2J1Zi5FbXB0eSIpyvMYAhgBgtPkkwIdOgEqIhgvYXBpL3YxL2JwbW46YmF0Y2hEZWxldGUShgEKDFZhbGlkYXRlQlBNThIkLnBvcnRpY28uYnBtbi52MS5WYWxpZGF0ZUJQTU5SZXF1ZXN0GiUucG9ydGljby5icG1uLnYxLlZhbGlkYXRlQlBNTlJlc3BvbnNlIimQAgHK8xgCGAGC0+STAho6ASoiFS9hcGkvdjEvYnBtbjp2YWxpZGF0ZRJ7CgpVcGxvYWRCUE1OEiIucG9ydGljby5icG1uLnYxLlVwbG9hZEJQTU5SZXF1ZXN0Gh0ucG9ydGljby5icG1uLnYxLkJQTU5Eb2N1bWVudCIoyvMYAhgB4PMYAYLT5JMCGDoBKiITL2FwaS92MS9icG1uOnVwbG9hZCgBEnkKDERvd25sb2FkQlBNThIkLnBvcnRpY28uYnBtbi52MS5Eb3dubG9hZEJQTU5SZXF1ZXN0GhQuZ29vZ2xlLmFwaS5IdHRwQm9keSIrkAIByvMYAhgBgtPkkwIcEhovYXBpL3YxL2JwbW4ve2lkfTpkb3dubG9hZDABEpABCghEaWZmQlBNThIgLnBvcnRpY28uYnBtbi52MS5EaWZmQlBNTlJlcXVlc3QaIS5wb3J0aWNvLmJwbW4udjEuRGlmZkJQTU5SZXNwb25zZSI/kAIByvMYAhgBgtPkkwIwWhY6ASoiES9hcGkvdjEvYnBtbjpkaWZmEhYvYXBpL3YxL2JwbW4ve2lkfTpkaWZmEpIBCg9HZXRCUE1OUmV2aXNpb24SJy5wb3J0aWNvLmJwbW4udjEuR2V0QlBNTlJldmlzaW9uUmVxdWVzdBodLnBvcnRpY28uYnBtbi52MS5CUE1OUmV2aXNpb24iN5ACAcrzGAIYAYLT5JMCKBImL2FwaS92MS9icG1uL3tpZH0vcmV2aXNpb25zL3tyZXZpc2lvbn0SmAEKEUxpc3RCUE1OUmV2aXNpb25zEikucG9ydGljby5icG1uLnYxLkxpc3RCUE1OUmV2aXNpb25zUmVxdWVzdBoqLnBvcnRpY28uYnBtbi52MS5MaXN0QlBNTlJldmlzaW9uc1Jlc3BvbnNlIiyQAgHK8xgCGAGC0+STAh0SGy9hcGkvdjEvYnBtbi97aWR9L3JldmlzaW9ucxKVAQoMUm9sbGJhY2tCUE1OEiQucG9ydGljby5icG1uLnYxLlJvbGxiYWNrQlBNTlJlcXVlc3QaHS5wb3J0aWNvLmJwbW4udjEuQlBNTlJldmlzaW9uIkDK8xgCGAGC0+STAjQ6ASoiLy9hcGkvdjEvYnBtbi97aWR9L3JldmlzaW9ucy97cmV2aXNpb259OnJvbGxiYWNrYgZwcm90bzM", [file_google_api_annotations, file_google_api_field_behavior, file_google_api_httpbody, file_google_api_resource, file_google_protobuf_empty, file_google_protobuf_field_mask, file_google_protobuf_timestamp, file_portico_common_v1_common, file_portico_options_v1_options]);
 
 /**
  * A BPMN 2.0 document. Its XML is kept byte for byte, vendor extensions included; what Portico reads from it is in
@@ -372,6 +372,30 @@ export type ListBPMNRequest = Message<"portico.bpmn.v1.ListBPMNRequest"> & {
    * @generated from field: portico.bpmn.v1.BPMNView view = 4;
    */
   view: BPMNView;
+
+  /**
+   * AIP-160, for example `displayName = "Order*" AND metadata.processes.executable = true`. Fields: id, display_name,
+   * description, labels, digest, size_bytes, creator, last_editor, create_time, update_time, metadata.processes.id,
+   * metadata.processes.display_name, metadata.processes.executable, metadata.task_bindings. A word alone is looked for in
+   * id, display_name and description. At most 4096 characters.
+   *
+   * @generated from field: string filter = 5;
+   */
+  filter: string;
+
+  /**
+   * Fields, each with an optional "desc": id, display_name, size_bytes, create_time, update_time. Default: id.
+   *
+   * @generated from field: string order_by = 6;
+   */
+  orderBy: string;
+
+  /**
+   * Count as well; costs a query more.
+   *
+   * @generated from field: bool include_total_size = 7;
+   */
+  includeTotalSize: boolean;
 };
 
 /**
@@ -396,6 +420,13 @@ export type ListBPMNResponse = Message<"portico.bpmn.v1.ListBPMNResponse"> & {
    * @generated from field: string next_page_token = 2;
    */
   nextPageToken: string;
+
+  /**
+   * Documents that match, on all pages; 10000 means that many or more. Only when asked for by `include_total_size`.
+   *
+   * @generated from field: optional int32 total_size = 3;
+   */
+  totalSize?: number | undefined;
 };
 
 /**
@@ -620,6 +651,14 @@ export type ValidateBPMNRequest = Message<"portico.bpmn.v1.ValidateBPMNRequest">
     value: string;
     case: "document";
   } | { case: undefined; value?: undefined };
+
+  /**
+   * "bpmn2": well-formed BPMN 2.0. "lint": what people should mend. "executable": whether an engine could run it.
+   * Default: bpmn2. A document that is not well-formed gets the findings of bpmn2 alone.
+   *
+   * @generated from field: repeated string profiles = 3;
+   */
+  profiles: string[];
 };
 
 /**
@@ -777,6 +816,240 @@ export const DownloadBPMNRequestSchema: GenMessage<DownloadBPMNRequest> = /*@__P
   messageDesc(file_portico_bpmn_v1_bpmn, 17);
 
 /**
+ * @generated from message portico.bpmn.v1.DiffBPMNRequest
+ */
+export type DiffBPMNRequest = Message<"portico.bpmn.v1.DiffBPMNRequest"> & {
+  /**
+   * Document whose revisions are compared. Empty: both sides are given as XML.
+   *
+   * @generated from field: string id = 1;
+   */
+  id: string;
+
+  /**
+   * Number of the earlier revision, or "latest". Default: the one before `target`.
+   *
+   * @generated from field: string base = 2;
+   */
+  base: string;
+
+  /**
+   * Number of the later revision, or "latest". Default: latest.
+   *
+   * @generated from field: string target = 3;
+   */
+  target: string;
+
+  /**
+   * Takes the place of `base`; at most 1 MiB.
+   *
+   * @generated from field: string base_xml = 4;
+   */
+  baseXml: string;
+
+  /**
+   * Takes the place of `target`; at most 1 MiB.
+   *
+   * @generated from field: string target_xml = 5;
+   */
+  targetXml: string;
+};
+
+/**
+ * Describes the message portico.bpmn.v1.DiffBPMNRequest.
+ * Use `create(DiffBPMNRequestSchema)` to create a new message.
+ */
+export const DiffBPMNRequestSchema: GenMessage<DiffBPMNRequest> = /*@__PURE__*/
+  messageDesc(file_portico_bpmn_v1_bpmn, 18);
+
+/**
+ * @generated from message portico.bpmn.v1.DiffBPMNResponse
+ */
+export type DiffBPMNResponse = Message<"portico.bpmn.v1.DiffBPMNResponse"> & {
+  /**
+   * In the order of element ids.
+   *
+   * @generated from field: repeated portico.bpmn.v1.DiffBPMNResponse.Change changes = 1;
+   */
+  changes: DiffBPMNResponse_Change[];
+
+  /**
+   * @generated from field: portico.bpmn.v1.DiffBPMNResponse.Summary summary = 2;
+   */
+  summary?: DiffBPMNResponse_Summary | undefined;
+
+  /**
+   * There are more changes than the 1000 that are answered.
+   *
+   * @generated from field: bool truncated = 3;
+   */
+  truncated: boolean;
+};
+
+/**
+ * Describes the message portico.bpmn.v1.DiffBPMNResponse.
+ * Use `create(DiffBPMNResponseSchema)` to create a new message.
+ */
+export const DiffBPMNResponseSchema: GenMessage<DiffBPMNResponse> = /*@__PURE__*/
+  messageDesc(file_portico_bpmn_v1_bpmn, 19);
+
+/**
+ * @generated from message portico.bpmn.v1.DiffBPMNResponse.Change
+ */
+export type DiffBPMNResponse_Change = Message<"portico.bpmn.v1.DiffBPMNResponse.Change"> & {
+  /**
+   * @generated from field: portico.bpmn.v1.DiffBPMNResponse.Change.Kind kind = 1;
+   */
+  kind: DiffBPMNResponse_Change_Kind;
+
+  /**
+   * @generated from field: string element_id = 2;
+   */
+  elementId: string;
+
+  /**
+   * For example "bpmn:UserTask".
+   *
+   * @generated from field: string element_type = 3;
+   */
+  elementType: string;
+
+  /**
+   * The element's name, if it has one.
+   *
+   * @generated from field: string display_name = 4;
+   */
+  displayName: string;
+
+  /**
+   * What differs; only for CHANGED.
+   *
+   * @generated from field: repeated portico.bpmn.v1.DiffBPMNResponse.AttributeChange attributes = 5;
+   */
+  attributes: DiffBPMNResponse_AttributeChange[];
+};
+
+/**
+ * Describes the message portico.bpmn.v1.DiffBPMNResponse.Change.
+ * Use `create(DiffBPMNResponse_ChangeSchema)` to create a new message.
+ */
+export const DiffBPMNResponse_ChangeSchema: GenMessage<DiffBPMNResponse_Change> = /*@__PURE__*/
+  messageDesc(file_portico_bpmn_v1_bpmn, 19, 0);
+
+/**
+ * @generated from enum portico.bpmn.v1.DiffBPMNResponse.Change.Kind
+ */
+export const DiffBPMNResponse_Change_Kind = {
+  /**
+   * @generated from enum value: KIND_UNSPECIFIED = 0;
+   */
+  KIND_UNSPECIFIED: 0,
+
+  /**
+   * @generated from enum value: ADDED = 1;
+   */
+  ADDED: 1,
+
+  /**
+   * @generated from enum value: REMOVED = 2;
+   */
+  REMOVED: 2,
+
+  /**
+   * @generated from enum value: CHANGED = 3;
+   */
+  CHANGED: 3,
+
+  /**
+   * Only its place in the diagram differs.
+   *
+   * @generated from enum value: MOVED = 4;
+   */
+  MOVED: 4,
+} as const;
+
+/**
+ * @generated from enum portico.bpmn.v1.DiffBPMNResponse.Change.Kind
+ */
+export type DiffBPMNResponse_Change_Kind = (typeof DiffBPMNResponse_Change_Kind)[keyof typeof DiffBPMNResponse_Change_Kind] | UnknownEnum;
+
+/**
+ * Describes the enum portico.bpmn.v1.DiffBPMNResponse.Change.Kind.
+ */
+export const DiffBPMNResponse_Change_KindSchema: GenEnum<DiffBPMNResponse_Change_Kind> = /*@__PURE__*/
+  enumDesc(file_portico_bpmn_v1_bpmn, 19, 0, 0);
+
+/**
+ * @generated from message portico.bpmn.v1.DiffBPMNResponse.AttributeChange
+ */
+export type DiffBPMNResponse_AttributeChange = Message<"portico.bpmn.v1.DiffBPMNResponse.AttributeChange"> & {
+  /**
+   * For example "name" or "conditionExpression.body".
+   *
+   * @generated from field: string path = 1;
+   */
+  path: string;
+
+  /**
+   * Empty where there was none; at most 1000 characters.
+   *
+   * @generated from field: string old_value = 2;
+   */
+  oldValue: string;
+
+  /**
+   * @generated from field: string new_value = 3;
+   */
+  newValue: string;
+};
+
+/**
+ * Describes the message portico.bpmn.v1.DiffBPMNResponse.AttributeChange.
+ * Use `create(DiffBPMNResponse_AttributeChangeSchema)` to create a new message.
+ */
+export const DiffBPMNResponse_AttributeChangeSchema: GenMessage<DiffBPMNResponse_AttributeChange> = /*@__PURE__*/
+  messageDesc(file_portico_bpmn_v1_bpmn, 19, 1);
+
+/**
+ * @generated from message portico.bpmn.v1.DiffBPMNResponse.Summary
+ */
+export type DiffBPMNResponse_Summary = Message<"portico.bpmn.v1.DiffBPMNResponse.Summary"> & {
+  /**
+   * @generated from field: int32 added = 1;
+   */
+  added: number;
+
+  /**
+   * @generated from field: int32 removed = 2;
+   */
+  removed: number;
+
+  /**
+   * @generated from field: int32 changed = 3;
+   */
+  changed: number;
+
+  /**
+   * @generated from field: int32 moved = 4;
+   */
+  moved: number;
+
+  /**
+   * Whether anything but names, documentation and the diagram differs: what running instances could notice.
+   *
+   * @generated from field: bool behaviour_changed = 5;
+   */
+  behaviourChanged: boolean;
+};
+
+/**
+ * Describes the message portico.bpmn.v1.DiffBPMNResponse.Summary.
+ * Use `create(DiffBPMNResponse_SummarySchema)` to create a new message.
+ */
+export const DiffBPMNResponse_SummarySchema: GenMessage<DiffBPMNResponse_Summary> = /*@__PURE__*/
+  messageDesc(file_portico_bpmn_v1_bpmn, 19, 2);
+
+/**
  * @generated from message portico.bpmn.v1.GetBPMNRevisionRequest
  */
 export type GetBPMNRevisionRequest = Message<"portico.bpmn.v1.GetBPMNRevisionRequest"> & {
@@ -798,7 +1071,7 @@ export type GetBPMNRevisionRequest = Message<"portico.bpmn.v1.GetBPMNRevisionReq
  * Use `create(GetBPMNRevisionRequestSchema)` to create a new message.
  */
 export const GetBPMNRevisionRequestSchema: GenMessage<GetBPMNRevisionRequest> = /*@__PURE__*/
-  messageDesc(file_portico_bpmn_v1_bpmn, 18);
+  messageDesc(file_portico_bpmn_v1_bpmn, 20);
 
 /**
  * @generated from message portico.bpmn.v1.ListBPMNRevisionsRequest
@@ -827,7 +1100,7 @@ export type ListBPMNRevisionsRequest = Message<"portico.bpmn.v1.ListBPMNRevision
  * Use `create(ListBPMNRevisionsRequestSchema)` to create a new message.
  */
 export const ListBPMNRevisionsRequestSchema: GenMessage<ListBPMNRevisionsRequest> = /*@__PURE__*/
-  messageDesc(file_portico_bpmn_v1_bpmn, 19);
+  messageDesc(file_portico_bpmn_v1_bpmn, 21);
 
 /**
  * @generated from message portico.bpmn.v1.ListBPMNRevisionsResponse
@@ -849,7 +1122,7 @@ export type ListBPMNRevisionsResponse = Message<"portico.bpmn.v1.ListBPMNRevisio
  * Use `create(ListBPMNRevisionsResponseSchema)` to create a new message.
  */
 export const ListBPMNRevisionsResponseSchema: GenMessage<ListBPMNRevisionsResponse> = /*@__PURE__*/
-  messageDesc(file_portico_bpmn_v1_bpmn, 20);
+  messageDesc(file_portico_bpmn_v1_bpmn, 22);
 
 /**
  * @generated from message portico.bpmn.v1.RollbackBPMNRequest
@@ -880,7 +1153,7 @@ export type RollbackBPMNRequest = Message<"portico.bpmn.v1.RollbackBPMNRequest">
  * Use `create(RollbackBPMNRequestSchema)` to create a new message.
  */
 export const RollbackBPMNRequestSchema: GenMessage<RollbackBPMNRequest> = /*@__PURE__*/
-  messageDesc(file_portico_bpmn_v1_bpmn, 21);
+  messageDesc(file_portico_bpmn_v1_bpmn, 23);
 
 /**
  * How much of a document an answer holds.
@@ -1020,7 +1293,7 @@ export const BPMNService: GenService<{
     output: typeof EmptySchema;
   },
   /**
-   * Checks that a stored document or a piece of XML is well-formed BPMN 2.0, without storing anything.
+   * Checks a stored document or a piece of XML against profiles, without storing anything.
    *
    * @generated from rpc portico.bpmn.v1.BPMNService.ValidateBPMN
    */
@@ -1049,6 +1322,17 @@ export const BPMNService: GenService<{
     methodKind: "server_streaming";
     input: typeof DownloadBPMNRequestSchema;
     output: typeof HttpBodySchema;
+  },
+  /**
+   * What a process designer would call the difference of two revisions, or of two pieces of XML: elements and attributes,
+   * not lines.
+   *
+   * @generated from rpc portico.bpmn.v1.BPMNService.DiffBPMN
+   */
+  diffBPMN: {
+    methodKind: "unary";
+    input: typeof DiffBPMNRequestSchema;
+    output: typeof DiffBPMNResponseSchema;
   },
   /**
    * Reads one revision with its XML.

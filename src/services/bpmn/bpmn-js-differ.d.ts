@@ -1,0 +1,13 @@
+/** What of bpmn-js-differ is used here; the package has no types. */
+declare module "bpmn-js-differ" {
+  import type { Element } from "./element.ts";
+
+  export function diff(
+    before: Element,
+    after: Element,
+  ): {
+    readonly _added: Readonly<Record<string, Element>>;
+    readonly _removed: Readonly<Record<string, Element>>;
+    readonly _layoutChanged: Readonly<Record<string, Element>>;
+  };
+}

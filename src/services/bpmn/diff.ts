@@ -1,0 +1,185 @@
+/**
+ * The difference of two models as a process designer would tell it: elements and their attributes, not lines.
+ *
+ * bpmn-js-differ says what was added and removed and what only moved in the diagram; what changed inside an element is found
+ * here, because it must reach conditions, documentation and vendors' extensions too.
+ */
+/// <reference path="./bpmn-js-differ.d.ts" />
+import { type Element, isElement } from "./element.ts";
+
+export type ChangeKind = "added" | "removed" | "changed" | "moved";
+
+export interface AttributeChange {
+  /** For example `name`, `conditionExpression.body`, `extensionElements.zeebe:taskDefinition[0].type`. */
+  readonly path: string;
+  readonly oldValue: string;
+  readonly newValue: string;
+}
+
+export interface Change {
+  readonly kind: ChangeKind;
+  readonly elementId: string;
+  readonly elementType: string;
+  readonly displayName: string;
+  readonly attributes: readonly AttributeChange[];
+}
+
+export interface Diff {
+  readonly changes: readonly Change[];
+  readonly counts: Readonly<Record<ChangeKind, number>>;
+  readonly behaviourChanged: boolean;
+  readonly truncated: boolean;
+}
+
+const maxChanges = 1000;
+const maxValue = 1000;
+
+export async function diffModels(before: Element, after: Element): Promise<Diff> {
+  // Loaded when the first diff is asked for.
+  const { diff } = await import("bpmn-js-differ");
+  const found = diff(before, after);
+  const changes: Change[] = [
+    ...Object.values(found._added).map((element) => change("added", element)),
+    ...Object.values(found._removed).map((element) => change("removed", element)),
+  ];
+  const own = compareCommon(before, after);
+  const changed = new Set(own.map(({ elementId }) => elementId));
+  const moved = Object.entries(found._layoutChanged)
+    .filter(([id]) => !changed.has(id))
+    .map(([, element]) => change("moved", element));
+  changes.push(...own, ...moved);
+  changes.sort((a, b) => (a.elementId < b.elementId ? -1 : a.elementId > b.elementId ? 1 : 0));
+  const counts = { added: 0, removed: 0, changed: 0, moved: 0 };
+  for (const { kind } of changes) counts[kind] += 1;
+  return {
+    changes: changes.slice(0, maxChanges),
+    counts,
+    behaviourChanged: changes.some(changesBehaviour),
+    truncated: changes.length > maxChanges,
+  };
+}
+
+function change(kind: ChangeKind, element: Element, attributes: readonly AttributeChange[] = []): Change {
+  return {
+    kind,
+    elementId: element.id ?? "",
+    elementType: element.$type,
+    displayName: typeof element.name === "string" ? element.name.slice(0, maxValue) : "",
+    attributes,
+  };
+}
+
+/** Elements that people read and engines do not. */
+const described = new Set([
+  "bpmn:TextAnnotation",
+  "bpmn:Association",
+  "bpmn:Group",
+  "bpmn:Lane",
+  "bpmn:LaneSet",
+  "bpmn:Participant",
+  "bpmn:Category",
+  "bpmn:CategoryValue",
+  "bpmn:Collaboration",
+]);
+const describing = /^(name|documentation|text|exporter|\$attrs)/;
+
+function changesBehaviour({ kind, elementType, attributes }: Change): boolean {
+  if (kind === "moved" || described.has(elementType)) return false;
+  return kind !== "changed" || attributes.some(({ path }) => !describing.test(path));
+}
+
+function compareCommon(before: Element, after: Element): Change[] {
+  const old = elementsOf(before);
+  const changes: Change[] = [];
+  for (const [id, element] of elementsOf(after)) {
+    const earlier = old.get(id);
+    if (earlier === undefined) continue;
+    const attributes = compare(valuesOf(earlier), valuesOf(element));
+    if (attributes.length > 0) changes.push(change("changed", element, attributes));
+  }
+  return changes;
+}
+
+function compare(before: ReadonlyMap<string, string>, after: ReadonlyMap<string, string>): AttributeChange[] {
+  const paths = [...new Set([...before.keys(), ...after.keys()])].sort();
+  return paths
+    .filter((path) => before.get(path) !== after.get(path))
+    .map((path) => ({
+      path,
+      oldValue: (before.get(path) ?? "").slice(0, maxValue),
+      newValue: (after.get(path) ?? "").slice(0, maxValue),
+    }));
+}
+
+/** Every element of the semantic model that can be named, by id. */
+function elementsOf(root: Element): Map<string, Element> {
+  const found = new Map<string, Element>();
+  const open: Element[] = [root];
+  for (let element = open.pop(); element !== undefined; element = open.pop()) {
+    if (element.id !== undefined) found.set(element.id, element);
+    for (const { value } of contentsOf(element)) if (isPart(value)) open.push(value);
+  }
+  return found;
+}
+
+/** The diagram is bpmn-js-differ's; the ends of flows stand at the flow. */
+const skipped = new Set(["di", "diagrams", "incoming", "outgoing", "id", "extensionElements"]);
+
+/** Properties one by one: what is contained, not what is referred to. */
+function* contentsOf(element: Element): Generator<{ path: string; value: unknown; reference: boolean }> {
+  for (const property of element.$descriptor.properties ?? []) {
+    const name = property.ns?.localName ?? property.name.replace(/^.*:/, "");
+    if (skipped.has(name) || property.isVirtual === true) continue;
+    const value = element[name];
+    if (value === undefined || !Object.hasOwn(element, name)) continue;
+    const reference = property.isReference === true;
+    if (Array.isArray(value)) {
+      for (const [index, item] of value.entries())
+        yield { path: `${name}[${index}]`, value: item as unknown, reference };
+    } else yield { path: name, value, reference };
+  }
+}
+
+/** Contained elements with an id are compared by themselves. */
+function isPart(value: unknown): value is Element {
+  return isElement(value) && value.$descriptor.properties !== undefined;
+}
+
+/** Path to text of everything an element says itself. */
+function valuesOf(element: Element): Map<string, string> {
+  const values = new Map<string, string>();
+  collect(element, "", values);
+  return values;
+}
+
+function collect(element: Element, prefix: string, values: Map<string, string>): void {
+  for (const { path, value, reference } of contentsOf(element)) {
+    if (!isElement(value)) values.set(prefix + path, String(value));
+    else if (reference) values.set(prefix + path, value.id ?? "");
+    else if (value.id === undefined || isExpression(value)) collect(value, `${prefix}${path}.`, values);
+  }
+  for (const [name, value] of Object.entries(element.$attrs ?? {}))
+    if (!name.startsWith("xmlns")) values.set(`${prefix}${name}`, String(value));
+  const extensions = element.extensionElements;
+  if (isElement(extensions) && Array.isArray(extensions.values))
+    collectGeneric(extensions.values as Element[], `${prefix}extensionElements.`, values);
+}
+
+/** An expression may carry an id and is still a value of its owner. */
+function isExpression(element: Element): boolean {
+  return element.$type === "bpmn:FormalExpression" || element.$type === "bpmn:Expression";
+}
+
+/** Elements of vendors: attributes, text and children, numbered among those of the same name. */
+function collectGeneric(elements: readonly Element[], prefix: string, values: Map<string, string>): void {
+  const seen = new Map<string, number>();
+  for (const element of elements) {
+    const index = seen.get(element.$type) ?? 0;
+    seen.set(element.$type, index + 1);
+    const path = `${prefix}${element.$type}[${index}]`;
+    values.set(path, typeof element.$body === "string" ? element.$body : "");
+    for (const [name, value] of Object.entries(element))
+      if (!name.startsWith("$") && typeof value === "string") values.set(`${path}.${name}`, value);
+    if (Array.isArray(element.$children)) collectGeneric(element.$children, `${path}.`, values);
+  }
+}

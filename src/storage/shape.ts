@@ -1,0 +1,56 @@
+/** What storage looks like to those who use it, and what an engine must give. */
+import type { Compilable, Kysely, Transaction } from "kysely";
+
+export type Engine = "sqlite" | "postgres";
+
+/** What a prepared read takes in place of a `parameter(n)`. */
+export type Parameter = string | number;
+
+/**
+ * Runs a prepared read. Answers at once where the engine can (SQLite, no transaction under way), so that a handler may
+ * answer without a turn of the event loop; everywhere else with a promise.
+ */
+export type PreparedRead<Row> = (...parameters: readonly Parameter[]) => Row[] | Promise<Row[]>;
+
+/** The storage as one service sees it: its own tables, typed. */
+export interface Tables<Schema> {
+  readonly engine: Engine;
+  /** For everything outside a transaction. */
+  readonly db: Kysely<Schema>;
+  /** All or nothing. On SQLite transactions queue up, one at a time: await nothing slow inside. */
+  transaction<T>(work: (transaction: Transaction<Schema>) => Promise<T>): Promise<T>;
+  /**
+   * Compiles a read once. `parameter(n)` stands for the n-th argument of every later run.
+   */
+  prepare<Row>(
+    build: (db: Kysely<Schema>, parameter: <T extends Parameter>(index: number) => T) => Compilable<Row>,
+  ): PreparedRead<Row>;
+}
+
+export interface Storage {
+  readonly engine: Engine;
+  /** Where the data is, for people; never holds a password. */
+  readonly place: string;
+  tables<Schema>(): Tables<Schema>;
+  /** Rejects when the database does not answer within two seconds. */
+  ping(): Promise<void>;
+  close(): Promise<void>;
+}
+
+/** How an engine spells the column types that both have. */
+export interface ColumnTypes {
+  /** Compared and sorted byte by byte. */
+  readonly text: string;
+  /** 64 bits; read as a number, so within ±2^53. */
+  readonly integer: string;
+  readonly bytes: string;
+  /** Stands after the closing parenthesis of CREATE TABLE. */
+  readonly options: string;
+}
+
+export interface Migration {
+  /** Sorted by name; never changed once released. */
+  readonly name: string;
+  /** One statement each, run in order in one transaction. */
+  statements(types: ColumnTypes): readonly string[];
+}

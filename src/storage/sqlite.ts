@@ -1,0 +1,224 @@
+/**
+ * SQLite through node:sqlite, embedded in the process.
+ *
+ * One connection, one writer: transactions queue up in order. Every commit is on disk when it returns (`synchronous=FULL`,
+ * WAL). `memory:` is the same engine without a file. A second process on the same file is refused. Statements are prepared
+ * once and kept.
+ */
+import { mkdirSync } from "node:fs";
+import path from "node:path";
+import { DatabaseSync, type SQLInputValue, type StatementSync } from "node:sqlite";
+import {
+  type CompiledQuery,
+  type DatabaseConnection,
+  type Driver,
+  Kysely,
+  type QueryResult,
+  SqliteAdapter,
+  SqliteIntrospector,
+  SqliteQueryCompiler,
+} from "kysely";
+import { RpcError } from "#rpc/error.ts";
+import { compileRead } from "./compiled-read.ts";
+import type { Parameter, Storage, Tables } from "./shape.ts";
+
+/** @throws Error when the file cannot be opened or another process has it. */
+export function openSqlite(url: string): Storage {
+  const file = url === "memory:" ? undefined : path.resolve(url.slice("sqlite:".length));
+  if (file !== undefined) mkdirSync(path.dirname(file), { recursive: true });
+  const connection = new SqliteConnection(openDatabase(file));
+  const db = new Kysely<unknown>({
+    dialect: {
+      createAdapter: () => new TransactionalDdl(),
+      createDriver: () => new SqliteDriver(connection),
+      createIntrospector: (kysely) => new SqliteIntrospector(kysely),
+      createQueryCompiler: () => new SqliteQueryCompiler(),
+    },
+  });
+  return {
+    engine: "sqlite",
+    place: file ?? "in memory",
+    tables: <Schema>() => tablesOf(db as Kysely<Schema>, connection),
+    ping: async () => undefined,
+    close: () => db.destroy(),
+  };
+}
+
+/** SQLite's CREATE and ALTER are part of the transaction, so a migration that fails leaves nothing; Kysely assumes less. */
+class TransactionalDdl extends SqliteAdapter {
+  override get supportsTransactionalDdl(): boolean {
+    return true;
+  }
+}
+
+function tablesOf<Schema>(db: Kysely<Schema>, connection: SqliteConnection): Tables<Schema> {
+  return {
+    engine: "sqlite",
+    db,
+    transaction: (work) => db.transaction().execute(work),
+    prepare: <Row>(build: Parameters<Tables<Schema>["prepare"]>[0]) => {
+      const read = compileRead(db, build);
+      const run = (parameters: readonly Parameter[]): Row[] =>
+        connection.all(read.sql, read.bind(parameters)) as Row[];
+      // Inside somebody's transaction its uncommitted rows would be seen: wait until it ends.
+      return (...parameters) =>
+        connection.isFree ? run(parameters) : connection.exclusively(() => run(parameters));
+    },
+  };
+}
+
+function openDatabase(file: string | undefined): DatabaseSync {
+  if (file === undefined) return new DatabaseSync(":memory:");
+  const database = new DatabaseSync(file);
+  try {
+    // EXCLUSIVE keeps the lock of the first write for the life of the process, and dies with it even under kill -9.
+    database.exec(
+      "PRAGMA locking_mode=EXCLUSIVE; PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; PRAGMA foreign_keys=ON; BEGIN IMMEDIATE; COMMIT;",
+    );
+    return database;
+  } catch (error) {
+    database.close();
+    const locked = error instanceof Error && /locked|busy/.test(error.message);
+    throw locked
+      ? new Error(
+          `${file} is in use by another process; stop it, or give this one a database of its own with PORTICO_DATABASE_URL`,
+        )
+      : error;
+  }
+}
+
+/** Statements kept prepared; the least recently made goes first. Filters make new texts, so the number is bounded. */
+const maxStatements = 300;
+/** SQLite's result code of a full disk. */
+const sqliteFull = 13;
+
+/** The one connection, and the queue of those who want it to themselves. */
+class SqliteConnection implements DatabaseConnection {
+  readonly #database: DatabaseSync;
+  readonly #statements = new Map<string, StatementSync>();
+  readonly #waiting: (() => void)[] = [];
+  #held = false;
+
+  constructor(database: DatabaseSync) {
+    this.#database = database;
+  }
+
+  get isFree(): boolean {
+    return !this.#held;
+  }
+
+  async acquire(): Promise<void> {
+    if (this.#held) await new Promise<void>((resolve) => this.#waiting.push(resolve));
+    this.#held = true;
+  }
+
+  /** Passes the connection on without ever letting it look free in between. */
+  release(): void {
+    const next = this.#waiting.shift();
+    if (next === undefined) this.#held = false;
+    else next();
+  }
+
+  async exclusively<T>(work: () => T): Promise<T> {
+    await this.acquire();
+    try {
+      return work();
+    } finally {
+      this.release();
+    }
+  }
+
+  all(sql: string, parameters: readonly unknown[]): unknown[] {
+    return this.#prepare(sql).all(...(parameters as SQLInputValue[]));
+  }
+
+  exec(sql: string): void {
+    try {
+      this.#database.exec(sql);
+    } catch (error) {
+      throw translated(error);
+    }
+  }
+
+  async executeQuery<Row>({ sql, parameters }: CompiledQuery): Promise<QueryResult<Row>> {
+    try {
+      const statement = this.#prepare(sql);
+      const values = parameters as SQLInputValue[];
+      if (statement.columns().length > 0) return { rows: statement.all(...values) as Row[] };
+      const { changes } = statement.run(...values);
+      return { rows: [], numAffectedRows: BigInt(changes) };
+    } catch (error) {
+      throw translated(error);
+    }
+  }
+
+  // biome-ignore lint/correctness/useYield: the driver's interface asks for it; nothing here streams rows
+  async *streamQuery<Row>(): AsyncIterableIterator<QueryResult<Row>> {
+    throw new Error("rows are not streamed; ask for a page");
+  }
+
+  close(): void {
+    this.#statements.clear();
+    this.#database.close();
+  }
+
+  #prepare(sql: string): StatementSync {
+    const known = this.#statements.get(sql);
+    if (known !== undefined) return known;
+    const made = this.#database.prepare(sql);
+    this.#statements.set(sql, made);
+    if (this.#statements.size > maxStatements) {
+      const [oldest] = this.#statements.keys();
+      if (oldest !== undefined) this.#statements.delete(oldest);
+    }
+    return made;
+  }
+}
+
+class SqliteDriver implements Driver {
+  readonly #connection: SqliteConnection;
+
+  constructor(connection: SqliteConnection) {
+    this.#connection = connection;
+  }
+
+  async init(): Promise<void> {
+    // The database is open already: a file that cannot be opened is an error of the start.
+  }
+
+  async acquireConnection(): Promise<DatabaseConnection> {
+    await this.#connection.acquire();
+    return this.#connection;
+  }
+
+  async releaseConnection(): Promise<void> {
+    this.#connection.release();
+  }
+
+  async beginTransaction(): Promise<void> {
+    this.#connection.exec("BEGIN IMMEDIATE");
+  }
+
+  async commitTransaction(): Promise<void> {
+    this.#connection.exec("COMMIT");
+  }
+
+  async rollbackTransaction(): Promise<void> {
+    this.#connection.exec("ROLLBACK");
+  }
+
+  async destroy(): Promise<void> {
+    this.#connection.close();
+  }
+}
+
+/** A full disk is not a mistake of the caller and not a bug: reads go on, writes may be tried again. */
+function translated(error: unknown): unknown {
+  const code = (error as { readonly errcode?: number }).errcode;
+  if (code !== sqliteFull) return error;
+  return new RpcError("unavailable", {
+    reason: "DATABASE_FULL",
+    message: "the database has no room left; nothing was written; try again when the operator has made room",
+    cause: error,
+  });
+}

@@ -1,0 +1,236 @@
+/** What storage promises on every engine. */
+import assert from "node:assert/strict";
+import { after, before, describe, test } from "node:test";
+import { type Kysely, type SqlBool, sql } from "kysely";
+import { RpcError } from "#rpc/error.ts";
+import { parseFilter } from "#storage/filter.ts";
+import { type Condition, type FilterFields, toCondition } from "#storage/filter-sql.ts";
+import { parseOrder } from "#storage/order.ts";
+import { type Migration, openStorage, type Storage, type Tables } from "#storage/storage.ts";
+
+export interface TestTables {
+  readonly things: {
+    id: string;
+    name: string;
+    size: number;
+    labels: string;
+    made: number;
+    bytes: Uint8Array;
+  };
+  readonly parts: { thing: string; code: string; good: number };
+}
+
+export const migrations: readonly Migration[] = [
+  {
+    name: "0001",
+    statements: ({ text, integer, bytes, options }) => [
+      `CREATE TABLE things (id ${text} PRIMARY KEY, name ${text} NOT NULL, size ${integer} NOT NULL, labels ${text} NOT NULL, made ${integer} NOT NULL, bytes ${bytes} NOT NULL)${options}`,
+      `CREATE TABLE parts (thing ${text} NOT NULL, code ${text} NOT NULL, good ${integer} NOT NULL)${options}`,
+    ],
+  },
+];
+
+export function thing(id: string, more: Partial<TestTables["things"]> = {}): TestTables["things"] {
+  return { id, name: id, size: 1, labels: "{}", made: 0, bytes: new Uint8Array([1, 255, 0]), ...more };
+}
+
+export const ids = async (db: Kysely<TestTables>): Promise<string[]> =>
+  (await db.selectFrom("things").select("id").orderBy("id").execute()).map(({ id }) => id);
+
+export function storageSuite(fresh: () => Promise<string>): void {
+  const open = async (): Promise<{ storage: Storage; tables: Tables<TestTables> }> => {
+    const storage = await openStorage({ url: await fresh(), migrations });
+    return { storage, tables: storage.tables<TestTables>() };
+  };
+
+  test("a transaction that throws leaves nothing, and its error arrives", async () => {
+    const { storage, tables } = await open();
+    await assert.rejects(
+      tables.transaction(async (db) => {
+        await db.insertInto("things").values(thing("a")).execute();
+        throw new Error("no");
+      }),
+      /^Error: no$/,
+    );
+    assert.deepEqual(await ids(tables.db), []);
+    await storage.close();
+  });
+
+  test("twenty transactions at once on one row all count", async () => {
+    const { storage, tables } = await open();
+    await tables.db
+      .insertInto("things")
+      .values(thing("n", { size: 0 }))
+      .execute();
+    await Promise.all(
+      Array.from({ length: 20 }, () =>
+        tables.transaction(async (db) => {
+          const select = db.selectFrom("things").select("size").where("id", "=", "n");
+          const { size } = await (tables.engine === "postgres"
+            ? select.forUpdate()
+            : select
+          ).executeTakeFirstOrThrow();
+          await db
+            .updateTable("things")
+            .set({ size: size + 1 })
+            .where("id", "=", "n")
+            .execute();
+        }),
+      ),
+    );
+    const { size } = await tables.db.selectFrom("things").select("size").executeTakeFirstOrThrow();
+    assert.equal(size, 20);
+    await storage.close();
+  });
+
+  test("a prepared read sees what is committed and nothing of a transaction under way", async () => {
+    const { storage, tables } = await open();
+    const read = tables.prepare((db, parameter) =>
+      db.selectFrom("things").select("size").where("id", "=", parameter<string>(0)),
+    );
+    await tables.db.insertInto("things").values(thing("a")).execute();
+    let during: { size: number }[] | undefined;
+    await tables.transaction(async (db) => {
+      await db.updateTable("things").set({ size: 2 }).execute();
+      const pending = read("a");
+      if (tables.engine === "postgres") during = await pending;
+      else assert.ok(pending instanceof Promise, "it must wait for the transaction");
+    });
+    if (during !== undefined) assert.deepEqual(during, [{ size: 1 }]);
+    assert.deepEqual(
+      (await read("a")).map(({ size }) => size),
+      [2],
+    );
+    assert.deepEqual(await read("b"), []);
+    await storage.close();
+  });
+
+  test("bytes, text of any language and integers up to 2^53 come back as they went", async () => {
+    const { storage, tables } = await open();
+    const bytes = new Uint8Array(100_000).map((_, at) => at);
+    const row = thing("ü", { name: "日本 'quoted' \\ 🎉", size: Number.MAX_SAFE_INTEGER, bytes });
+    await tables.db.insertInto("things").values(row).execute();
+    const back = await tables.db.selectFrom("things").selectAll().executeTakeFirstOrThrow();
+    assert.deepEqual({ ...back, bytes: new Uint8Array(back.bytes) }, row);
+    await storage.close();
+  });
+
+  describe("a filter", () => {
+    const fields: FilterFields = {
+      id: { type: "text", column: "things.id" },
+      display_name: { type: "text", column: "things.name" },
+      size: { type: "number", column: "things.size" },
+      make_time: { type: "time", column: "things.made" },
+      labels: { type: "map", column: "things.labels" },
+      "parts.code": { type: "text", column: "parts.code", exists: inParts },
+      "parts.good": { type: "boolean", column: "parts.good", exists: inParts },
+    };
+    const rows = [
+      thing("a", { name: "Order 50%", size: 1, labels: '{"team":"red"}', made: Date.parse("2030-01-01") }),
+      thing("b", { name: "Order*", size: 2, labels: '{"team":"blue","a.b":"x"}', made: 5 }),
+      thing("c", { name: "order_c", size: 3 }),
+      thing("d", { name: "[x]\\?", size: 30 }),
+    ];
+    let storage: Storage;
+    let tables: Tables<TestTables>;
+    before(async () => {
+      ({ storage, tables } = await open());
+      await tables.db.insertInto("things").values(rows).execute();
+      await tables.db
+        .insertInto("parts")
+        .values([
+          { thing: "a", code: "p1", good: 1 },
+          { thing: "b", code: "p1", good: 0 },
+          { thing: "b", code: "p2", good: 0 },
+        ])
+        .execute();
+    });
+    after(() => storage.close());
+    for (const [filter, expected] of [
+      ["", "abcd"],
+      ["id = b", "b"],
+      ['id != "b"', "acd"],
+      ["displayName = Order*", "ab"],
+      ["display_name = order*", "c"],
+      ['display_name = "Order\\*"', "b"],
+      ['display_name:"50%"', "a"],
+      ["display_name:_", "c"],
+      ["display_name = *c", "c"],
+      ['display_name = "[x]*"', "d"],
+      ['display_name:"?"', "d"],
+      ["size > 1 size < 30", "bc"],
+      ["size >= 2 AND size <= 3", "bc"],
+      ["size = 1 OR size = 30", "ad"],
+      // OR binds tighter than AND (AIP-160).
+      ["size < 3 AND id = a OR id = c", "a"],
+      ["(size < 3 AND id = a) OR id = c", "ac"],
+      ["NOT size = 1", "bcd"],
+      ["-size = 1 -size = 2", "cd"],
+      ["size > -5", "abcd"],
+      ["labels.team = red", "a"],
+      ["labels.team != red", "bcd"],
+      ["labels.team = r*", "a"],
+      ["labels:team", "ab"],
+      ["labels.a.b = x", "b"],
+      ['make_time > "2029-12-31T23:59:59.999+00:00"', "a"],
+      ['make_time <= "1970-01-01T00:00:00.005Z"', "bcd"],
+      ["make_time = 2030-01-01", "a"],
+      ["parts.code = p1", "ab"],
+      ["parts.code != p1", "cd"],
+      ["parts.good = true", "a"],
+      ["order", "c"],
+      ["x' OR '1'='1", ""],
+    ] as const) {
+      test(`${filter === "" ? "that is empty" : filter} finds ${expected === "" ? "an error or nothing" : expected}`, async () => {
+        let found = "";
+        try {
+          const parsed = parseFilter(filter);
+          const select = tables.db.selectFrom("things").select("id").orderBy("id");
+          const scope = { engine: tables.engine, fields, anywhere: ["display_name"] };
+          const all = await (parsed === undefined
+            ? select
+            : select.where(toCondition(parsed, scope))
+          ).execute();
+          found = all.map(({ id }) => id).join("");
+        } catch (error) {
+          assert.ok(error instanceof RpcError && error.reason === "FILTER_INVALID", String(error));
+        }
+        assert.equal(found, expected);
+      });
+    }
+  });
+
+  test("pages in every order hold every row once, rows that are equal in it too", async () => {
+    const { storage, tables } = await open();
+    const rows = Array.from({ length: 23 }, (_, at) =>
+      thing(`t${String(at).padStart(2, "0")}`, { name: "Abba"[at % 4] ?? "", size: at % 3 }),
+    );
+    await tables.db.insertInto("things").values(rows).execute();
+    const fields = { id: "id", name: "name", size: "size" };
+    for (const text of ["", "name", "size desc, name", "name desc,size,id desc", "id desc"]) {
+      const order = parseOrder(text, fields, "id");
+      const seen: string[] = [];
+      let after: (string | number)[] = [];
+      for (let page = 0; page < 10; page += 1) {
+        const select = tables.db.selectFrom("things").selectAll().orderBy(order.clause).limit(5);
+        const found = await (after.length === 0 ? select : select.where(order.after(after))).execute();
+        seen.push(...found.map(({ id }) => id));
+        const last = found.at(-1);
+        if (last === undefined) break;
+        after = order.columns.map(({ column }) => last[column as "id" | "name" | "size"]);
+      }
+      const whole = await tables.db.selectFrom("things").select("id").orderBy(order.clause).execute();
+      assert.deepEqual(
+        seen,
+        whole.map(({ id }) => id),
+        text,
+      );
+      assert.equal(new Set(seen).size, 23, text);
+    }
+    await storage.close();
+  });
+}
+
+function inParts(condition: Condition): Condition {
+  return sql<SqlBool>`EXISTS (SELECT 1 FROM parts WHERE parts.thing = things.id AND ${condition})`;
+}
