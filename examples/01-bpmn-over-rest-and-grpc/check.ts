@@ -1,6 +1,7 @@
 /**
  * Uses a running Portico as two kinds of clients at once: uploads models over REST, reads and lists them over gRPC with
- * grpc-js, is refused with a stale etag, downloads them and compares the bytes. Cleans up after itself.
+ * grpc-js, is refused with a stale etag, downloads them and compares the bytes, and asks what changed between two versions of
+ * one. Cleans up after itself.
  *
  *     node examples/01-bpmn-over-rest-and-grpc/check.ts [http://localhost:8000] [localhost:50051]
  */
@@ -9,7 +10,7 @@ import { readdirSync, readFileSync } from "node:fs";
 import path from "node:path";
 import { create, fromBinary, type MessageInitShape, toBinary } from "@bufbuild/protobuf";
 import { Client, credentials, type ServiceError } from "@grpc/grpc-js";
-import { BPMNService } from "#gen/portico/bpmn/v1/bpmn_pb.ts";
+import { BPMNService, DiffBPMNResponse_Change_Kind } from "#gen/portico/bpmn/v1/bpmn_pb.ts";
 
 const [rest = "http://localhost:8000", grpc = "localhost:50051"] = process.argv.slice(2);
 const folder = path.resolve(import.meta.dirname, "../models");
@@ -17,7 +18,7 @@ const models = readdirSync(folder).filter((name) => name.endsWith(".bpmn"));
 assert.ok(models.length >= 3, "there are at least three models");
 
 const client = new Client(grpc, credentials.createInsecure());
-type Unary = "getBPMN" | "listBPMN" | "updateBPMN";
+type Unary = "getBPMN" | "listBPMN" | "updateBPMN" | "diffBPMN";
 
 function call<M extends Unary>(name: M, message: MessageInitShape<(typeof BPMNService.method)[M]["input"]>) {
   const method = BPMNService.method[name];
@@ -63,6 +64,31 @@ for (const [index, name] of models.entries()) {
   const downloaded = await fetch(`${rest}/api/v1/bpmn/${id}:download`);
   assert.deepEqual(Buffer.from(await downloaded.arrayBuffer()), file, `${name} came back as it went`);
 }
+
+// A next version of the invoice, as a revision of the document that holds the first one.
+const invoice = `${prefix}-${models.indexOf("invoice.bpmn")}`;
+const second = readFileSync(path.join(folder, "invoice-v2.bpmn"));
+const revised = await fetch(`${rest}/api/v1/bpmn:upload?metadata.id=${invoice}&metadata.comment=by+mail`, {
+  method: "POST",
+  headers: { "content-type": "application/xml" },
+  body: second,
+});
+assert.equal(revised.status, 200, await revised.clone().text());
+const { changes, summary } = await call("diffBPMN", { id: invoice, base: "1", target: "latest" });
+assert.ok(summary?.behaviourChanged, "running instances could notice the change");
+const nameOf = (kind: number) =>
+  Object.entries(DiffBPMNResponse_Change_Kind)
+    .find(([, number]) => number === kind)?.[0]
+    .toLowerCase();
+for (const { kind, elementId, attributes } of changes)
+  console.log(
+    `invoice: ${nameOf(kind)} ${elementId} ${attributes.map(({ path: where, oldValue, newValue }) => `${where}: ${oldValue} -> ${newValue}`).join("; ")}`,
+  );
+assert.ok(
+  changes.some(
+    ({ elementId, kind }) => elementId === "Notify" && kind === DiffBPMNResponse_Change_Kind.ADDED,
+  ),
+);
 
 const listed = await call("listBPMN", { pageSize: 1000 });
 assert.equal(listed.documents.filter((document) => document.id.startsWith(prefix)).length, models.length);

@@ -182,3 +182,40 @@ test("whatever the text, the scan and the reader answer and never throw", async 
     { numRuns: 500 },
   );
 });
+
+for (const [code, xml] of [
+  ["bpmn/doctype", `<!DOCTYPE x>${wrap("")}`],
+  ["bpmn/malformed", wrap('<bpmn:process id="P" name="&lol;"/>')],
+  [
+    "bpmn/malformed",
+    wrap('<bpmn:process id="P"><bpmn:documentation>&lol;</bpmn:documentation></bpmn:process>'),
+  ],
+  ["bpmn/malformed", wrap("<bpmn:process>")],
+  ["bpmn/duplicate-id", wrap('<bpmn:process id="P"><bpmn:task id="P"/></bpmn:process>')],
+  [
+    "bpmn/dangling-reference",
+    wrap('<bpmn:process id="P"><bpmn:sequenceFlow id="F" sourceRef="A" targetRef="B"/></bpmn:process>'),
+  ],
+  ["bpmn/unknown-element", "<html/>"],
+  ["bpmn/encoding", wrap("").replace("UTF-8", "UTF-16")],
+  ["bpmn/too-deep", "<a>".repeat(101)],
+  ["bpmn/too-many-elements", "<a/>".repeat(50_001)],
+] as const) {
+  test(`${xml.slice(0, 20)}… ${xml.length} is refused as ${code}`, async () => {
+    assert.equal((await refusal(xml)).code, code);
+  });
+}
+
+test("an entity that nothing declares is named with its place; XML's own and numbers are text", async () => {
+  const found = await refusal(wrap('<bpmn:process id="P"\n name="a &amp; &lol; b"/>'));
+  assert.deepEqual(
+    [found.message, found.line, found.column],
+    ['"&lol;" is not one of XML\'s own entities, and nothing declares it', 4, 16],
+  );
+  const fine = wrap(
+    '<bpmn:process id="P" name="&lt;&gt;&quot;&apos;&amp;&#65;&#x1F389;"/><!-- &lol; --><![CDATA[&lol;]]>',
+  );
+  await summary(fine.replace("<![CDATA[&lol;]]>", ""));
+  assert.equal(scanXml(fine), undefined);
+  assert.match((await refusal(wrap('<bpmn:process id="P" name="a & b"/>'))).message, /^"&" is not/);
+});

@@ -1,4 +1,6 @@
 import assert from "node:assert/strict";
+import { createHash } from "node:crypto";
+import { monitorEventLoopDelay } from "node:perf_hooks";
 import { test } from "node:test";
 import { RpcError } from "#rpc/error.ts";
 import { createAnalyzer } from "./analyzer.ts";
@@ -35,4 +37,51 @@ test("the sixty-sixth document at once is refused, and closing answers those tha
   await analyzer.close();
   const reasons = await Promise.all(all);
   assert.ok(reasons.filter((reason) => reason === "ANALYSIS_STOPPED").length >= 60);
+});
+
+test("a document too big for the thread's memory is refused, and the next one is read", async () => {
+  const analyzer = createAnalyzer({ memoryMb: 16 });
+  const tasks = Array.from({ length: 40_000 }, (_, at) => `<task id="t${at}" name="${"n".repeat(150)}"/>`);
+  const big = Buffer.from(
+    model.toString().replace('<process id="p"/>', `<process id="p">${tasks.join("")}</process>`),
+  );
+  assert.equal(await reasonOf(analyzer.analyze(big)), "ANALYSIS_TOO_COSTLY");
+  assert.equal((await analyzer.analyze(model)).outcome.kind, "ok");
+  await analyzer.close();
+});
+
+test("a call that is cancelled while it waits never begins, and is told why", async () => {
+  const analyzer = createAnalyzer();
+  let cancel: ((error: RpcError) => void) | undefined;
+  const first = analyzer.analyze(model);
+  const waiting = reasonOf(
+    analyzer.analyze(model, { canceledBy: undefined, onCancel: (listener) => (cancel = listener) }),
+  );
+  cancel?.(new RpcError("canceled", { reason: "CALL_CANCELED", message: "gone" }));
+  assert.equal(await waiting, "CALL_CANCELED");
+  assert.equal((await first).outcome.kind, "ok");
+  await analyzer.close();
+});
+
+test("10 MiB move to the thread and back: nobody holds a second copy, and this thread is never busy for 50 ms", async () => {
+  const analyzer = createAnalyzer();
+  await analyzer.analyze(model);
+  const head = Buffer.from(
+    model.toString().replace('<process id="p"/></definitions>', '<process id="p"><documentation>'),
+  );
+  const tail = Buffer.from("</documentation></process></definitions>");
+  const file = new Uint8Array(10 * 1024 * 1024).fill(97);
+  file.set(head);
+  file.set(tail, file.length - tail.length);
+  const copy = createHash("sha256").update(file).digest("hex");
+  const delay = monitorEventLoopDelay({ resolution: 5 });
+  delay.enable();
+  const pending = analyzer.analyze(file);
+  assert.equal(file.length, 0, "the memory has moved away");
+  const { outcome, xml } = await pending;
+  delay.disable();
+  assert.equal(outcome.kind, "ok");
+  assert.equal(createHash("sha256").update(xml).digest("hex"), copy);
+  assert.ok(delay.max / 1e6 < 50, `${delay.max / 1e6} ms`);
+  await analyzer.close();
 });

@@ -6,8 +6,6 @@ declare module "bpmn-js-differ" {
     before: Element,
     after: Element,
   ): {
-    readonly _added: Readonly<Record<string, Element>>;
-    readonly _removed: Readonly<Record<string, Element>>;
     readonly _layoutChanged: Readonly<Record<string, Element>>;
   };
 }

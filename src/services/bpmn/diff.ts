@@ -1,11 +1,11 @@
 /**
  * The difference of two models as a process designer would tell it: elements and their attributes, not lines.
  *
- * bpmn-js-differ says what was added and removed and what only moved in the diagram; what changed inside an element is found
- * here, because it must reach conditions, documentation and vendors' extensions too.
+ * bpmn-js-differ says what moved in the diagram; what was added, removed or changed is found here, because it must reach
+ * artifacts, conditions, documentation and vendors' extensions too.
  */
 /// <reference path="./bpmn-js-differ.d.ts" />
-import { type Element, isElement } from "./element.ts";
+import { canonicalName, type Element, is, isElement } from "./element.ts";
 
 export type ChangeKind = "added" | "removed" | "changed" | "moved";
 
@@ -37,17 +37,24 @@ const maxValue = 1000;
 export async function diffModels(before: Element, after: Element): Promise<Diff> {
   // Loaded when the first diff is asked for.
   const { diff } = await import("bpmn-js-differ");
-  const found = diff(before, after);
+  const old = elementsOf(before);
+  const current = elementsOf(after);
+  const isSame = (element: Element, other: Element | undefined) => other?.$type === element.$type;
+  const added = [...current.values()].filter((element) => !isSame(element, old.get(element.id ?? "")));
+  const removed = [...old.values()].filter((element) => !isSame(element, current.get(element.id ?? "")));
   const changes: Change[] = [
-    ...Object.values(found._added).map((element) => change("added", element)),
-    ...Object.values(found._removed).map((element) => change("removed", element)),
+    ...withoutParts(added).map((element) => change("added", element)),
+    ...withoutParts(removed).map((element) => change("removed", element)),
   ];
-  const own = compareCommon(before, after);
-  const changed = new Set(own.map(({ elementId }) => elementId));
-  const moved = Object.entries(found._layoutChanged)
-    .filter(([id]) => !changed.has(id))
-    .map(([, element]) => change("moved", element));
-  changes.push(...own, ...moved);
+  for (const [id, element] of current) {
+    const earlier = old.get(id);
+    if (earlier === undefined || !isSame(element, earlier)) continue;
+    const attributes = compare(valuesOf(earlier), valuesOf(element));
+    if (attributes.length > 0) changes.push(change("changed", element, attributes));
+  }
+  const known = new Set(changes.map(({ elementId }) => elementId));
+  for (const [id, element] of Object.entries(diff(before, after)._layoutChanged))
+    if (!known.has(id)) changes.push(change("moved", element));
   changes.sort((a, b) => (a.elementId < b.elementId ? -1 : a.elementId > b.elementId ? 1 : 0));
   const counts = { added: 0, removed: 0, changed: 0, moved: 0 };
   for (const { kind } of changes) counts[kind] += 1;
@@ -88,16 +95,17 @@ function changesBehaviour({ kind, elementType, attributes }: Change): boolean {
   return kind !== "changed" || attributes.some(({ path }) => !describing.test(path));
 }
 
-function compareCommon(before: Element, after: Element): Change[] {
-  const old = elementsOf(before);
-  const changes: Change[] = [];
-  for (const [id, element] of elementsOf(after)) {
-    const earlier = old.get(id);
-    if (earlier === undefined) continue;
-    const attributes = compare(valuesOf(earlier), valuesOf(element));
-    if (attributes.length > 0) changes.push(change("changed", element, attributes));
-  }
-  return changes;
+/** What people see as a thing of its own; other elements come and go with what they belong to. */
+const things = ["bpmn:FlowElement", "bpmn:Artifact", "bpmn:Participant", "bpmn:Lane", "bpmn:RootElement"];
+
+function withoutParts(elements: readonly Element[]): readonly Element[] {
+  const all = new Set(elements);
+  return elements.filter(
+    (element) =>
+      element.$parent === undefined ||
+      !all.has(element.$parent) ||
+      (!is(element, "bpmn:EventDefinition") && things.some((type) => is(element, type))),
+  );
 }
 
 function compare(before: ReadonlyMap<string, string>, after: ReadonlyMap<string, string>): AttributeChange[] {
@@ -117,7 +125,7 @@ function elementsOf(root: Element): Map<string, Element> {
   const open: Element[] = [root];
   for (let element = open.pop(); element !== undefined; element = open.pop()) {
     if (element.id !== undefined) found.set(element.id, element);
-    for (const { value } of contentsOf(element)) if (isPart(value)) open.push(value);
+    for (const { value, reference } of contentsOf(element)) if (!reference && isPart(value)) open.push(value);
   }
   return found;
 }
@@ -174,12 +182,13 @@ function isExpression(element: Element): boolean {
 function collectGeneric(elements: readonly Element[], prefix: string, values: Map<string, string>): void {
   const seen = new Map<string, number>();
   for (const element of elements) {
-    const index = seen.get(element.$type) ?? 0;
-    seen.set(element.$type, index + 1);
-    const path = `${prefix}${element.$type}[${index}]`;
+    const name = canonicalName(element);
+    const index = seen.get(name) ?? 0;
+    seen.set(name, index + 1);
+    const path = `${prefix}${name}[${index}]`;
     values.set(path, typeof element.$body === "string" ? element.$body : "");
-    for (const [name, value] of Object.entries(element))
-      if (!name.startsWith("$") && typeof value === "string") values.set(`${path}.${name}`, value);
+    for (const [attribute, value] of Object.entries(element))
+      if (!attribute.startsWith("$") && typeof value === "string") values.set(`${path}.${attribute}`, value);
     if (Array.isArray(element.$children)) collectGeneric(element.$children, `${path}.`, values);
   }
 }

@@ -51,3 +51,9 @@ export function extensionsOf(element: Element, localName: string): readonly Elem
         ({ $descriptor: { ns } }) => ns?.uri === zeebe && ns.localName === localName,
       );
 }
+
+/** The name of a vendor's element, with the usual prefix where there is one, whatever prefix the document chose. */
+export function canonicalName(element: Element): string {
+  const { ns } = element.$descriptor;
+  return ns?.uri === zeebe ? `zeebe:${ns.localName}` : element.$type;
+}

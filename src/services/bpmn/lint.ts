@@ -22,9 +22,9 @@ interface LinterPackage {
 
 // bpmnlint is CommonJS; loaded when the first document asks for it, in the worker alone.
 const load = createRequire(import.meta.url);
-let linter: InstanceType<LinterPackage["Linter"]> | undefined;
+let makeLinter: (() => InstanceType<LinterPackage["Linter"]>) | undefined;
 
-function makeLinter(): InstanceType<LinterPackage["Linter"]> {
+function prepare(): () => InstanceType<LinterPackage["Linter"]> {
   const { Linter } = load("bpmnlint") as LinterPackage;
   const { rules } = load("bpmnlint/config/recommended.js") as {
     readonly rules: Readonly<Record<string, string>>;
@@ -35,12 +35,14 @@ function makeLinter(): InstanceType<LinterPackage["Linter"]> {
   const cache = Object.fromEntries(
     Object.keys(rules).map((name) => [`rule:bpmnlint/${name}`, load(`bpmnlint/rules/${name}.js`) as unknown]),
   );
-  return new Linter({ resolver: new StaticResolver(cache), config: { rules } });
+  const resolver = new StaticResolver(cache);
+  // One a document: rules remember what they saw.
+  return () => new Linter({ resolver, config: { rules } });
 }
 
 export async function lint(root: Element, text: string): Promise<Finding[]> {
-  linter ??= makeLinter();
-  const reports = await linter.lint(root);
+  makeLinter ??= prepare();
+  const reports = await makeLinter().lint(root);
   return Object.entries(reports).flatMap(([rule, found]) =>
     found.map(({ id, message, category }) => ({
       severity: category === "error" ? ("error" as const) : ("warning" as const),
