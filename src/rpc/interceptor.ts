@@ -6,5 +6,9 @@ import type { Call } from "./call.ts";
 import type { Method } from "./method.ts";
 import type { Reply } from "./reply.ts";
 
-export type Handler = (call: Call) => Promise<Reply>;
+/**
+ * Answers at once where it can, with a promise where it must wait: a call that reads what is at hand costs no turn of the
+ * event loop, no timer and no listener. Fails by throwing or by rejecting.
+ */
+export type Handler = (call: Call) => Reply | Promise<Reply>;
 export type Interceptor = (next: Handler, method: Method) => Handler;

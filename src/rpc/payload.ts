@@ -13,6 +13,8 @@ export interface MessageType {
   /** @throws RpcError `invalid_argument` or `resource_exhausted`, naming the field. */
   decode(bytes: Uint8Array, encoding: Encoding): Message;
   encode(message: Message, encoding: Encoding): Uint8Array;
+  /** ProtoJSON as text: what HTTP/1 writes together with its head in one go. */
+  encodeText(message: Message): string;
 }
 
 export interface Payload {
@@ -21,6 +23,8 @@ export interface Payload {
   message(): Message;
   /** The message's bytes; the ones that came in where the encoding is the same. */
   bytesIn(encoding: Encoding): Uint8Array;
+  /** The message in ProtoJSON, as text. */
+  text(): string;
 }
 
 /** A payload made from a message in memory: a handler's reply, or a request bound from a path and query. */
@@ -39,6 +43,10 @@ export class MessagePayload implements Payload {
 
   bytesIn(encoding: Encoding): Uint8Array {
     return this.type.encode(this.#message, encoding);
+  }
+
+  text(): string {
+    return this.type.encodeText(this.#message);
   }
 }
 
@@ -62,5 +70,9 @@ export class BytesPayload implements Payload {
 
   bytesIn(encoding: Encoding): Uint8Array {
     return encoding === this.#encoding ? this.#bytes : this.type.encode(this.message(), encoding);
+  }
+
+  text(): string {
+    return this.type.encodeText(this.message());
   }
 }

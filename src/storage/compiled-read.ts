@@ -13,7 +13,7 @@ class Placeholder {
 export interface CompiledRead {
   readonly sql: string;
   /** The values for one run, in the order of the text. */
-  bind(parameters: readonly Parameter[]): Parameter[];
+  bind(parameters: readonly Parameter[]): readonly Parameter[];
 }
 
 export function compileRead<Schema>(
@@ -23,14 +23,17 @@ export function compileRead<Schema>(
   const place = <T extends Parameter>(index: number): T => new Placeholder(index) as unknown as T;
   const { sql, parameters } = build(db, place).compile();
   const values = parameters as readonly (Placeholder | Parameter)[];
+  const inOrder = values.every((value, at) => value instanceof Placeholder && value.index === at);
   return {
     sql,
-    bind: (given) =>
-      values.map((value) => {
+    bind: (given) => {
+      if (inOrder && given.length === values.length) return given;
+      return values.map((value) => {
         if (!(value instanceof Placeholder)) return value;
         const argument = given[value.index];
         if (argument === undefined) throw new Error(`parameter ${value.index} of "${sql}" is missing`);
         return argument;
-      }),
+      });
+    },
   };
 }

@@ -65,8 +65,8 @@ function tablesOf<Schema>(db: Kysely<Schema>, pool: pg.Pool): Tables<Schema> {
       const name = `read_${reads}_${read.sql.length}`;
       return async (...parameters) => {
         try {
-          const { rows } = await pool.query({ name, text: read.sql, values: read.bind(parameters) });
-          return rows as Row[];
+          const { rows } = await pool.query({ name, text: read.sql, values: [...read.bind(parameters)] });
+          return rows[0] as Row | undefined;
         } catch (error) {
           throw translated(error);
         }

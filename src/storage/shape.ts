@@ -7,10 +7,12 @@ export type Engine = "sqlite" | "postgres";
 export type Parameter = string | number;
 
 /**
- * Runs a prepared read. Answers at once where the engine can (SQLite, no transaction under way), so that a handler may
+ * Runs a prepared read of one row, or none. Answers at once where the engine can (SQLite, no transaction under way), so that a handler may
  * answer without a turn of the event loop; everywhere else with a promise.
  */
-export type PreparedRead<Row> = (...parameters: readonly Parameter[]) => Row[] | Promise<Row[]>;
+export type PreparedRead<Row> = (
+  ...parameters: readonly Parameter[]
+) => Row | undefined | Promise<Row | undefined>;
 
 /** The storage as one service sees it: its own tables, typed. */
 export interface Tables<Schema> {
@@ -20,7 +22,7 @@ export interface Tables<Schema> {
   /** All or nothing. On SQLite transactions queue up, one at a time: await nothing slow inside. */
   transaction<T>(work: (transaction: Transaction<Schema>) => Promise<T>): Promise<T>;
   /**
-   * Compiles a read once. `parameter(n)` stands for the n-th argument of every later run.
+   * Compiles a read of one row once. `parameter(n)` stands for the n-th argument of every later run.
    */
   prepare<Row>(
     build: (db: Kysely<Schema>, parameter: <T extends Parameter>(index: number) => T) => Compilable<Row>,

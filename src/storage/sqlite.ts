@@ -58,8 +58,8 @@ function tablesOf<Schema>(db: Kysely<Schema>, connection: SqliteConnection): Tab
     transaction: (work) => db.transaction().execute(work),
     prepare: <Row>(build: Parameters<Tables<Schema>["prepare"]>[0]) => {
       const read = compileRead(db, build);
-      const run = (parameters: readonly Parameter[]): Row[] =>
-        connection.all(read.sql, read.bind(parameters)) as Row[];
+      const run = (parameters: readonly Parameter[]): Row | undefined =>
+        connection.first(read.sql, read.bind(parameters)) as Row | undefined;
       // Inside somebody's transaction its uncommitted rows would be seen: wait until it ends.
       return (...parameters) =>
         connection.isFree ? run(parameters) : connection.exclusively(() => run(parameters));
@@ -128,8 +128,8 @@ class SqliteConnection implements DatabaseConnection {
     }
   }
 
-  all(sql: string, parameters: readonly unknown[]): unknown[] {
-    return this.#prepare(sql).all(...(parameters as SQLInputValue[]));
+  first(sql: string, parameters: readonly Parameter[]): unknown {
+    return this.#prepare(sql).get(...parameters);
   }
 
   exec(sql: string): void {

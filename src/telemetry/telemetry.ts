@@ -12,6 +12,7 @@ import { toRpcError } from "#rpc/error.ts";
 import type { Interceptor } from "#rpc/interceptor.ts";
 import type { Method } from "#rpc/method.ts";
 import type { Payload } from "#rpc/payload.ts";
+import type { Reply } from "#rpc/reply.ts";
 import type { Clock } from "#std/clock.ts";
 import { CallMetrics } from "./call-metrics.ts";
 import { traceOf } from "./trace.ts";
@@ -63,18 +64,29 @@ function watch(
   _method: Method,
   finish: Finish,
 ): Parameters<Interceptor>[0] {
-  return async (call) => {
+  const done = (reply: Reply, call: Call): Reply => {
+    if (reply.kind === "stream")
+      return { kind: "stream", responses: followed(reply.responses, call, finish) };
+    finish(call, undefined);
+    return reply;
+  };
+  const failed = (thrown: unknown, call: Call): never => {
+    const error = toRpcError(thrown);
+    finish(call, error);
+    throw error;
+  };
+  return (call) => {
+    let reply: Reply | Promise<Reply>;
     try {
-      const reply = await next(call);
-      if (reply.kind === "stream")
-        return { kind: "stream", responses: followed(reply.responses, call, finish) };
-      finish(call, undefined);
-      return reply;
+      reply = next(call);
     } catch (thrown) {
-      const error = toRpcError(thrown);
-      finish(call, error);
-      throw error;
+      return failed(thrown, call);
     }
+    if (!(reply instanceof Promise)) return done(reply, call);
+    return reply.then(
+      (value) => done(value, call),
+      (thrown: unknown) => failed(thrown, call),
+    );
   };
 }
 

@@ -31,7 +31,7 @@ export interface CompiledType extends MessageType {
   /** The JSON of one field alone, for `body: "field"`: what a message's property of that name would hold. */
   decodeJsonField(field: DescField, bytes: Uint8Array): unknown;
   /** The JSON of one field alone, for `response_body: "field"`. */
-  encodeJsonField(message: Message, field: DescField): Uint8Array;
+  encodeJsonField(message: Message, field: DescField): string;
 }
 
 export interface Codec {
@@ -53,6 +53,7 @@ export function createCodec(registry: Registry, options: CodecOptions = {}): Cod
       encoding === "proto" ? decodeBinary(desc, bytes, limits) : reader.read(desc, bytes),
     encode: (message: Message, encoding: Encoding) =>
       encoding === "proto" ? encodeBinary(desc, message) : writer.write(desc, message),
+    encodeText: (message: Message) => writer.writeText(desc, message),
     decodeJsonFieldWithPaths: (field, bytes) => reader.readFieldWithPaths(field, bytes),
     decodeJsonField: (field, bytes) => reader.readField(field, bytes),
     encodeJsonField: (message, field) => writer.writeField(message, field),

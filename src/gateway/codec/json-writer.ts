@@ -9,23 +9,22 @@ import {
 } from "@bufbuild/protobuf";
 
 export class JsonWriter {
-  readonly #registry: Registry;
+  readonly #options: { readonly registry: Registry; readonly alwaysEmitImplicit: true };
 
   constructor(registry: Registry) {
-    this.#registry = registry;
+    this.#options = { registry, alwaysEmitImplicit: true };
   }
 
   write(desc: DescMessage, message: Message): Uint8Array {
-    return Buffer.from(
-      JSON.stringify(toJson(desc, message, { registry: this.#registry, alwaysEmitImplicit: true })),
-    );
+    return Buffer.from(this.writeText(desc, message));
   }
 
-  writeField(message: Message, field: DescField): Uint8Array {
-    const json = toJson(field.parent, message, {
-      registry: this.#registry,
-      alwaysEmitImplicit: true,
-    }) as JsonObject;
-    return Buffer.from(JSON.stringify(json[field.jsonName] ?? null));
+  writeText(desc: DescMessage, message: Message): string {
+    return JSON.stringify(toJson(desc, message, this.#options));
+  }
+
+  writeField(message: Message, field: DescField): string {
+    const json = toJson(field.parent, message, this.#options) as JsonObject;
+    return JSON.stringify(json[field.jsonName] ?? null);
   }
 }

@@ -6,7 +6,7 @@
  */
 import type { Call } from "#rpc/call.ts";
 import { RpcError } from "#rpc/error.ts";
-import type { Handler, Interceptor } from "#rpc/interceptor.ts";
+import type { Interceptor } from "#rpc/interceptor.ts";
 import type { Payload } from "#rpc/payload.ts";
 import type { Reply } from "#rpc/reply.ts";
 import type { Clock } from "#std/clock.ts";
@@ -26,15 +26,18 @@ export function createDeadline(options: DeadlineOptions): Interceptor {
     const fallback = method.kind === "unary" ? defaultMs : undefined;
     return (call) => {
       const allowed = call.timeoutMs === undefined ? fallback : Math.min(call.timeoutMs, maximumMs);
-      if (allowed === undefined) return run(next, call, undefined);
+      if (allowed === undefined) return waiting(next(call), call, undefined);
       const left = allowed - (options.clock.monotonic() - call.startedAtMs);
       if (left <= 0) {
         const error = tooLate(allowed);
         call.cancel(error);
-        return Promise.reject(error);
+        throw error;
       }
-      return run(
-        next,
+      const reply = next(call);
+      // An answer that is there already cannot be late: no timer, no listener.
+      if (!(reply instanceof Promise) && reply.kind === "unary") return reply;
+      return waiting(
+        reply,
         call,
         setTimeout(() => call.cancel(tooLate(allowed)), left),
       );
@@ -42,29 +45,33 @@ export function createDeadline(options: DeadlineOptions): Interceptor {
   };
 }
 
-function run(next: Handler, call: Call, timer: NodeJS.Timeout | undefined): Promise<Reply> {
+function waiting(
+  reply: Reply | Promise<Reply>,
+  call: Call,
+  timer: NodeJS.Timeout | undefined,
+): Reply | Promise<Reply> {
+  if (!(reply instanceof Promise)) return untilItsEnd(reply, timer);
   return new Promise((resolve, reject) => {
     call.onCancel((error) => {
       clearTimeout(timer);
       reject(error);
     });
-    next(call).then(
-      (reply) => {
-        if (reply.kind === "unary") {
-          clearTimeout(timer);
-          resolve(reply);
-        } else {
-          resolve(
-            timer === undefined ? reply : { kind: "stream", responses: clearAtEnd(reply.responses, timer) },
-          );
-        }
-      },
+    reply.then(
+      (value) => resolve(untilItsEnd(value, timer)),
       (error) => {
         clearTimeout(timer);
         reject(error);
       },
     );
   });
+}
+
+/** A unary reply ends the wait; a stream is given its time until the last message. */
+function untilItsEnd(reply: Reply, timer: NodeJS.Timeout | undefined): Reply {
+  if (timer === undefined) return reply;
+  if (reply.kind === "stream") return { kind: "stream", responses: clearAtEnd(reply.responses, timer) };
+  clearTimeout(timer);
+  return reply;
 }
 
 async function* clearAtEnd(

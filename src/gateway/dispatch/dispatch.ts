@@ -21,10 +21,10 @@ export interface Runtime {
   /** Full names of the services that run in this process, sorted. */
   readonly hosted: readonly string[];
   /**
-   * Runs the call to its reply.
-   * @throws RpcError always of this class; `unimplemented` METHOD_UNHOSTED where nothing serves the method.
+   * Runs the call to its reply; at once where nothing has to be waited for.
+   * @throws RpcError always of this class, thrown or as a rejection; `unimplemented` METHOD_UNHOSTED where nothing serves the method.
    */
-  dispatch(call: Call): Promise<Reply>;
+  dispatch(call: Call): Reply | Promise<Reply>;
 }
 
 export interface RuntimeOptions {
@@ -44,8 +44,13 @@ export function createRuntime(options: RuntimeOptions): Runtime {
     hosted: options.services.map((service) => service.desc.typeName).sort(),
     dispatch: (call) => {
       const handler = handlers.get(call.method);
-      if (handler === undefined) return Promise.reject(unhosted(call.method));
-      return handler(call).catch(rethrow);
+      if (handler === undefined) throw unhosted(call.method);
+      try {
+        const reply = handler(call);
+        return reply instanceof Promise ? reply.catch(rethrow) : reply;
+      } catch (thrown) {
+        throw toRpcError(thrown);
+      }
     },
   };
 }
@@ -57,7 +62,10 @@ function fold(interceptors: readonly Interceptor[], handler: Handler, method: Me
 
 function innermost(method: Method, services: readonly HostedService[]): Handler {
   const service = services.find((candidate) => candidate.desc.typeName === method.service);
-  if (service === undefined) return () => Promise.reject(unhosted(method));
+  if (service === undefined)
+    return () => {
+      throw unhosted(method);
+    };
   return localHandler(method, service);
 }
 

@@ -4,12 +4,15 @@
  *
  * Head in, chunks in, head out, chunks out, trailers out, reset. Nothing here knows a protocol.
  */
+import type { RpcError } from "#rpc/error.ts";
 import type { Peer } from "#rpc/peer.ts";
 
 /** Request headers as Node gives them: lower-case names, repeated ones joined or listed. */
 export type RequestHeaders = Readonly<Record<string, string | string[] | undefined>>;
 /** Response headers: lower-case names; a list is sent as repeated lines. */
 export type ResponseHeaders = Record<string, string | number | readonly string[]>;
+
+export type BodyListener = (error: RpcError | undefined, body: Uint8Array) => void;
 
 export interface Exchange {
   readonly http: 1 | 2;
@@ -28,6 +31,8 @@ export interface Exchange {
    * @throws RpcError `resource_exhausted` PAYLOAD_TOO_LARGE; `canceled` when the client goes away.
    */
   readBody(maxBytes: number): Promise<Uint8Array>;
+  /** The same without a promise, for the unary fast path: `done` runs once, with the error or with the whole body. */
+  collectBody(maxBytes: number, done: BodyListener): void;
   /** The body piece by piece, pulled: the socket is paused between pulls. Use this or `readBody`, once. */
   chunks(): AsyncIterable<Uint8Array>;
   /** Whether the request can have a body at all (HTTP/1: length or chunked; HTTP/2: no END_STREAM on the head). */
@@ -48,7 +53,10 @@ export interface Exchange {
   readonly started: boolean;
   /** Cuts the answer so that the client sees it is incomplete (HTTP/1: destroys the socket; HTTP/2: RST_STREAM with `code`). */
   reset(code?: number): void;
-  /** Runs once when the client goes away before the answer was complete. */
+  /**
+   * Runs once when the client goes away before the answer was complete; at once if it has gone already. One listener: an
+   * answer that needs no waiting needs none.
+   */
   onAbort(listener: () => void): void;
 }
 

@@ -1,9 +1,12 @@
 /** An exchange over HTTP/1, on node:http's request and response. */
 import type { IncomingMessage, ServerResponse } from "node:http";
 import { clientGone } from "#rpc/call.ts";
+import { toRpcError } from "#rpc/error.ts";
 import type { Peer } from "#rpc/peer.ts";
 import { readChunks, readWhole } from "./body-reader.ts";
-import type { Exchange, RequestHeaders, ResponseHeaders } from "./exchange.ts";
+import type { BodyListener, Exchange, RequestHeaders, ResponseHeaders } from "./exchange.ts";
+
+const nothing = new Uint8Array(0);
 
 export class Http1Exchange implements Exchange {
   readonly http = 1;
@@ -45,6 +48,13 @@ export class Http1Exchange implements Exchange {
 
   readBody(maxBytes: number): Promise<Uint8Array> {
     return readWhole(this.#request, maxBytes);
+  }
+
+  collectBody(maxBytes: number, done: BodyListener): void {
+    readWhole(this.#request, maxBytes).then(
+      (body) => done(undefined, body),
+      (error: unknown) => done(toRpcError(error), nothing),
+    );
   }
 
   chunks(): AsyncIterable<Uint8Array> {
@@ -93,6 +103,10 @@ export class Http1Exchange implements Exchange {
 
   onAbort(listener: () => void): void {
     const response = this.#response;
+    if (response.closed && !response.writableFinished) {
+      listener();
+      return;
+    }
     response.once("close", () => {
       if (!response.writableFinished) listener();
     });

@@ -88,10 +88,10 @@ export class Documents {
   /** Answers at once where the storage does and the document was read before. */
   get(id: string, basic: boolean, call: CallHead): BPMNDocument | Promise<BPMNDocument> {
     if (basic) return this.#known(this.#store(call), id).then((row) => toDocument(row));
-    const stamps = this.#reads.stamp(call.principal.tenant, id);
-    return stamps instanceof Promise
-      ? stamps.then(([found]) => this.#getFull(id, found?.stamp, call))
-      : this.#getFull(id, stamps[0]?.stamp, call);
+    const found = this.#reads.stamp(call.principal.tenant, id);
+    return found instanceof Promise
+      ? found.then((row) => this.#getFull(id, row?.stamp, call))
+      : this.#getFull(id, found?.stamp, call);
   }
 
   /** In the order of the ids; one that is missing fails the call. */
@@ -271,7 +271,7 @@ export class Documents {
   }
 
   async readChunk(digest: string, part: number, call: CallHead): Promise<Uint8Array> {
-    const [row] = await this.#reads.chunk(call.principal.tenant, digest, part);
+    const row = await this.#reads.chunk(call.principal.tenant, digest, part);
     return row?.bytes ?? new Uint8Array(0);
   }
 

@@ -20,6 +20,7 @@ import { RpcError, toRpcError } from "#rpc/error.ts";
 import { hasUnaryRequest, type Method } from "#rpc/method.ts";
 import { BytesPayload } from "#rpc/payload.ts";
 import { localPrincipal } from "#rpc/principal.ts";
+import type { Reply } from "#rpc/reply.ts";
 import type { Adapter, Exchange } from "../exchange.ts";
 import {
   type RequestFormat,
@@ -28,6 +29,7 @@ import {
   readMetadata,
   readSingle,
   readTimeout,
+  slackBytes,
 } from "./read.ts";
 import { GrpcReply } from "./reply.ts";
 
@@ -40,17 +42,10 @@ export interface GrpcOptions {
 
 export function createGrpc(options: GrpcOptions): Adapter {
   const maxMessageBytes = options.maxMessageBytes ?? 4 * 1024 * 1024;
-  return {
-    handle: (exchange) => {
-      handle(exchange, options.runtime(), maxMessageBytes).catch((thrown: unknown) => {
-        // Only a failure while writing an answer ends here: the stream is all that is left to close.
-        exchange.reset(thrown === undefined ? 0 : 2);
-      });
-    },
-  };
+  return { handle: (exchange) => handle(exchange, options.runtime(), maxMessageBytes) };
 }
 
-async function handle(exchange: Exchange, runtime: Runtime, maxMessageBytes: number): Promise<void> {
+function handle(exchange: Exchange, runtime: Runtime, maxMessageBytes: number): void {
   const format = readFormat(exchange.headers);
   if (format === undefined || exchange.http !== 2) {
     exchange.reply(
@@ -67,20 +62,24 @@ async function handle(exchange: Exchange, runtime: Runtime, maxMessageBytes: num
     exchange.reply(405, { allow: "POST" }, undefined);
     return;
   }
-  const id = requestIdFrom(exchange.headers["x-request-id"]);
-  const reply = new GrpcReply(exchange, format, id);
+  const given = exchange.headers["x-request-id"];
+  const id = requestIdFrom(given);
+  // A client that names its request hears the name back; the others find it in errors.
+  const reply = new GrpcReply(exchange, format, { id, echo: given !== undefined });
   try {
     const method = findMethod(runtime, exchange.path);
     const start = startOf(exchange, method, id);
-    if (hasUnaryRequest(method.kind))
-      await runSingle(exchange, runtime, { format, reply, start, maxMessageBytes });
-    else await runStream(exchange, runtime, { format, reply, start, maxMessageBytes });
+    const step = { exchange, runtime, format, reply, start, maxMessageBytes };
+    if (hasUnaryRequest(method.kind)) runSingle(step);
+    else runStream(step);
   } catch (thrown) {
-    reply.fail(toRpcError(thrown), undefined);
+    fail(reply, thrown, undefined);
   }
 }
 
 interface Step {
+  readonly exchange: Exchange;
+  readonly runtime: Runtime;
   readonly format: RequestFormat;
   readonly reply: GrpcReply;
   readonly start: CallStart;
@@ -109,39 +108,68 @@ function startOf(exchange: Exchange, method: Method, id: string): CallStart {
   };
 }
 
-async function runSingle(exchange: Exchange, runtime: Runtime, step: Step): Promise<void> {
-  const bytes = await readSingle(exchange, step.format, step.maxMessageBytes);
-  const call = createUnaryCall(
-    step.start,
-    new BytesPayload(step.start.method.input, bytes, step.format.encoding),
-  );
-  await answer(exchange, runtime, call, step);
+/** The unary fast path: from the last byte of the request to the answer without a promise where nothing waits. */
+function runSingle(step: Step): void {
+  const { exchange, format, reply, maxMessageBytes } = step;
+  exchange.collectBody(maxMessageBytes + slackBytes, (error, body) => {
+    try {
+      if (error !== undefined) throw error;
+      const bytes = readSingle(body, format, maxMessageBytes);
+      if (!(bytes instanceof Promise)) answerSingle(step, bytes);
+      else
+        bytes.then(
+          (inflated) => answerSingle(step, inflated),
+          (thrown: unknown) => fail(reply, thrown, undefined),
+        );
+    } catch (thrown) {
+      fail(reply, thrown, undefined);
+    }
+  });
 }
 
-async function runStream(exchange: Exchange, runtime: Runtime, step: Step): Promise<void> {
-  const call: AdapterCall<Call> = createStreamCall(
-    step.start,
-    readMessages(exchange, step.format, {
-      type: step.start.method.input,
-      maxMessageBytes: step.maxMessageBytes,
-    }),
-  );
-  await answer(exchange, runtime, call, step);
+function answerSingle(step: Step, bytes: Uint8Array): void {
+  const { start, format } = step;
+  answer(createUnaryCall(start, new BytesPayload(start.method.input, bytes, format.encoding)), step);
 }
 
-async function answer(
-  exchange: Exchange,
-  runtime: Runtime,
-  call: AdapterCall<Call>,
-  step: Step,
-): Promise<void> {
-  exchange.onAbort(() => call.cancel(clientGone()));
-  call.flushHeaders = () => step.reply.start(call);
+function runStream(step: Step): void {
+  const { exchange, start, format, maxMessageBytes } = step;
+  const type = start.method.input;
+  answer(createStreamCall(start, readMessages(exchange, format, { type, maxMessageBytes })), step);
+}
+
+function answer(call: AdapterCall<Call>, step: Step): void {
+  const { reply } = step;
   try {
-    const reply = await runtime.dispatch(call);
-    if (reply.kind === "unary") await step.reply.unary(reply.response, call);
-    else await step.reply.stream(reply.responses, call);
+    call.flushHeaders = () => reply.start(call);
+    const result = step.runtime.dispatch(call);
+    if (!(result instanceof Promise) && result.kind === "unary" && !reply.compresses) {
+      reply.unary(result.response, call);
+      return;
+    }
+    step.exchange.onAbort(() => call.cancel(clientGone()));
+    write(result, call, reply).catch((thrown: unknown) => fail(reply, thrown, call));
   } catch (thrown) {
-    step.reply.fail(toRpcError(thrown), call);
+    fail(reply, thrown, call);
+  }
+}
+
+async function write(
+  result: Reply | Promise<Reply>,
+  call: AdapterCall<Call>,
+  reply: GrpcReply,
+): Promise<void> {
+  const made = result instanceof Promise ? await result : result;
+  if (made.kind === "stream") await reply.stream(made.responses, call);
+  else if (reply.compresses) await reply.compressed(made.response, call);
+  else reply.unary(made.response, call);
+}
+
+/** The answer of a failure; where even that fails, closing the stream is all that is left. */
+function fail(reply: GrpcReply, thrown: unknown, call: Call | undefined): void {
+  try {
+    reply.fail(toRpcError(thrown), call);
+  } catch {
+    reply.reset();
   }
 }

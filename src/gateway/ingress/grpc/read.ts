@@ -17,8 +17,18 @@ export interface RequestFormat {
   readonly acceptsGzip: boolean;
 }
 
+/** What most clients send: parsed once. */
+const plainProto: RequestFormat = {
+  encoding: "proto",
+  contentType: "application/grpc",
+  compression: undefined,
+  acceptsGzip: false,
+};
+
 /** Undefined: not a content type of gRPC that is spoken here. */
 export function readFormat(headers: RequestHeaders): RequestFormat | undefined {
+  if (headers["content-type"] === "application/grpc" && headers["grpc-encoding"] === undefined)
+    return plainProto;
   const contentType = String(headers["content-type"] ?? "");
   const plain = contentType.split(";", 1)[0]?.trim().toLowerCase();
   const encoding =
@@ -90,18 +100,17 @@ export function readTimeout(headers: RequestHeaders): number | undefined {
 }
 
 /** Room for the prefix and the message, and for a second message to be noticed. */
-const slackBytes = 4096;
+export const slackBytes = 4096;
 
 /**
- * The one message of a unary request.
+ * The one message of a unary request; a promise only where it must be inflated.
  * @throws RpcError MESSAGE_COUNT_INVALID for none or several.
  */
-export async function readSingle(
-  exchange: Exchange,
+export function readSingle(
+  body: Uint8Array,
   format: RequestFormat,
   maxMessageBytes: number,
-): Promise<Uint8Array> {
-  const body = await exchange.readBody(maxMessageBytes + slackBytes);
+): Uint8Array | Promise<Uint8Array> {
   const reader = new FrameReader(maxMessageBytes);
   reader.push(body);
   const frame = reader.next();

@@ -15,15 +15,20 @@ const compressFromBytes = 1024;
 export class GrpcReply {
   readonly #exchange: Exchange;
   readonly #format: RequestFormat;
-  readonly #requestId: string;
+  readonly #request: { readonly id: string; readonly echo: boolean };
   /** Compress only for a client that compresses itself: on a fast network it costs more than it saves. */
-  readonly #compress: boolean;
+  readonly compresses: boolean;
 
-  constructor(exchange: Exchange, format: RequestFormat, requestId: string) {
+  /** @param request its id, and whether the answer's headers repeat it. */
+  constructor(
+    exchange: Exchange,
+    format: RequestFormat,
+    request: { readonly id: string; readonly echo: boolean },
+  ) {
     this.#exchange = exchange;
     this.#format = format;
-    this.#requestId = requestId;
-    this.#compress = format.acceptsGzip && format.compression === "gzip";
+    this.#request = request;
+    this.compresses = format.acceptsGzip && format.compression === "gzip";
   }
 
   /** Sends the response headers; later calls do nothing. */
@@ -31,11 +36,22 @@ export class GrpcReply {
     if (!this.#exchange.started) this.#exchange.start(200, this.#headers(call), { trailers: true });
   }
 
-  async unary(response: Payload, call: Call): Promise<void> {
-    const bytes = response.bytesIn(this.#format.encoding);
-    const frame = this.#compress ? await this.#frame(bytes) : writeFrame(bytes, false);
+  unary(response: Payload, call: Call): void {
+    const frame = writeFrame(response.bytesIn(this.#format.encoding), false);
     this.start(call);
     this.#exchange.endWith(frame, this.#okTrailers(call));
+  }
+
+  async compressed(response: Payload, call: Call): Promise<void> {
+    const frame = await this.#frame(response.bytesIn(this.#format.encoding));
+    this.start(call);
+    this.#exchange.endWith(frame, this.#okTrailers(call));
+  }
+
+  /** Nothing more can be said. */
+  reset(): void {
+    // RFC 9113 section 7: INTERNAL_ERROR.
+    this.#exchange.reset(2);
   }
 
   async stream(responses: AsyncIterable<Payload>, call: Call): Promise<void> {
@@ -50,28 +66,35 @@ export class GrpcReply {
 
   /** Trailers-Only where nothing was sent yet, else the trailers of what was. */
   fail(error: RpcError, call: Call | undefined): void {
-    const trailers: ResponseHeaders = errorTrailers(error, this.#requestId);
+    const trailers: ResponseHeaders = errorTrailers(error, this.#request.id);
     if (error.reason === "COMPRESSION_UNKNOWN") trailers["grpc-accept-encoding"] = "gzip, identity";
     if (call?.hasResponseTrailers === true) addMetadata(trailers, call.responseTrailers);
     if (this.#exchange.started) this.#exchange.end(trailers);
     else {
       const headers = call === undefined ? this.#baseHeaders() : this.#headers(call);
-      this.#exchange.replyHeadersOnly(200, { ...headers, ...trailers });
+      this.#exchange.replyHeadersOnly(200, {
+        ...headers,
+        "x-request-id": this.#request.id,
+        ...trailers,
+      });
     }
   }
 
   async #frame(bytes: Uint8Array): Promise<Buffer> {
-    if (!this.#compress || bytes.length < compressFromBytes) return writeFrame(bytes, false);
+    if (!this.compresses || bytes.length < compressFromBytes) return writeFrame(bytes, false);
     return writeFrame(await gzip(bytes), true);
   }
 
   #baseHeaders(): ResponseHeaders {
-    return { "content-type": this.#format.contentType, "x-request-id": this.#requestId };
+    const { contentType } = this.#format;
+    return this.#request.echo
+      ? { "content-type": contentType, "x-request-id": this.#request.id }
+      : { "content-type": contentType };
   }
 
   #headers(call: Call): ResponseHeaders {
     const headers = this.#baseHeaders();
-    if (this.#compress) headers["grpc-encoding"] = "gzip";
+    if (this.compresses) headers["grpc-encoding"] = "gzip";
     if (call.hasResponseHeaders) addMetadata(headers, call.responseHeaders);
     return headers;
   }

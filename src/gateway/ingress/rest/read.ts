@@ -43,17 +43,21 @@ export interface ReadOptions {
 }
 
 /** @throws RpcError naming the parameter, field or header that is wrong. */
-export async function readCall(
+export function readCall(
   exchange: Exchange,
   route: HttpRoute,
   options: ReadOptions,
-): Promise<AdapterCall<Call>> {
+): AdapterCall<Call> | Promise<AdapterCall<Call>> {
   const start = startOf(exchange, route, options.id);
   if (hasUnaryRequest(route.method.kind)) {
-    return createUnaryCall(
-      start,
-      new MessagePayload(route.method.input, await readMessage(exchange, route, options)),
-    );
+    const toCall = (message: Message): AdapterCall<Call> =>
+      createUnaryCall(
+        start,
+        new MessagePayload(route.method.input, bind(message, exchange, { route, options })),
+      );
+    return route.body.kind === "none"
+      ? toCall(readBodiless(exchange, route))
+      : readBody(exchange, route, options.limits).then(toCall);
   }
   if (isUpload(route)) return createStreamCall(start, uploadRequests(exchange, route, options.variables));
   throw new RpcError("unimplemented", {
@@ -108,11 +112,13 @@ function* metadataOf(headers: RequestHeaders): Generator<readonly [string, Metad
   }
 }
 
-async function readMessage(exchange: Exchange, route: HttpRoute, options: ReadOptions): Promise<Message> {
-  const message =
-    route.body.kind === "none"
-      ? readBodiless(exchange, route)
-      : await readBody(exchange, route, options.limits);
+/** Path, query and headers into the message that the body gave. */
+function bind(
+  message: Message,
+  exchange: Exchange,
+  about: { readonly route: HttpRoute; readonly options: ReadOptions },
+): Message {
+  const { route, options } = about;
   bindPath(route, message, options.variables);
   if (exchange.query !== "") bindQuery(exchange, route, message);
   bindHeaders(exchange, route, message);

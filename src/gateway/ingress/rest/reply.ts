@@ -51,11 +51,11 @@ export function replyMessage(exchange: Exchange, route: HttpRoute, answer: Unary
     return;
   }
   const { responseBody } = route;
-  const bytes =
+  const body =
     responseBody === undefined
-      ? payload.bytesIn("json")
+      ? payload.text()
       : (output as CompiledType).encodeJsonField(payload.message(), responseBody);
-  exchange.reply(200, headers, bytes);
+  exchange.reply(200, headers, body);
 }
 
 type HttpBody = Message & { readonly contentType: string; readonly data: Uint8Array };
@@ -160,11 +160,9 @@ class NdjsonWriter implements StreamWriter {
     const { responseBody, method } = this.#route;
     const json =
       responseBody === undefined
-        ? payload.bytesIn("json")
+        ? payload.text()
         : (method.output as CompiledType).encodeJsonField(payload.message(), responseBody);
-    return this.#exchange.write(
-      `{"result":${Buffer.from(json.buffer, json.byteOffset, json.length).toString("utf8")}}\n`,
-    );
+    return this.#exchange.write(`{"result":${json}}\n`);
   }
 
   end(): void {

@@ -32,38 +32,61 @@ export function createRest(options: RestOptions): Adapter {
   const limits: RestLimits = { ...defaultRestLimits, ...options.limits };
   return {
     handle: (exchange) => {
-      const id = requestIdFrom(exchange.headers["x-request-id"]);
-      serve(exchange, options.runtime(), { id, limits }).catch((thrown: unknown) => {
-        // Only a failure while an answer was being written ends here.
-        if (exchange.started) exchange.reset();
-        else replyError(exchange, toRpcError(thrown), { id });
-      });
+      const context: Context = {
+        runtime: options.runtime(),
+        id: requestIdFrom(exchange.headers["x-request-id"]),
+        limits,
+        call: undefined,
+      };
+      try {
+        serve(exchange, context)?.catch((thrown: unknown) => refuse(exchange, thrown, context));
+      } catch (thrown) {
+        refuse(exchange, thrown, context);
+      }
     },
   };
 }
 
 interface Context {
+  readonly runtime: Runtime;
   readonly id: string;
   readonly limits: RestLimits;
+  /** Once it was read. */
+  call: Call | undefined;
 }
 
-async function serve(exchange: Exchange, runtime: Runtime, context: Context): Promise<void> {
-  const { id } = context;
-  let call: AdapterCall<Call> | undefined;
-  try {
-    const matched = route(exchange, runtime);
-    if (matched === undefined) return replyOptions(exchange, runtime, id);
-    const { target, variables } = matched;
-    checkAccept(exchange, target);
-    call = await readCall(exchange, target, { variables, id, limits: context.limits });
-    const running = call;
-    exchange.onAbort(() => running.cancel(clientGone()));
-    await write(exchange, target, { reply: await runtime.dispatch(call), call, id });
-  } catch (thrown) {
-    const error = toRpcError(thrown);
-    if (exchange.started) throw error;
-    replyError(exchange, preconditionOf(exchange, error), { id, call });
-  }
+/** A promise only where something must be waited for: a read of what is at hand is answered in the turn it came in. */
+function serve(exchange: Exchange, context: Context): Promise<void> | void {
+  const matched = route(exchange, context.runtime);
+  if (matched === undefined) return replyOptions(exchange, context.runtime, context.id);
+  const { target, variables } = matched;
+  checkAccept(exchange, target);
+  const call = readCall(exchange, target, { variables, id: context.id, limits: context.limits });
+  return call instanceof Promise
+    ? call.then((read) => run(exchange, target, { context, call: read }))
+    : run(exchange, target, { context, call });
+}
+
+function run(
+  exchange: Exchange,
+  target: HttpRoute,
+  step: { readonly context: Context; readonly call: AdapterCall<Call> },
+): Promise<void> | void {
+  const { context, call } = step;
+  context.call = call;
+  const reply = context.runtime.dispatch(call);
+  if (!(reply instanceof Promise) && reply.kind === "unary")
+    return write(exchange, target, { reply, call, id: context.id });
+  exchange.onAbort(() => call.cancel(clientGone()));
+  return reply instanceof Promise
+    ? reply.then((made) => write(exchange, target, { reply: made, call, id: context.id }))
+    : write(exchange, target, { reply, call, id: context.id });
+}
+
+function refuse(exchange: Exchange, thrown: unknown, { id, call }: Context): void {
+  // Only a failure while an answer was being written finds it started.
+  if (exchange.started) exchange.reset();
+  else replyError(exchange, preconditionOf(exchange, toRpcError(thrown)), { id, call });
 }
 
 interface Found {
