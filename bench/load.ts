@@ -29,17 +29,25 @@ function has(tool: string): boolean {
   }
 }
 
+export interface RestLoad {
+  /** JSON to POST; absent: GET. */
+  readonly body?: string;
+  /** GETs of `path` followed by 0, 1, 2 … in turn. */
+  readonly rotate?: { readonly path: string; readonly count: number };
+}
+
 /** 32 connections from one thread. */
-export async function loadRest(
-  url: string,
-  seconds: number,
-  options: { readonly body?: string } = {},
-): Promise<Load> {
+export async function loadRest(url: string, seconds: number, options: RestLoad = {}): Promise<Load> {
   if (tools.rest === "autocannon") return loadWithAutocannon(url, seconds, options);
   const folder = mkdtempSync(path.join(tmpdir(), "portico-wrk-"));
   try {
     const script = path.join(folder, "post.lua");
-    const body = options.body;
+    const { body, rotate } = options;
+    if (rotate !== undefined)
+      writeFileSync(
+        script,
+        `local n = 0\nrequest = function()\n  n = (n + 1) % ${rotate.count}\n  return wrk.format("GET", "${rotate.path}" .. n)\nend\n`,
+      );
     if (body !== undefined) {
       writeFileSync(
         script,
@@ -51,7 +59,7 @@ export async function loadRest(
       "-c32",
       `-d${seconds}s`,
       "--latency",
-      ...(body === undefined ? [] : ["-s", script]),
+      ...(body === undefined && rotate === undefined ? [] : ["-s", script]),
       url,
     ]);
     const wrong = /Non-2xx or 3xx responses: (\d+)/.exec(stdout);
@@ -67,11 +75,9 @@ export async function loadRest(
   }
 }
 
-async function loadWithAutocannon(
-  url: string,
-  seconds: number,
-  options: { readonly body?: string },
-): Promise<Load> {
+async function loadWithAutocannon(url: string, seconds: number, options: RestLoad): Promise<Load> {
+  // autocannon cannot count through paths: it asks for one of them.
+  if (options.rotate !== undefined) return loadWithAutocannon(`${url}${options.rotate.path}0`, seconds, {});
   const flags = [
     "-c",
     "32",

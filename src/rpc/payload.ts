@@ -27,6 +27,22 @@ export interface Payload {
   text(): string;
 }
 
+/** What was already made of a message that many replies share. */
+interface Encodings {
+  text: string | undefined;
+  proto: Uint8Array | undefined;
+}
+
+const shared = new WeakMap<Message, Encodings>();
+
+/**
+ * Says that a message is answered many times and never changes: its encodings are made once and kept as long as the message
+ * itself. The caller bounds how many such messages there are.
+ */
+export function shareEncodings(message: Message): void {
+  if (!shared.has(message)) shared.set(message, { text: undefined, proto: undefined });
+}
+
 /** A payload made from a message in memory: a handler's reply, or a request bound from a path and query. */
 export class MessagePayload implements Payload {
   readonly type: MessageType;
@@ -42,11 +58,17 @@ export class MessagePayload implements Payload {
   }
 
   bytesIn(encoding: Encoding): Uint8Array {
-    return this.type.encode(this.#message, encoding);
+    const kept = encoding === "proto" ? shared.get(this.#message) : undefined;
+    if (kept === undefined) return this.type.encode(this.#message, encoding);
+    kept.proto ??= this.type.encode(this.#message, "proto");
+    return kept.proto;
   }
 
   text(): string {
-    return this.type.encodeText(this.#message);
+    const kept = shared.get(this.#message);
+    if (kept === undefined) return this.type.encodeText(this.#message);
+    kept.text ??= this.type.encodeText(this.#message);
+    return kept.text;
   }
 }
 

@@ -84,7 +84,7 @@ export const layers: Readonly<Record<string, Row>> = {
   },
   "services/bpmn": {
     uses: ["std", "rpc", "gen", "storage"],
-    packages: [protobuf, "kysely", "bpmn-moddle", "bpmnlint", "bpmn-js-differ"],
+    packages: [protobuf, "kysely", "bpmn-moddle", "bpmnlint"],
     why: "does not know how it was called; never another service",
   },
   cli: {

@@ -64,12 +64,14 @@ export class Http1Exchange implements Exchange {
   reply(status: number, headers: ResponseHeaders, body: Uint8Array | string | undefined): void {
     const response = this.#response;
     if (response.destroyed) return;
-    if (status !== 304)
-      headers["content-length"] =
-        body === undefined ? 0 : typeof body === "string" ? Buffer.byteLength(body) : body.length;
+    const length = body === undefined ? 0 : typeof body === "string" ? Buffer.byteLength(body) : body.length;
+    if (status !== 304) headers["content-length"] = length;
     response.writeHead(status, headers as Record<string, string | number | string[]>);
     // HEAD carries the length of the body that GET would have.
-    response.end(this.method === "HEAD" || status === 304 ? undefined : body);
+    if (body === undefined || this.method === "HEAD" || status === 304) response.end();
+    // Text of as many bytes as letters is ASCII: copied as it is instead of being encoded letter by letter.
+    else if (typeof body === "string" && length === body.length) response.end(body, "latin1");
+    else response.end(body);
   }
 
   start(status: number, headers: ResponseHeaders): void {

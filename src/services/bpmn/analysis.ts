@@ -45,5 +45,5 @@ async function diff(base: Uint8Array, target: Uint8Array): Promise<Answers["diff
   if (before.kind === "invalid") return { ...before, side: "base" };
   const after = await readModel(target);
   if (after.kind === "invalid") return { ...after, side: "target" };
-  return { kind: "ok", diff: await diffModels(before.root, after.root) };
+  return { kind: "ok", diff: diffModels(before.root, after.root) };
 }

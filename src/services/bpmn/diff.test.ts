@@ -107,3 +107,12 @@ test("a side that is not BPMN is named with its findings", async () => {
   assert.ok(answer.kind === "invalid");
   assert.deepEqual([answer.side, answer.findings[0]?.code], ["target", "bpmn/unknown-element"]);
 });
+
+test("20 000 tasks against 20 000 others are compared in less than four seconds", async () => {
+  const tasks = (prefix: string) =>
+    wrap(Array.from({ length: 20_000 }, (_, at) => `<bpmn:task id="${prefix}${at}"/>`).join(""));
+  const started = performance.now();
+  const { counts } = await diff(tasks("a"), tasks("b"));
+  assert.deepEqual([counts.added, counts.removed], [20_000, 20_000]);
+  assert.ok(performance.now() - started < 4000);
+});

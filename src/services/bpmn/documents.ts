@@ -10,6 +10,7 @@ import type {
 } from "#gen/portico/bpmn/v1/bpmn_pb.ts";
 import { BPMNView } from "#gen/portico/bpmn/v1/bpmn_pb.ts";
 import type { CallHead } from "#rpc/call.ts";
+import { shareEncodings } from "#rpc/payload.ts";
 import type { Clock } from "#std/clock.ts";
 import { createPageTokens, type PageTokens } from "#storage/page-token.ts";
 import type { Tables } from "#storage/storage.ts";
@@ -41,8 +42,14 @@ import {
   pick,
   required,
 } from "./rules.ts";
-import { type BpmnReads, BpmnStore, prepareReads } from "./store.ts";
-import { type BpmnTables, type DocumentRow, type RevisionRow, toDocumentRow } from "./tables.ts";
+import { type BpmnReads, BpmnStore, chunkBytes, prepareReads } from "./store.ts";
+import {
+  type BpmnTables,
+  type DocumentColumns,
+  type DocumentRow,
+  type RevisionRow,
+  toDocumentRow,
+} from "./tables.ts";
 import type { Upload } from "./upload.ts";
 
 export interface DocumentsOptions {
@@ -64,8 +71,8 @@ interface Kept {
   readonly stamp: string;
   readonly document: BPMNDocument;
 }
-/** At most 1024 documents of at most 16 KiB are kept: 16 MiB in the worst case. */
-const maxKept = 1024;
+/** At most 512 documents of at most 16 KiB are kept, each with its text and its bytes: 24 MiB in the worst case. */
+const maxKept = 512;
 const maxKeptBytes = 16_384;
 
 export class Documents {
@@ -379,12 +386,36 @@ export class Documents {
     return kept !== undefined && kept.stamp === stamp ? kept.document : this.#load(id, key, call);
   }
 
-  async #load(id: string, key: string, call: CallHead): Promise<BPMNDocument> {
-    const store = this.#store(call);
-    const row = await this.#known(store, id);
-    const document = toDocument(row, { xml: await inlineXml(store, row) });
+  /** By prepared reads alone, so that even a document that is not kept is answered at once where the storage can. */
+  #load(id: string, key: string, call: CallHead): BPMNDocument | Promise<BPMNDocument> {
+    const found = this.#reads.document(call.principal.tenant, id);
+    return found instanceof Promise
+      ? found.then((columns) => this.#withXml(columns, id, { key, call }))
+      : this.#withXml(found, id, { key, call });
+  }
+
+  #withXml(
+    columns: DocumentColumns | undefined,
+    id: string,
+    about: { readonly key: string; readonly call: CallHead },
+  ): BPMNDocument | Promise<BPMNDocument> {
+    if (columns === undefined) throw missing(id);
+    const row = toDocumentRow(columns);
+    const { key, call } = about;
+    if (row.size > chunkBytes)
+      return inlineXml(this.#store(call), row).then((xml) => toDocument(row, { xml }));
+    const found = this.#reads.chunk(call.principal.tenant, row.digest, 0);
+    return found instanceof Promise
+      ? found.then((chunk) => this.#whole(row, chunk?.bytes, key))
+      : this.#whole(row, found?.bytes, key);
+  }
+
+  #whole(row: DocumentRow, bytes: Uint8Array | undefined, key: string): BPMNDocument {
+    const document = toDocument(row, shortXml(bytes ?? new Uint8Array(0)));
+    if (row.size > maxKeptBytes) return document;
+    shareEncodings(document);
     // The row may be newer than the stamp that led here: the stamp is made of the row itself.
-    if (row.size <= maxKeptBytes) this.#keep(key, { stamp: row.uid + row.version, document });
+    this.#keep(key, { stamp: row.uid + row.version, document });
     return document;
   }
 
