@@ -2,6 +2,7 @@
  * What the echo service does: it answers with what it was sent, unless the `echo-plan` header tells it to do otherwise.
  * What happened inside a call is kept under its request id, so that a test can ask afterwards.
  */
+import { randomBytes } from "node:crypto";
 import {
   create,
   type DescMessage,
@@ -37,7 +38,7 @@ export interface Plan {
   readonly early?: boolean;
   /** Answer this many messages; default 1. */
   readonly count?: number;
-  /** Replace `text` in every answer by this many characters. */
+  /** Replace `text` in every answer by this many random characters. */
   readonly size?: number;
 }
 
@@ -159,7 +160,7 @@ export class EchoService {
   async *#serverStream(request: Message, call: CallHead): AsyncGenerator<object> {
     const probe = this.#begin(call);
     const { plan } = probe;
-    const text = plan.size === undefined ? undefined : "x".repeat(plan.size);
+    const text = plan.size === undefined ? undefined : noise(plan.size);
     const fails = plan.code !== undefined || plan.throws !== undefined;
     try {
       const count = plan.count ?? (fails || plan.wait === true ? (plan.after ?? 0) : 1);
@@ -201,7 +202,7 @@ export class EchoService {
   async *#bidi(requests: AsyncIterable<Message>, call: CallHead): AsyncGenerator<object> {
     const probe = this.#begin(call);
     const { plan } = probe;
-    const text = plan.size === undefined ? undefined : "x".repeat(plan.size);
+    const text = plan.size === undefined ? undefined : noise(plan.size);
     try {
       if (plan.wait === true && plan.after === undefined) throw await probe.canceled;
       if (plan.after === undefined) probe.fail();
@@ -220,6 +221,11 @@ export class EchoService {
       probe.finish();
     }
   }
+}
+
+/** Text that gzip cannot make much smaller. */
+export function noise(length: number): string {
+  return randomBytes(length).toString("base64").slice(0, length);
 }
 
 interface Loose {
