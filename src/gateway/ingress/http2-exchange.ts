@@ -75,6 +75,8 @@ export class Http2Exchange implements Exchange {
   #trailers: ResponseHeaders | undefined;
   #collecting: Collecting | undefined;
   #abort: (() => void) | undefined;
+  /** The answer ends with trailers, which node:http2 asks for after the last byte of the body. */
+  #trailing = false;
 
   constructor(stream: ServerHttp2Stream, headers: IncomingHttpHeaders, startedAtMs: number) {
     this.#stream = stream;
@@ -185,6 +187,7 @@ export class Http2Exchange implements Exchange {
       stream.respond(headers as OutgoingHttpHeaders);
       return;
     }
+    this.#trailing = true;
     stream.respond(headers as OutgoingHttpHeaders, { waitForTrailers: true });
     stream.on("wantTrailers", onWantTrailers);
   }
@@ -247,7 +250,8 @@ export class Http2Exchange implements Exchange {
     };
     // What is left of a small body is on its way: give it one turn to arrive.
     stream.resume();
-    stream.once("finish", () => setImmediate(stop));
+    // "finish" comes before node:http2 asks for the trailers: a reset then would overtake them.
+    stream.once(this.#trailing ? "wantTrailers" : "finish", () => setImmediate(stop));
   }
 }
 

@@ -1,0 +1,116 @@
+/** One HTTP request under way, over either version: bytes out, bytes in as they are asked for, and no more than that. */
+import { Agent, type IncomingMessage, request as requestHttp1 } from "node:http";
+import { type ClientHttp2Session, constants, type IncomingHttpHeaders } from "node:http2";
+import type { Readable } from "node:stream";
+
+export interface ByteStream {
+  /** `accepted` runs when flow control has let the bytes go. */
+  write(bytes: Uint8Array, accepted?: () => void): void;
+  end(): void;
+  /** Rejects when there is no answer. */
+  readonly head: Promise<{ readonly status: number; readonly headers: Readonly<Record<string, unknown>> }>;
+  /** Undefined at the end; also when the stream was cut, which `cut` then says. */
+  read(): Promise<Buffer | undefined>;
+  readonly cut: boolean;
+  readonly trailers: Readonly<Record<string, unknown>>;
+  /** Goes away in the middle: RST_STREAM(CANCEL), or a closed socket. */
+  cancel(): void;
+}
+
+export interface StreamRequest {
+  readonly method: string;
+  readonly path: string;
+  readonly headers: Readonly<Record<string, string>>;
+}
+
+export function openHttp2(session: ClientHttp2Session, request: StreamRequest): ByteStream {
+  const stream = session.request({ ":method": request.method, ":path": request.path, ...request.headers });
+  const trailers: Record<string, unknown> = {};
+  stream.on("trailers", (received) => Object.assign(trailers, received));
+  const ended = Promise.withResolvers<undefined>();
+  stream.on("error", () => {});
+  stream.on("close", () => ended.resolve(undefined));
+  const head = new Promise<{ status: number; headers: IncomingHttpHeaders }>((resolve, reject) => {
+    stream.once("response", (headers) => resolve({ status: Number(headers[":status"]), headers }));
+    stream.once("close", () => reject(new Error(`closed without an answer, code ${stream.rstCode}`)));
+  });
+  head.catch(() => {});
+  const source = new Pulled(stream);
+  return {
+    write: (bytes, accepted) => void stream.write(bytes, () => accepted?.()),
+    end: () => void stream.end(),
+    head,
+    read: async () => {
+      const chunk = await source.read();
+      // Trailers come after the last byte; "close" after both.
+      return chunk ?? ended.promise;
+    },
+    get cut() {
+      return stream.rstCode !== constants.NGHTTP2_NO_ERROR;
+    },
+    trailers,
+    cancel: () => stream.close(constants.NGHTTP2_CANCEL),
+  };
+}
+
+export function openHttp1(port: number, request: StreamRequest): ByteStream {
+  const agent = new Agent({ keepAlive: false });
+  const outgoing = requestHttp1({ host: "127.0.0.1", port, agent, ...request });
+  let incoming: IncomingMessage | undefined;
+  const head = new Promise<IncomingMessage>((resolve, reject) => {
+    outgoing.once("response", (message) => {
+      incoming = message;
+      message.on("error", () => {});
+      message.pause();
+      resolve(message);
+    });
+    outgoing.once("close", () => reject(new Error("closed without an answer")));
+  });
+  const answered = head.then((message) => ({ status: message.statusCode ?? 0, headers: message.headers }));
+  answered.catch(() => {});
+  outgoing.on("error", () => {});
+  outgoing.flushHeaders();
+  let source: Pulled | undefined;
+  return {
+    write: (bytes, accepted) => void outgoing.write(bytes, () => accepted?.()),
+    end: () => void outgoing.end(),
+    head: answered,
+    read: async () => {
+      source ??= new Pulled(await head);
+      return source.read();
+    },
+    get cut() {
+      return incoming?.complete !== true;
+    },
+    trailers: {},
+    cancel: () => void outgoing.destroy(),
+  };
+}
+
+/** Reads a stream only when asked, unlike a listener for "data". */
+class Pulled {
+  readonly #stream: Readable;
+  #over = false;
+  #wake: (() => void) | undefined;
+
+  constructor(stream: Readable) {
+    this.#stream = stream;
+    const end = (): void => {
+      this.#over = true;
+      this.#wake?.();
+    };
+    stream.on("end", end).on("close", end);
+    stream.on("readable", () => this.#wake?.());
+  }
+
+  async read(): Promise<Buffer | undefined> {
+    for (;;) {
+      const chunk = this.#stream.read() as Buffer | null;
+      if (chunk !== null) return chunk;
+      if (this.#over) return undefined;
+      await new Promise<void>((resolve) => {
+        this.#wake = resolve;
+      });
+    }
+  }
+}
