@@ -26,6 +26,10 @@ function onStreamClose(this: Owned): void {
   this[owner].closed();
 }
 
+function onStreamAborted(this: Owned): void {
+  this[owner].aborted();
+}
+
 function onWantTrailers(this: Owned): void {
   this[owner].sendTrailers();
 }
@@ -153,6 +157,13 @@ export class Http2Exchange implements Exchange {
     if (abort !== undefined && this.#gone()) abort();
   }
 
+  /** From the stream: reset before the answer was whole. Comes long before "close" where a body was left unread. */
+  aborted(): void {
+    const abort = this.#abort;
+    this.#abort = undefined;
+    abort?.();
+  }
+
   /** From the stream: everything but the trailers is written. */
   sendTrailers(): void {
     this.#stream.sendTrailers((this.#trailers ?? {}) as OutgoingHttpHeaders);
@@ -228,17 +239,20 @@ export class Http2Exchange implements Exchange {
   }
 
   onAbort(listener: () => void): void {
-    if (this.#stream.closed && this.#stream.destroyed) {
+    if (this.#stream.aborted || this.#stream.destroyed) {
       if (this.#gone()) listener();
       return;
     }
     this.#abort = listener;
+    this.#stream.on("aborted", onStreamAborted);
   }
 
   /** Over without a whole answer. One without a body ends the writable side without "finish". */
   #gone(): boolean {
     const stream = this.#stream;
-    return !stream.writableFinished && !(stream.headersSent && stream.rstCode === noError);
+    return (
+      stream.aborted || (!stream.writableFinished && !(stream.headersSent && stream.rstCode === noError))
+    );
   }
 
   /** A server that is done before its client sends RST_STREAM(NO_ERROR) after the answer (RFC 9113 section 8.1). */
