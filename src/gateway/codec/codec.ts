@@ -4,7 +4,15 @@
  * Refuses what would cost more than it is worth before decoding it: too many elements, too deep. Errors name the field in the
  * caller's spelling and never repeat a library's words.
  */
-import type { DescField, DescMessage, Message, Registry } from "@bufbuild/protobuf";
+import {
+  createRegistry,
+  type DescField,
+  type DescMessage,
+  type Message,
+  type Registry,
+} from "@bufbuild/protobuf";
+import { file_google_rpc_error_details } from "#gen/google/rpc/error_details_pb.ts";
+import { file_google_rpc_status } from "#gen/google/rpc/status_pb.ts";
 import type { Encoding, MessageType } from "#rpc/payload.ts";
 import { decodeBinary, encodeBinary } from "./binary.ts";
 import { JsonReader } from "./json-reader.ts";
@@ -20,6 +28,9 @@ export interface CodecOptions {
   /** JSON keys that the message does not have. Default `reject`. */
   readonly unknownFields?: "reject" | "ignore";
 }
+
+/** What any answer may hold in an Any, whether or not the services' own descriptors know it. */
+const always = createRegistry(file_google_rpc_error_details, file_google_rpc_status);
 
 export interface CompiledType extends MessageType {
   /**
@@ -38,13 +49,15 @@ export interface Codec {
   typeOf(desc: DescMessage): CompiledType;
 }
 
-/** @param registry resolves Any and extensions; the google.rpc error details are known besides. */
-export function createCodec(registry: Registry, options: CodecOptions = {}): Codec {
+/** @param services resolves Any and extensions; the google.rpc error details are known besides. */
+export function createCodec(services: Registry, options: CodecOptions = {}): Codec {
+  const registry = createRegistry(always, services);
   const types = new Map<DescMessage, CompiledType>();
   const limits = { maxElements: options.maxElements ?? 100_000, maxDepth: options.maxDepth ?? 100 };
   const writer = new JsonWriter(registry);
   const reader = new JsonReader(registry, {
     maxDepth: options.jsonMaxDepth ?? 64,
+    maxElements: limits.maxElements,
     unknown: options.unknownFields ?? "reject",
   });
   const make = (desc: DescMessage): CompiledType => ({

@@ -1,200 +1,298 @@
-/** ProtoJSON in. */
+/**
+ * ProtoJSON in: one compiled plan per message, read straight from the text into the message.
+ *
+ * Both names of a field are accepted, a field or oneof given twice is an error, `null` is absence, and every error names the
+ * field in the caller's spelling.
+ *
+ * @see https://protobuf.dev/programming-guides/json/
+ */
 import {
+  create,
+  type DescExtension,
   type DescField,
   type DescMessage,
-  fromJson,
   getOption,
   hasOption,
-  type JsonValue,
   type Message,
   type Registry,
+  setExtension,
 } from "@bufbuild/protobuf";
+import { isWrapperDesc } from "@bufbuild/protobuf/wkt";
 import { FieldBehavior, field_behavior } from "#gen/google/api/field_behavior_pb.ts";
-import { RpcError } from "#rpc/error.ts";
 import { nearest } from "#std/nearest.ts";
-import { fieldError, fieldInvalid } from "./field-error.ts";
+import { knownReader, type TypeReader } from "./json-known.ts";
+import { type JsonLimits, JsonText } from "./json-text.ts";
+import { type ReadValue, readEnum, readObject, readScalar, setKey, skipped } from "./json-value.ts";
+import { scalarParser } from "./scalar-text.ts";
 
-export interface JsonReaderOptions {
-  readonly maxDepth: number;
+export interface JsonReaderOptions extends JsonLimits {
+  /** Keys that the message does not have, and names that an enum does not have. */
   readonly unknown: "reject" | "ignore";
 }
 
-export class JsonReader {
-  readonly #registry: Registry;
+/** How to read one message. */
+interface MessagePlan {
+  readonly desc: DescMessage;
+  /** By both names. */
+  readonly fields: ReadonlyMap<string, FieldPlan>;
+}
+
+interface FieldPlan {
+  readonly field: DescField;
+  readonly read: ReadValue;
+  /** `null` is a value of this field and not its absence. */
+  readonly readsNull: boolean;
+  /** Never part of an update mask: the server's own fields and the etag. */
+  readonly unmasked: boolean;
+  /** The message in a singular field, unless its JSON is a value of its own. */
+  readonly nested: DescMessage | undefined;
+}
+
+/** The leaf paths that the keys of a PATCH name. */
+interface Leaves {
+  readonly prefix: string;
+  readonly paths: string[];
+}
+
+/** Messages are plain objects under their fields' local names; oneofs hold `{ case, value }`. */
+type Fields = Record<string, unknown>;
+
+export class JsonReader implements TypeReader {
+  readonly registry: Registry;
   readonly #options: JsonReaderOptions;
+  readonly #plans = new Map<DescMessage, MessagePlan>();
 
   constructor(registry: Registry, options: JsonReaderOptions) {
-    this.#registry = registry;
+    this.registry = registry;
     this.#options = options;
   }
 
   read(desc: DescMessage, bytes: Uint8Array): Message {
-    return this.#from(desc, parse(bytes, this.#options.maxDepth));
+    return this.#whole(bytes, (text) => this.message(desc)(text));
   }
 
   readFieldWithPaths(field: DescField, bytes: Uint8Array): { message: Message; paths: string[] } {
     if (field.fieldKind !== "message") throw new Error(`${field.name} is not a message`);
-    const json = parse(bytes, this.#options.maxDepth);
-    const message = this.#from(field.message, json);
+    const plan = this.#plan(field.message);
     const paths: string[] = [];
-    collectPaths(field.message, json, "", paths);
+    const message = this.#whole(bytes, (text) => this.#message(plan, text, { prefix: "", paths }));
     return { message, paths };
   }
 
   readField(field: DescField, bytes: Uint8Array): unknown {
-    const message = this.#from(field.parent, { [field.jsonName]: parse(bytes, this.#options.maxDepth) });
-    return (message as unknown as Record<string, unknown>)[field.localName];
+    return this.#whole(bytes, (text) => {
+      text.path.push(field.jsonName);
+      return this.#fieldPlan(field).read(text);
+    });
   }
 
-  #from(desc: DescMessage, json: JsonValue): Message {
-    if (this.#options.unknown === "reject") refuseUnknown(desc, json, "");
-    try {
-      return fromJson(desc, json, {
-        registry: this.#registry,
-        ignoreUnknownFields: this.#options.unknown === "ignore",
-      });
-    } catch (cause) {
-      throw toFieldError(desc, cause);
+  /** Reads a message of this type, in the form it has outside of fields. */
+  message(desc: DescMessage): (text: JsonText) => Message {
+    const known = knownReader(desc, this);
+    if (known !== undefined) return known;
+    // Looked up when first used: messages may contain themselves.
+    let plan: MessagePlan | undefined;
+    return (text) => {
+      plan ??= this.#plan(desc);
+      return this.#message(plan, text);
+    };
+  }
+
+  /** As `message`, with the key `@type` passed over: the fields of an Any. */
+  fieldsOfAny(desc: DescMessage, text: JsonText): Message {
+    return this.#message(this.#plan(desc), text, undefined, "@type");
+  }
+
+  #whole<Result>(bytes: Uint8Array, read: (text: JsonText) => Result): Result {
+    const text = new JsonText(bytes, this.#options);
+    const result = read(text);
+    text.end();
+    return result;
+  }
+
+  #message(plan: MessagePlan, text: JsonText, leaves?: Leaves, passedOver?: string): Message {
+    if (!text.isObject()) throw text.mismatch("must be a JSON object");
+    const message = create(plan.desc);
+    const seen = new Map<FieldPlan | string, string>();
+    text.openObject();
+    for (let key = text.key(); key !== undefined; key = text.key()) {
+      text.path.push(key);
+      const field = plan.fields.get(key);
+      const earlier = seen.get(field ?? key);
+      if (earlier !== undefined) throw text.repeated(again(earlier, key));
+      seen.set(field ?? key, key);
+      if (field !== undefined) this.#field(field, message as unknown as Fields, text, leaves);
+      else if (key === passedOver) text.skip();
+      else this.#other(plan, message, key, text);
+      text.path.pop();
     }
+    return message;
   }
-}
 
-/** protobuf-es says `cannot decode field pkg.Message.name from JSON: why`; the field and the why are what a caller needs. */
-function toFieldError(desc: DescMessage, cause: unknown): RpcError {
-  const text = cause instanceof Error ? cause.message : "";
-  const match = /(?:decode|field) (?:field )?([\w.]+)\.(\w+)(?: from JSON)?:? ?(.*)$/.exec(text);
-  if (match === null) return malformed(`the body is not a ${desc.typeName} in JSON`, cause);
-  const field = String(match[2]).replace(/_([a-z0-9])/g, (_all, letter: string) => letter.toUpperCase());
-  return fieldInvalid(field, match[3] === "" ? "is not valid" : String(match[3]).slice(0, 200));
-}
+  #field(plan: FieldPlan, fields: Fields, text: JsonText, leaves: Leaves | undefined): void {
+    const { field } = plan;
+    const mask = plan.unmasked ? undefined : leaves;
+    if (!plan.readsNull && text.takeNull()) {
+      mask?.paths.push(mask.prefix + field.name);
+      return;
+    }
+    let value: unknown;
+    if (mask !== undefined && plan.nested !== undefined) {
+      const deeper = { prefix: `${mask.prefix}${field.name}.`, paths: mask.paths };
+      value = this.#message(this.#plan(plan.nested), text, deeper);
+    } else {
+      mask?.paths.push(mask.prefix + field.name);
+      value = plan.read(text);
+    }
+    if (value === skipped) return;
+    if (field.oneof === undefined) {
+      fields[field.localName] = value;
+      return;
+    }
+    const other = (fields[field.oneof.localName] as { readonly case: string | undefined }).case;
+    if (other !== undefined)
+      throw text.invalid(`excludes ${other}, which is given too: both belong to "${field.oneof.name}"`);
+    fields[field.oneof.localName] = { case: field.localName, value };
+  }
 
-/** Names the first key that the message does not have, and the nearest one that it has. */
-function refuseUnknown(desc: DescMessage, json: JsonValue, prefix: string): void {
-  if (
-    typeof json !== "object" ||
-    json === null ||
-    Array.isArray(json) ||
-    desc.typeName.startsWith("google.protobuf.")
-  )
-    return;
-  for (const [key, value] of Object.entries(json)) {
-    const field = desc.fields.find((candidate) => candidate.jsonName === key || candidate.name === key);
-    if (field === undefined) {
-      if (key.startsWith("[")) continue;
-      const near = nearest(
-        key,
-        desc.fields.map((candidate) => candidate.jsonName),
+  /** A key that is no field: an extension in brackets, or unknown. */
+  #other(plan: MessagePlan, message: Message, key: string, text: JsonText): void {
+    const extension = key.startsWith("[") ? this.registry.getExtension(key.slice(1, -1)) : undefined;
+    if (extension?.extendee.typeName === plan.desc.typeName) {
+      const { read, readsNull } = this.#fieldPlan(extension);
+      if (!readsNull && text.takeNull()) return;
+      const value = read(text);
+      if (value !== skipped) setExtension(message, extension, value as never);
+    } else if (this.#options.unknown === "ignore") text.skip();
+    else
+      throw text.unknown(
+        nearest(
+          key,
+          plan.desc.fields.map((field) => field.jsonName),
+        ),
       );
-      throw fieldError(
-        "FIELD_UNKNOWN",
-        prefix + key.slice(0, 200),
-        near === undefined ? "there is no such field" : `there is no such field; did you mean ${near}?`,
-      );
+  }
+
+  #plan(desc: DescMessage): MessagePlan {
+    const known = this.#plans.get(desc);
+    if (known !== undefined) return known;
+    const fields = new Map<string, FieldPlan>();
+    const plan = { desc, fields };
+    this.#plans.set(desc, plan);
+    for (const field of desc.fields) {
+      const made = this.#fieldPlan(field);
+      fields.set(field.name, made);
+      fields.set(field.jsonName, made);
     }
-    const path = prefix + key;
-    if (field.fieldKind === "message") refuseUnknown(field.message, value ?? null, `${path}.`);
-    else if (field.fieldKind === "list" && field.listKind === "message" && Array.isArray(value)) {
-      value.forEach((item, index) => {
-        refuseUnknown(field.message, item, `${path}[${index}].`);
-      });
-    }
+    return plan;
   }
-}
 
-/** Strict UTF-8: a byte order mark and broken sequences are errors, not replacement characters. */
-const utf8 = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
-
-function parse(bytes: Uint8Array, maxDepth: number): JsonValue {
-  let text: string;
-  try {
-    text = utf8.decode(bytes);
-  } catch (cause) {
-    throw malformed("the body is not valid UTF-8", cause);
+  #fieldPlan(field: DescField | DescExtension): FieldPlan {
+    const nested =
+      field.fieldKind === "message" && !field.message.typeName.startsWith("google.protobuf.")
+        ? field.message
+        : undefined;
+    return {
+      field: field as DescField,
+      read: this.#value(field),
+      readsNull: field.fieldKind !== "list" && field.fieldKind !== "map" && readsNull(field),
+      unmasked: field.kind === "field" && (field.name === "etag" || isOutputOnly(field)),
+      nested,
+    };
   }
-  scan(text, maxDepth);
-  try {
-    // Integers beyond 2^53 are kept as their digits, so that a 64-bit field never passes through a double.
-    return JSON.parse(text, exactInteger) as JsonValue;
-  } catch (cause) {
-    throw malformed("the body is not valid JSON", cause);
-  }
-}
 
-function exactInteger(_key: string, value: unknown, context?: { readonly source?: string }): unknown {
-  if (typeof value !== "number" || Number.isSafeInteger(value)) return value;
-  const source = context?.source;
-  return source !== undefined && /^-?\d{16,20}$/.test(source) ? source : value;
-}
-
-function malformed(message: string, cause?: unknown): RpcError {
-  return new RpcError("invalid_argument", { reason: "MESSAGE_MALFORMED", message, cause });
-}
-
-/** One pass before JSON.parse: depth is refused early, and a key given twice, which JSON.parse would hide. */
-function scan(text: string, maxDepth: number): void {
-  const objects: (Set<string> | undefined)[] = [];
-  for (let at = 0; at < text.length; at += 1) {
-    const code = text.charCodeAt(at);
-    if (code === 123 || code === 91) {
-      objects.push(code === 123 ? new Set() : undefined);
-      if (objects.length > maxDepth) throw malformed(`the body nests deeper than ${maxDepth} levels`);
-    } else if (code === 125 || code === 93) objects.pop();
-    else if (code === 34) {
-      const end = stringEnd(text, at);
-      at = checkKey(text, at, { end, keys: objects.at(-1) });
+  #value(field: DescField | DescExtension): ReadValue {
+    switch (field.fieldKind) {
+      case "scalar":
+        return readScalar(field.scalar, field.longAsString);
+      case "enum":
+        return readEnum(field.enum, this.#options.unknown);
+      case "message":
+        return this.#local(field, field.message);
+      case "list":
+        return readList(this.#item(field), readsNull(field));
+      case "map":
+        return this.#map(field);
     }
   }
-}
 
-function stringEnd(text: string, start: number): number {
-  for (let at = start + 1; at < text.length; at += 1) {
-    const code = text.charCodeAt(at);
-    if (code === 92) at += 1;
-    else if (code === 34) return at;
+  #item(field: (DescField | DescExtension) & { readonly fieldKind: "list" }): ReadValue {
+    if (field.listKind === "scalar") return readScalar(field.scalar, field.longAsString);
+    return field.listKind === "enum"
+      ? readEnum(field.enum, this.#options.unknown)
+      : this.#local(field, field.message);
   }
-  return text.length;
+
+  /** Inside fields a Struct is held as the JSON it stands for, and a wrapper alone in its field as its bare value. */
+  #local(field: DescField | DescExtension, desc: DescMessage): ReadValue {
+    if (desc.typeName === "google.protobuf.Struct" && field.parent?.typeName !== "google.protobuf.Value")
+      return readObject;
+    if (field.fieldKind === "message" && field.oneof === undefined && isWrapperDesc(desc))
+      return readScalar(desc.fields[0].scalar, desc.fields[0].longAsString);
+    return this.message(desc);
+  }
+
+  #map(field: DescField & { readonly fieldKind: "map" }): ReadValue {
+    const parseKey = scalarParser(field.mapKey, false);
+    const nullable = readsNull(field);
+    const read: ReadValue =
+      field.mapKind === "scalar"
+        ? readScalar(field.scalar, false)
+        : field.mapKind === "enum"
+          ? readEnum(field.enum, this.#options.unknown)
+          : this.#local(field, field.message);
+    return (text) => {
+      if (!text.isObject()) throw text.mismatch("must be a JSON object");
+      const entries: Fields = {};
+      text.openObject();
+      for (let key = text.key(); key !== undefined; key = text.key()) {
+        text.path.push(`[${JSON.stringify(key.slice(0, 200))}]`);
+        const name = readKey(parseKey, key, text);
+        if (Object.hasOwn(entries, name)) throw text.repeated("is given more than once");
+        if (!nullable && text.takeNull()) throw text.invalid("must not be null");
+        const value = read(text);
+        if (value !== skipped) setKey(entries, name, value);
+        text.path.pop();
+      }
+      return entries;
+    };
+  }
 }
 
-/** A string followed by a colon is a key. Returns where to go on. */
-function checkKey(
-  text: string,
-  start: number,
-  about: { readonly end: number; readonly keys: Set<string> | undefined },
-): number {
-  const { end, keys } = about;
-  if (keys === undefined) return end;
-  let next = end + 1;
-  while (" \t\r\n".includes(text.charAt(next)) && next < text.length) next += 1;
-  if (text.charCodeAt(next) !== 58) return end;
-  const raw = text.slice(start + 1, end);
-  const key = raw.includes("\\") ? unquote(raw) : raw;
-  if (keys.has(key)) throw fieldError("FIELD_REPEATED", key.slice(0, 200), "is given more than once");
-  keys.add(key);
-  return end;
+function readList(read: ReadValue, nullable: boolean): ReadValue {
+  return (text) => {
+    if (!text.isArray()) throw text.mismatch("must be a JSON array");
+    const items: unknown[] = [];
+    text.openArray();
+    for (let index = 0; text.item(); index += 1) {
+      text.path.push(index);
+      if (!nullable && text.takeNull()) throw text.invalid("must not be null");
+      const value = read(text);
+      if (value !== skipped) items.push(value);
+      text.path.pop();
+    }
+    return items;
+  };
 }
 
-function unquote(raw: string): string {
+function readKey(parse: (text: string) => unknown, key: string, text: JsonText): string {
   try {
-    return JSON.parse(`"${raw}"`) as string;
-  } catch {
-    // Broken escapes are for JSON.parse to refuse, a moment later.
-    return raw;
+    return String(parse(key));
+  } catch (error) {
+    throw text.invalid(`as a key it ${error instanceof Error ? error.message : "is not valid"}`);
   }
 }
 
-function collectPaths(desc: DescMessage, json: JsonValue, prefix: string, paths: string[]): void {
-  if (typeof json !== "object" || json === null || Array.isArray(json)) return;
-  for (const [key, value] of Object.entries(json)) {
-    const field = desc.fields.find((candidate) => candidate.jsonName === key || candidate.name === key);
-    if (field === undefined || field.name === "etag" || isOutputOnly(field)) continue;
-    if (
-      field.fieldKind === "message" &&
-      !field.message.typeName.startsWith("google.protobuf.") &&
-      value !== null
-    ) {
-      collectPaths(field.message, value ?? null, `${prefix}${field.name}.`, paths);
-    } else paths.push(prefix + field.name);
-  }
+/** Two types have a null: Value, and the enum of a single value. */
+function readsNull(field: DescField | DescExtension): boolean {
+  return (
+    field.message?.typeName === "google.protobuf.Value" ||
+    field.enum?.typeName === "google.protobuf.NullValue"
+  );
+}
+
+function again(earlier: string, key: string): string {
+  return earlier === key ? "is given more than once" : `is given already, as ${earlier}`;
 }
 
 function isOutputOnly(field: DescField): boolean {

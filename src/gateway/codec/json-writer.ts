@@ -3,13 +3,16 @@ import {
   type DescField,
   type DescMessage,
   type JsonObject,
+  type JsonValue,
   type Message,
   type Registry,
   toJson,
 } from "@bufbuild/protobuf";
+import { FloatMender } from "./json-floats.ts";
 
 export class JsonWriter {
   readonly #options: { readonly registry: Registry; readonly alwaysEmitImplicit: true };
+  readonly #floats = new FloatMender();
 
   constructor(registry: Registry) {
     this.#options = { registry, alwaysEmitImplicit: true };
@@ -20,11 +23,16 @@ export class JsonWriter {
   }
 
   writeText(desc: DescMessage, message: Message): string {
-    return JSON.stringify(toJson(desc, message, this.#options));
+    return JSON.stringify(this.#toJson(desc, message));
   }
 
   writeField(message: Message, field: DescField): string {
-    const json = toJson(field.parent, message, this.#options) as JsonObject;
+    const json = this.#toJson(field.parent, message) as JsonObject;
     return JSON.stringify(json[field.jsonName] ?? null);
+  }
+
+  #toJson(desc: DescMessage, message: Message): JsonValue {
+    const json = toJson(desc, message, this.#options);
+    return this.#floats.mend(desc, json);
   }
 }

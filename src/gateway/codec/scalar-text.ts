@@ -10,6 +10,7 @@ import {
   type JsonValue,
   ScalarType,
 } from "@bufbuild/protobuf";
+import { nearest } from "#std/nearest.ts";
 
 /** The scalar types of 64 bits. */
 export const longTypes: ReadonlySet<ScalarType> = new Set([
@@ -75,19 +76,28 @@ function readJson(desc: DescMessage, json: JsonValue) {
   }
 }
 
-function enumParser(desc: DescEnum): (text: string) => unknown {
-  const byName = new Map(desc.values.map((value) => [value.name, value.number]));
+/** By name (the JSON name counts too) or number. */
+export function enumParser(desc: DescEnum): (text: string) => number {
+  const byName = new Map([
+    ...desc.values.map((value) => [value.jsonName, value.number] as const),
+    ...desc.values.map((value) => [value.name, value.number] as const),
+  ]);
+  const names = desc.values.map((value) => value.name);
   return (text) => {
-    const number = byName.get(text) ?? (/^-?\d{1,10}$/.test(text) ? Number(text) : undefined);
-    const known =
-      number !== undefined &&
-      (desc.open ? number === (number | 0) : desc.values.some((value) => value.number === number));
-    if (!known) throw new Error(`must be one of ${desc.values.map((value) => value.name).join(", ")}`);
-    return number;
+    const named = byName.get(text);
+    if (named !== undefined) return named;
+    const number = /^-?\d/.test(text) ? wholeNumber(text) : undefined;
+    const value = number === undefined ? Number.NaN : Number(number);
+    const known = desc.open ? value === (value | 0) : desc.values.some((one) => one.number === value);
+    if (known) return value;
+    const near = number === undefined ? nearest(text, names) : undefined;
+    const some = names.length > 20 ? `${names.slice(0, 20).join(", ")}, …` : names.join(", ");
+    throw new Error(`must be one of ${some}${near === undefined ? "" : `; did you mean ${near}?`}`);
   };
 }
 
-function scalarParser(type: ScalarType, longAsString: boolean): (text: string) => unknown {
+/** The parser throws Error with the problem, to be read after the field's name. */
+export function scalarParser(type: ScalarType, longAsString: boolean): (text: string) => unknown {
   if (longTypes.has(type)) return (text) => parseLong(text, type, longAsString);
   switch (type) {
     case ScalarType.STRING:
@@ -109,19 +119,37 @@ function scalarParser(type: ScalarType, longAsString: boolean): (text: string) =
 }
 
 function parseInt32(text: string, low: number, high: number): number {
-  const value = /^-?\d{1,10}$/.test(text) ? Number(text) : Number.NaN;
-  if (value >= low && value <= high) return value;
+  const whole = /^-?\d{1,10}$/.test(text) ? Number(text) : Number(wholeNumber(text) ?? Number.NaN);
+  // Minus zero is zero.
+  if (whole >= low && whole <= high) return whole + 0;
   throw new Error(`must be a whole number from ${low} to ${high}`);
 }
 
 function parseLong(text: string, type: ScalarType, asString: boolean): bigint | string {
   const unsigned = type === ScalarType.UINT64 || type === ScalarType.FIXED64;
-  const value = /^-?\d{1,20}$/.test(text) ? BigInt(text) : undefined;
+  const value = wholeNumber(text);
   const fits =
     value !== undefined &&
     (unsigned ? BigInt.asUintN(64, value) === value : BigInt.asIntN(64, value) === value);
   if (!fits) throw new Error(`must be a whole number of 64 bits${unsigned ? ", not negative" : ""}`);
   return asString ? value.toString() : value;
+}
+
+/** No integer of the wire has more digits; longer ones are out of every range. */
+const maxDigits = 25;
+
+/** Every spelling that ProtoJSON allows for a whole number, `1e3` and `5.0` too; undefined for all others. */
+function wholeNumber(text: string): bigint | undefined {
+  if (/^-?\d{1,20}$/.test(text)) return BigInt(text);
+  const match = /^(-?)(\d{1,400})(?:\.(\d{1,400}))?(?:[eE]([+-]?\d{1,3}))?$/.exec(text);
+  if (match === null) return undefined;
+  const [, sign = "", whole = "", fraction = "", exponent = "0"] = match;
+  const digits = (whole + fraction).replace(/^0+/, "");
+  const kept = digits.replace(/0+$/, "");
+  if (kept === "") return 0n;
+  const zeros = digits.length - kept.length + Number(exponent) - fraction.length;
+  if (zeros < 0 || kept.length + zeros > maxDigits) return undefined;
+  return BigInt(sign + kept + "0".repeat(zeros));
 }
 
 function parseBoolean(text: string): boolean {
@@ -146,9 +174,11 @@ function parseFloat32(text: string): number {
   return value;
 }
 
+/** Either alphabet, with padding or without; padding that is there has to be right. */
 function parseBase64(text: string): Uint8Array {
-  if (!/^[A-Za-z0-9+/_-]*={0,2}$/.test(text)) throw new Error("must be base64");
-  return new Uint8Array(
-    Buffer.from(text.replace(/=+$/, ""), text.includes("-") || text.includes("_") ? "base64url" : "base64"),
-  );
+  const padding = text.endsWith("==") ? 2 : text.endsWith("=") ? 1 : 0;
+  const letters = text.length - padding;
+  const whole = padding === 0 ? letters % 4 !== 1 : text.length % 4 === 0;
+  if (!whole || !/^[A-Za-z0-9+/_-]*={0,2}$/.test(text)) throw new Error("must be base64");
+  return new Uint8Array(Buffer.from(text, "base64"));
 }
