@@ -90,7 +90,7 @@ export function enumParser(desc: DescEnum): (text: string) => number {
     const value = number === undefined ? Number.NaN : Number(number);
     const known = desc.open ? value === (value | 0) : desc.values.some((one) => one.number === value);
     if (known) return value;
-    const near = number === undefined ? nearest(text, names) : undefined;
+    const near = /^[A-Za-z_]/.test(text) ? nearest(text, names) : undefined;
     const some = names.length > 20 ? `${names.slice(0, 20).join(", ")}, …` : names.join(", ");
     throw new Error(`must be one of ${some}${near === undefined ? "" : `; did you mean ${near}?`}`);
   };
