@@ -44,7 +44,7 @@ export async function startPortico(options: PorticoOptions = {}): Promise<Server
     process.execPath,
     [
       ...(options.nodeArguments ?? []),
-      path.join(root, "src/main.ts"),
+      path.join(root, "scripts/portico.js"),
       "serve",
       ...flags,
       "--log-level",

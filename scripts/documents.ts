@@ -106,7 +106,7 @@ async function commandLine(): Promise<string> {
   return `# Command line
 ${note}
 
-In a checkout the program is \`node src/main.ts\`; installed it is \`portico\`. Exit codes: 0 done, 1 failed, 2 wrong usage or
+In a checkout the program is \`node scripts/portico.js\`; installed it is \`portico\`. Exit codes: 0 done, 1 failed, 2 wrong usage or
 configuration, 3 not allowed, 4 not found, 5 conflict, 6 nobody answers.
 
 ${pages.join("\n")}`;

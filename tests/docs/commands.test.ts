@@ -30,7 +30,7 @@ let ports: { http: string; grpc: string };
 
 before(async () => {
   const flags = ["--http-port", "0", "--grpc-port", "0", "--data-dir", dataDir];
-  server = spawn(path.join(bin, "node"), ["src/main.ts", "serve", "--mode", "development", ...flags], {
+  server = spawn(path.join(bin, "node"), ["scripts/portico.js", "serve", "--mode", "development", ...flags], {
     cwd: root,
     env,
     stdio: ["ignore", "ignore", "pipe"],
@@ -69,7 +69,7 @@ describe("commands in the pages", () => {
     test(`${page}: ${command}`, async () => {
       let line = onPorts(command);
       // Two commands take their addresses from their defaults.
-      if (/main\.ts call /.test(line))
+      if (/portico\.js call /.test(line))
         line += ` --url http://localhost:${ports.http} --grpc localhost:${ports.grpc}`;
       if (line.includes("check.ts")) line += ` http://localhost:${ports.http} localhost:${ports.grpc}`;
       const { stdout } = await run("bash", ["-c", line], { cwd: root, env });

@@ -24,7 +24,7 @@ interface Running {
 }
 
 function serve(): Promise<Running> {
-  const child = spawn(process.execPath, [path.join(root, "src/main.ts"), "serve", ...flags], {
+  const child = spawn(process.execPath, [path.join(root, "scripts/portico.js"), "serve", ...flags], {
     stdio: ["ignore", "ignore", "pipe"],
   });
   const ended = new Promise<number | null>((resolve) => child.once("exit", resolve));
@@ -47,7 +47,7 @@ function portico(
   return new Promise((resolve) => {
     execFile(
       process.execPath,
-      [path.join(root, "src/main.ts"), ...args],
+      [path.join(root, "scripts/portico.js"), ...args],
       { env: { ...process.env, ...env }, cwd: dataDir },
       (error, stdout, stderr) =>
         resolve({ code: typeof error?.code === "number" ? error.code : 0, text: stdout + stderr }),

@@ -19,7 +19,7 @@ import type { Adapter, Exchange } from "./exchange.ts";
 import { Http1Exchange } from "./http1-exchange.ts";
 import { Http2Exchange } from "./http2-exchange.ts";
 import { defaultLimits, type ListenerLimits } from "./limits.ts";
-import { type Refusal, refuseHttp1, refuseUrl, tooManyHeaders } from "./precheck.ts";
+import { type Refusal, refuseFields, refuseHttp1, refuseUrl } from "./precheck.ts";
 
 export interface ListenerOptions {
   readonly host: string;
@@ -173,7 +173,7 @@ class TwoPorts implements Listener {
       const exchange = new Http2Exchange(stream, headers, this.#options.clock.monotonic());
       const refused =
         refuseUrl(headers[":path"] ?? "/", limits) ??
-        (Object.keys(headers).length > limits.maxHeaders + 4 ? tooManyHeaders(limits) : undefined);
+        refuseFields(headers, limits, stream.session?.pendingSettingsAck === true);
       if (refused !== undefined) replyRefusal(exchange, refused);
       else choose(exchange).handle(exchange);
     });

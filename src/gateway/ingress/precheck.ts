@@ -2,6 +2,7 @@
  * What is wrong with a request before any protocol looks at it: checks that node:http leaves to its user.
  * A refusal closes an HTTP/1 connection, because what follows on it cannot be trusted.
  */
+import type { IncomingHttpHeaders } from "node:http2";
 import { RpcError } from "#rpc/error.ts";
 import type { ListenerLimits } from "./limits.ts";
 
@@ -46,7 +47,25 @@ export function refuseUrl(url: string, limits: ListenerLimits): Refusal | undefi
   return refusal(414, "URL_TOO_LONG", `the URL has ${url.length} bytes; ${limits.maxUrlBytes} are allowed`);
 }
 
-export function tooManyHeaders(limits: ListenerLimits): Refusal {
+/**
+ * The fields of an HTTP/2 request. node holds the limit on their size itself, but only once the client has acknowledged our
+ * settings; until then they are counted here.
+ */
+export function refuseFields(
+  headers: IncomingHttpHeaders,
+  limits: ListenerLimits,
+  unacknowledged: boolean,
+): Refusal | undefined {
+  const names = Object.keys(headers);
+  // Four pseudo-header fields come with every request.
+  if (names.length > limits.maxHeaders + 4) return tooManyHeaders(limits);
+  if (!unacknowledged) return undefined;
+  // RFC 9113 section 6.5.2: each field counts 32 bytes more than its name and value.
+  const size = names.reduce((sum, name) => sum + name.length + String(headers[name]).length + 32, 0);
+  return size > limits.maxHeaderBytes ? tooManyHeaders(limits) : undefined;
+}
+
+function tooManyHeaders(limits: ListenerLimits): Refusal {
   return {
     status: 431,
     error: new RpcError("resource_exhausted", {
