@@ -13,5 +13,10 @@ writeFileSync(
   path.join(dist, "package.json"),
   `${JSON.stringify({ type: "module", imports: { "#*.ts": "./*.js" } })}\n`,
 );
-cpSync(path.join(root, "src/gen/contract.binpb"), path.join(dist, "gen/contract.binpb"));
+for (const asset of [
+  "gen/contract.binpb",
+  "gateway/ingress/pages/assets/docs.css",
+  "gateway/ingress/pages/assets/docs.js",
+])
+  cpSync(path.join(root, "src", asset), path.join(dist, asset));
 chmodSync(path.join(dist, "main.js"), 0o755);

@@ -3,12 +3,22 @@
  */
 import { readFileSync } from "node:fs";
 import { type Config, readSecret } from "#config/config.ts";
-import { createHealth, createReflection } from "#gateway/admin/admin.ts";
+import { reasons as adminReasons, createHealth, createReflection } from "#gateway/admin/admin.ts";
 import { loadCatalog } from "#gateway/catalog/catalog.ts";
 import { createDeadline, createRuntime } from "#gateway/dispatch/dispatch.ts";
-import { createGrpc, createPages, createRest, type Listener, listen } from "#gateway/ingress/ingress.ts";
-import { migrations as bpmnMigrations, createBpmn } from "#services/bpmn/bpmn.ts";
+import {
+  createGrpc,
+  createPages,
+  createRest,
+  reasons as ingressReasons,
+  type Listener,
+  listen,
+} from "#gateway/ingress/ingress.ts";
+import { reasons as wireReasons } from "#gateway/wire/reasons.ts";
+import { reasons as rpcReasons } from "#rpc/reasons.ts";
+import { migrations as bpmnMigrations, reasons as bpmnReasons, createBpmn } from "#services/bpmn/bpmn.ts";
 import { systemClock as clock } from "#std/clock.ts";
+import { reasons as storageReasons } from "#storage/reasons.ts";
 import { openStorage } from "#storage/storage.ts";
 import { createTelemetry } from "#telemetry/telemetry.ts";
 
@@ -74,6 +84,7 @@ export async function start(config: Config): Promise<Portico> {
         pages: createPages({
           runtime: () => runtime,
           ready: () => listener !== undefined && !listener.draining,
+          reasons: [rpcReasons, wireReasons, ingressReasons, adminReasons, storageReasons, bpmnReasons],
           renderMetrics: telemetry.renderMetrics,
           serverUrl: url,
           version,

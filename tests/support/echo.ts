@@ -52,6 +52,7 @@ export async function startEcho(options: EchoOptions = {}): Promise<EchoServer> 
       pages: createPages({
         runtime: () => runtime,
         ready: () => true,
+        reasons: [],
         renderMetrics: () => "",
         serverUrl: () => "http://localhost",
         version: "0.0.0",

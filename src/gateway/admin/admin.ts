@@ -4,5 +4,7 @@
  * Health knows every hosted service and the server as a whole (""); reflection serves the descriptors exactly as they were
  * loaded, so custom options survive. Both are read-only.
  */
+
 export { createHealth, type Health } from "./health.ts";
+export { reasons } from "./reasons.ts";
 export { createReflection } from "./reflection.ts";

@@ -4,4 +4,12 @@
  * Comments of the contract become descriptions, bindings become paths, messages become schemas in ProtoJSON's shapes. The same
  * catalogue always gives the same document. Describes what is served and nothing else; serves nothing itself.
  */
-export { describeOpenApi, type OpenApiDocument, type OpenApiOptions } from "./openapi.ts";
+export {
+  describeOpenApi,
+  type OpenApiDocument,
+  type OpenApiOptions,
+  type Operation,
+  type Parameter,
+} from "./openapi.ts";
+export type { Answer, Content } from "./responses.ts";
+export type { Schema } from "./schemas.ts";

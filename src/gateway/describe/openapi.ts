@@ -7,13 +7,56 @@ import { type DescField, type DescMessage, type DescService, getOption, hasOptio
 import type { Catalog, HttpRoute } from "#gateway/catalog/catalog.ts";
 import { FieldBehavior } from "#gen/google/api/field_behavior_pb.ts";
 import { header as headerOption } from "#gen/portico/options/v1/options_pb.ts";
-import { hasUnaryReply } from "#rpc/method.ts";
-import { behaviours, type Schema, Schemas } from "./schemas.ts";
+import { behaviours } from "./behaviours.ts";
+import { exampleOfField, exampleOfMessage, splitExample } from "./examples.ts";
+import {
+  type Answer,
+  binary,
+  type Content,
+  errorResponses,
+  problemSchema,
+  type Reference,
+  responses,
+  takesIfMatch,
+  takesIfNoneMatch,
+} from "./responses.ts";
+import { type Schema, Schemas } from "./schemas.ts";
 
 export interface OpenApiDocument {
   readonly openapi: "3.1.0";
-  readonly paths: Readonly<Record<string, Readonly<Record<string, Schema>>>>;
-  readonly [member: string]: unknown;
+  readonly info: Schema;
+  readonly servers: readonly { readonly url: string }[];
+  readonly security: readonly Schema[];
+  readonly tags: readonly { readonly name: string; readonly description: string }[];
+  /** By path, then by HTTP method in lower case. */
+  readonly paths: Readonly<Record<string, Readonly<Record<string, Operation>>>>;
+  readonly components: {
+    readonly schemas: Readonly<Record<string, Schema>>;
+    readonly responses: Readonly<Record<string, Answer>>;
+  };
+}
+
+export interface Operation {
+  readonly operationId: string;
+  /** The service's name. */
+  readonly tags: readonly [string];
+  readonly summary: string;
+  readonly description: string;
+  /** Full name of the gRPC method behind it, `package.Service/Method`. */
+  readonly "x-grpc-method": string;
+  readonly parameters: readonly Parameter[];
+  readonly requestBody?: { readonly required: true; readonly content: Content };
+  /** By status, or `default`. */
+  readonly responses: Readonly<Record<string, Answer | Reference>>;
+}
+
+export interface Parameter {
+  readonly name: string;
+  readonly in: "path" | "query" | "header";
+  readonly required?: true;
+  readonly description?: string;
+  readonly schema: Schema;
+  readonly example?: unknown;
 }
 
 export interface OpenApiOptions {
@@ -23,15 +66,12 @@ export interface OpenApiOptions {
   readonly service?: string;
 }
 
-const httpBody = "google.api.HttpBody";
-const binary: Schema = { type: "string", format: "binary" };
-
 export function describeOpenApi(catalog: Catalog, options: OpenApiOptions): OpenApiDocument {
   const schemas = new Schemas(catalog);
   const routes = catalog.routes.filter(
     (route) => options.service === undefined || route.method.service === options.service,
   );
-  const paths: Record<string, Record<string, Schema>> = {};
+  const paths: Record<string, Record<string, Operation>> = {};
   const seen = new Map<string, number>();
   const shapes = new Map<string, readonly string[]>();
   for (const route of routes) {
@@ -71,7 +111,10 @@ export function describeOpenApi(catalog: Catalog, options: OpenApiOptions): Open
       description: catalog.commentOf(service) || service.typeName,
     })),
     paths,
-    components: { schemas: schemas.all(), responses: { Error: errorResponse } },
+    components: {
+      schemas: { ...schemas.all(), Problem: problemSchema },
+      responses: errorResponses(),
+    },
   };
 }
 
@@ -80,14 +123,6 @@ function statusOf(catalog: Catalog): DescMessage {
   if (desc === undefined) throw new Error("the descriptor set lacks google/rpc/status.proto");
   return desc;
 }
-
-const errorResponse = {
-  description: "An error: a code, a message for people, and details of which the first names the reason.",
-  content: {
-    "application/json": { schema: { $ref: "#/components/schemas/google.rpc.Status" } },
-    "application/problem+json": { schema: { type: "object" } },
-  },
-};
 
 /** `{name=shelves/*}` is a parameter like any other to OpenAPI. */
 function toPath(route: HttpRoute, names: readonly string[]): string {
@@ -112,7 +147,11 @@ interface OperationOptions {
   readonly suffix: string;
 }
 
-function operation(catalog: Catalog, schemas: Schemas, { route, names, suffix }: OperationOptions): Schema {
+function operation(
+  catalog: Catalog,
+  schemas: Schemas,
+  { route, names, suffix }: OperationOptions,
+): Operation {
   const { method } = route;
   const comment = catalog.commentOf(method.desc) || method.desc.name;
   const service: DescService = method.desc.parent;
@@ -122,28 +161,33 @@ function operation(catalog: Catalog, schemas: Schemas, { route, names, suffix }:
     tags: [service.name],
     summary: (comment.split(/(?<=[.!?])\s/, 1)[0] ?? comment).replace(/\n/g, " ").slice(0, 120),
     description: comment,
-    parameters: parameters(schemas, route, names),
+    "x-grpc-method": method.name,
+    parameters: parameters(catalog, schemas, { route, names, suffix }),
     ...(body === undefined ? {} : { requestBody: body }),
-    responses: responses(schemas, route),
+    responses: responses(catalog, schemas, route),
   };
 }
 
-function parameters(schemas: Schemas, route: HttpRoute, names: readonly string[]): Schema[] {
-  const fromPath = route.variables.map((variable, index) => ({
-    name: names[index] ?? variable.text,
-    in: "path",
-    required: true,
-    ...describedSchema(schemas.ofField(variable.leaf)),
-  }));
+function parameters(catalog: Catalog, schemas: Schemas, { route, names }: OperationOptions): Parameter[] {
+  const parameter = (field: DescField, name: string, where: Parameter["in"]): Parameter => ({
+    name,
+    in: where,
+    ...(where === "path" || behaviours(field).includes(FieldBehavior.REQUIRED) ? { required: true } : {}),
+    ...describedSchema(schemas.ofField(field)),
+    ...exampleOfParameter(catalog, field),
+  });
+  const fromPath = route.variables.map((variable, index) =>
+    parameter(variable.leaf, names[index] ?? variable.text, "path"),
+  );
   const bound = new Set(route.variables.map((variable) => variable.text));
   const { fields } = route.method.input.desc;
-  const fromHeaders = fields
-    .filter((field) => hasOption(field, headerOption))
-    .map((field) => ({
-      name: getOption(field, headerOption),
-      in: "header",
-      ...describedSchema(schemas.ofField(field)),
-    }));
+  const fromHeaders = [
+    ...fields
+      .filter((field) => hasOption(field, headerOption))
+      .map((field) => parameter(field, getOption(field, headerOption), "header")),
+    ...(takesIfMatch(route) ? [ifMatch] : []),
+    ...(takesIfNoneMatch(route) ? [ifNoneMatch] : []),
+  ];
   if (route.query === undefined) return [...fromPath, ...fromHeaders];
   const body = route.body.kind === "field" ? route.body.field.name : undefined;
   const inQuery =
@@ -153,13 +197,29 @@ function parameters(schemas: Schemas, route: HttpRoute, names: readonly string[]
       .map((field) => ({ name: field.jsonName, field }));
   const fromQuery = inQuery
     .filter(({ field }) => isQueryable(field))
-    .map(({ name, field }) => ({
-      name,
-      in: "query",
-      ...requiredOf(field),
-      ...describedSchema(schemas.ofField(field)),
-    }));
+    .map(({ name, field }) => parameter(field, name, "query"));
   return [...fromPath, ...fromQuery, ...fromHeaders];
+}
+
+const ifMatch: Parameter = {
+  name: "If-Match",
+  in: "header",
+  description: "Refuse with 412 unless this is the current ETag.",
+  schema: { type: "string" },
+};
+const ifNoneMatch: Parameter = {
+  name: "If-None-Match",
+  in: "header",
+  description: "Answer 304 without a body if this is the current ETag.",
+  schema: { type: "string" },
+};
+
+/** Only what the contract itself gives as an example: made-up values of optional parameters would mislead. */
+function exampleOfParameter(catalog: Catalog, field: DescField): { example?: unknown } {
+  const { example } = splitExample(catalog.commentOf(field));
+  return example === undefined || example === "none"
+    ? {}
+    : { example: exampleOfField(catalog, field, "request") };
 }
 
 /** An upload's query names the fields of its metadata. */
@@ -170,14 +230,10 @@ function optionsOfUpload(route: HttpRoute): { name: string; field: DescField }[]
   return metadata.message.fields.map((field) => ({ name: `${metadata.jsonName}.${field.jsonName}`, field }));
 }
 
-function requiredOf(field: DescField): Schema {
-  return behaviours(field).includes(FieldBehavior.REQUIRED) ? { required: true } : {};
-}
-
 /** Parameters carry their description beside their schema. */
-function describedSchema(schema: Schema): Schema {
+function describedSchema(schema: Schema): Pick<Parameter, "description" | "schema"> {
   const { description, readOnly: _readOnly, ...rest } = schema;
-  return { ...(description === undefined ? {} : { description }), schema: rest };
+  return { ...(typeof description === "string" ? { description } : {}), schema: rest };
 }
 
 function isQueryable(field: DescField): boolean {
@@ -190,51 +246,19 @@ function isQueryable(field: DescField): boolean {
   return field.fieldKind === "list" && field.listKind !== "message";
 }
 
-function requestBody(_catalog: Catalog, schemas: Schemas, route: HttpRoute): Schema | undefined {
+function requestBody(catalog: Catalog, schemas: Schemas, route: HttpRoute): Operation["requestBody"] {
   if (route.body.kind === "none") return undefined;
   if (route.query !== undefined && route.body.kind === "whole")
     return {
       required: true,
       content: { "application/octet-stream": { schema: binary }, "application/xml": { schema: binary } },
     };
-  const schema =
+  const [schema, example] =
     route.body.kind === "field"
-      ? schemas.ofField(route.body.field)
-      : schemas.ofMessage(route.method.input.desc);
-  return { required: true, content: { "application/json": { schema } } };
-}
-
-function responses(schemas: Schemas, route: HttpRoute): Schema {
-  const { output, kind } = route.method;
-  const error = { $ref: "#/components/responses/Error" };
-  if (output.desc.typeName === httpBody) {
-    const content = { "*/*": { schema: binary } };
-    return {
-      "200": { description: "The content.", content },
-      "206": { description: "The part that Range asks for.", content },
-      "4XX": error,
-      "5XX": error,
-    };
-  }
-  const schema =
-    route.responseBody === undefined ? schemas.ofMessage(output.desc) : schemas.ofField(route.responseBody);
-  if (!hasUnaryReply(kind)) {
-    const line = {
-      type: "object",
-      properties: { result: schema, error: { $ref: "#/components/schemas/google.rpc.Status" } },
-    };
-    return {
-      "200": {
-        description: "One JSON object a line.",
-        content: { "application/x-ndjson": { schema: line } },
-      },
-      "4XX": error,
-      "5XX": error,
-    };
-  }
-  return {
-    "200": { description: "The answer.", content: { "application/json": { schema } } },
-    "4XX": error,
-    "5XX": error,
-  };
+      ? [schemas.ofField(route.body.field), exampleOfField(catalog, route.body.field, "request")]
+      : [
+          schemas.ofMessage(route.method.input.desc),
+          exampleOfMessage(catalog, route.method.input.desc, "request"),
+        ];
+  return { required: true, content: { "application/json": { schema, example } } };
 }

@@ -1,14 +1,9 @@
 /** Messages as JSON Schema (2020-12, as OpenAPI 3.1 uses it), in the shapes of ProtoJSON. */
-import {
-  type DescEnum,
-  type DescField,
-  type DescMessage,
-  getOption,
-  hasOption,
-  ScalarType,
-} from "@bufbuild/protobuf";
+import { type DescEnum, type DescField, type DescMessage, ScalarType } from "@bufbuild/protobuf";
 import type { Catalog } from "#gateway/catalog/catalog.ts";
-import { FieldBehavior, field_behavior } from "#gen/google/api/field_behavior_pb.ts";
+import { FieldBehavior } from "#gen/google/api/field_behavior_pb.ts";
+import { behaviours } from "./behaviours.ts";
+import { splitExample } from "./examples.ts";
 
 export type Schema = Readonly<Record<string, unknown>>;
 
@@ -24,10 +19,15 @@ const wellKnown: Readonly<Record<string, Schema>> = {
     description: "Field paths in lowerCamelCase, comma-separated.",
   },
   "google.protobuf.Empty": { type: "object", additionalProperties: false },
-  "google.protobuf.Struct": { type: "object" },
+  "google.protobuf.Struct": { type: "object", additionalProperties: true },
   "google.protobuf.Value": {},
   "google.protobuf.ListValue": { type: "array", items: {} },
-  "google.protobuf.Any": { type: "object", properties: { "@type": { type: "string" } }, required: ["@type"] },
+  "google.protobuf.Any": {
+    type: "object",
+    properties: { "@type": { type: "string" } },
+    required: ["@type"],
+    additionalProperties: true,
+  },
 };
 
 /** Collects the schemas that a document refers to, each once. */
@@ -59,7 +59,7 @@ export class Schemas {
 
   ofField(field: DescField): Schema {
     const schema = this.#ofValue(field);
-    const description = this.#catalog.commentOf(field);
+    const description = splitExample(this.#catalog.commentOf(field)).text;
     const readOnly = behaviours(field).includes(FieldBehavior.OUTPUT_ONLY);
     return {
       ...schema,
@@ -101,10 +101,6 @@ export class Schemas {
     if (field.enum !== undefined) return ofEnum(field.enum);
     return ofScalar(field.scalar ?? ScalarType.STRING);
   }
-}
-
-export function behaviours(field: DescField): readonly FieldBehavior[] {
-  return hasOption(field, field_behavior) ? getOption(field, field_behavior) : [];
 }
 
 function ofEnum(desc: DescEnum): Schema {

@@ -11,4 +11,5 @@ export { createGrpc } from "./grpc/grpc.ts";
 export type { ListenerLimits } from "./limits.ts";
 export { type Listener, listen } from "./listener.ts";
 export { createPages } from "./pages/pages.ts";
+export { reasons } from "./reasons.ts";
 export { createRest } from "./rest/rest.ts";

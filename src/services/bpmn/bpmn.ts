@@ -19,6 +19,7 @@ import type { BpmnTables } from "./tables.ts";
 import { collectUpload } from "./upload.ts";
 
 export { migrations } from "./migrations.ts";
+export { reasons } from "./reasons.ts";
 
 export interface BpmnOptions {
   readonly storage: Storage;

@@ -1,21 +1,27 @@
 /**
  * What is not the API: the API reference, its OpenAPI document, health and metrics, under exact paths.
  *
- * Pages come whole from this process and ask nothing of any other: no script, no font and no style from elsewhere. Metrics are
+ * Pages come whole from this process and ask nothing of any other: no script, no font and no style from
+ * elsewhere. Metrics are
  * for peers on this machine only.
  */
 import { createHash } from "node:crypto";
-import { describeOpenApi } from "#gateway/describe/describe.ts";
+import { describeOpenApi, type OpenApiDocument } from "#gateway/describe/describe.ts";
 import type { Runtime } from "#gateway/dispatch/dispatch.ts";
 import { requestIdFrom } from "#gateway/wire/request-id.ts";
+import type { Reasons } from "#rpc/reasons.ts";
 import type { Adapter, Exchange, ResponseHeaders } from "../exchange.ts";
-import { referencePage, stylesHash } from "./reference-page.ts";
+import { docsPage } from "./docs-page.ts";
+import { errorsPage } from "./errors-page.ts";
+import { contentSecurityPolicy } from "./html.ts";
 
 export interface PagesOptions {
   runtime(): Runtime;
   /** False while starting and draining. */
   ready(): boolean;
   renderMetrics(): string;
+  /** Every area's: what `/docs/errors` explains. */
+  readonly reasons: readonly Reasons[];
   serverUrl(): string;
   readonly version: string;
 }
@@ -31,25 +37,23 @@ interface Page {
 }
 
 export function createPages(options: PagesOptions): Pages {
+  const documents = new WeakMap<Runtime, OpenApiDocument>();
+  const whole = (): OpenApiDocument => {
+    const runtime = options.runtime();
+    const known = documents.get(runtime);
+    if (known !== undefined) return known;
+    const { version } = options;
+    const made = describeOpenApi(runtime.catalog, { serverUrl: options.serverUrl(), version });
+    documents.set(runtime, made);
+    return made;
+  };
+  const docs = (): Page => ({ ...htmlPage(docsPage(whole(), options.version)), lasting: true });
+  const errors = (): Page => ({ ...htmlPage(errorsPage(options.reasons)), lasting: true });
   const pages = new Map<string, (exchange: Exchange) => Page>([
-    [
-      "/",
-      () => ({
-        status: 200,
-        type: "text/html; charset=utf-8",
-        body: referencePage(options.runtime().catalog, options.version),
-      }),
-    ],
-    [
-      "/docs",
-      () => ({
-        status: 200,
-        type: "text/html; charset=utf-8",
-        body: referencePage(options.runtime().catalog, options.version),
-        lasting: true,
-      }),
-    ],
-    ["/openapi.json", (exchange) => openApi(exchange, options)],
+    ["/", docs],
+    ["/docs", docs],
+    ["/docs/errors", errors],
+    ["/openapi.json", (exchange) => openApi(exchange, options, whole)],
     ["/livez", () => text(200, "alive")],
     ["/readyz", () => (options.ready() ? text(200, "ready") : text(503, "draining"))],
     ["/health", () => (options.ready() ? text(200, "ready") : text(503, "draining"))],
@@ -99,7 +103,7 @@ function pageHeaders(type: string, id: string): ResponseHeaders {
   return {
     "content-type": type,
     "cache-control": "no-store",
-    "content-security-policy": `default-src 'none'; style-src '${stylesHash}'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'`,
+    "content-security-policy": contentSecurityPolicy,
     "cross-origin-resource-policy": "same-origin",
     "referrer-policy": "no-referrer",
     "x-content-type-options": "nosniff",
@@ -112,17 +116,21 @@ function text(status: number, body: string): Page {
   return { status, type: "text/plain; charset=utf-8", body: `${body}\n` };
 }
 
-function openApi(exchange: Exchange, options: PagesOptions): Page {
+function htmlPage(body: string): Page {
+  return { status: 200, type: "text/html; charset=utf-8", body };
+}
+
+function openApi(exchange: Exchange, options: PagesOptions, whole: () => OpenApiDocument): Page {
   const service = new URLSearchParams(exchange.query).get("service");
   const { catalog } = options.runtime();
   if (service !== null && !catalog.services.some((known) => known.typeName === service)) {
     return text(404, `there is no service "${service.slice(0, 200)}"; without ?service= all are described`);
   }
-  const document = describeOpenApi(catalog, {
-    serverUrl: options.serverUrl(),
-    version: options.version,
-    ...(service === null ? {} : { service }),
-  });
+  const { version } = options;
+  const document =
+    service === null
+      ? whole()
+      : describeOpenApi(catalog, { serverUrl: options.serverUrl(), version, service });
   return {
     status: 200,
     type: "application/json; charset=utf-8",

@@ -33,6 +33,7 @@ export const file_portico_bpmn_v1_bpmn: GenFile = /*@__PURE__*/
 export type BPMNDocument = Message<"portico.bpmn.v1.BPMNDocument"> & {
   /**
    * Resource name, "bpmn/{id}".
+   * Example: bpmn/order
    *
    * @generated from field: string name = 1;
    */
@@ -40,6 +41,7 @@ export type BPMNDocument = Message<"portico.bpmn.v1.BPMNDocument"> & {
 
   /**
    * Chosen at creation or generated ("bpm-" and a ULID); never changes.
+   * Example: order
    *
    * @generated from field: string id = 2;
    */
@@ -47,6 +49,7 @@ export type BPMNDocument = Message<"portico.bpmn.v1.BPMNDocument"> & {
 
   /**
    * UUID that tells this document from an earlier one with the same id.
+   * Example: 0f4b5b0e-2f1c-4b67-9e43-0d6a2f1f9c11
    *
    * @generated from field: string uid = 3;
    */
@@ -54,6 +57,7 @@ export type BPMNDocument = Message<"portico.bpmn.v1.BPMNDocument"> & {
 
   /**
    * Human name, at most 200 characters. Default: the name of the first process, else the id.
+   * Example: Order handling
    *
    * @generated from field: string display_name = 4;
    */
@@ -61,6 +65,7 @@ export type BPMNDocument = Message<"portico.bpmn.v1.BPMNDocument"> & {
 
   /**
    * At most 4000 characters.
+   * Example: From the order to its delivery.
    *
    * @generated from field: string description = 5;
    */
@@ -75,18 +80,22 @@ export type BPMNDocument = Message<"portico.bpmn.v1.BPMNDocument"> & {
 
   /**
    * BPMN 2.0 XML. Empty in view BASIC. Content above 1 MiB is neither sent nor taken here: use upload and download.
+   * Example: <definitions xmlns="http://www.omg.org/spec/BPMN/20100524/MODEL" id="d" targetNamespace="urn:example"><process id="order" isExecutable="true"><startEvent id="start"/></process></definitions>
    *
    * @generated from field: string xml = 7;
    */
   xml: string;
 
   /**
+   * Example: 198
+   *
    * @generated from field: int64 size_bytes = 8;
    */
   sizeBytes: bigint;
 
   /**
    * "sha256:" and the hex digest of the bytes as they were sent.
+   * Example: sha256:9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08
    *
    * @generated from field: string digest = 9;
    */
@@ -99,6 +108,7 @@ export type BPMNDocument = Message<"portico.bpmn.v1.BPMNDocument"> & {
 
   /**
    * "bpmn/{id}/revisions/{n}" of the current content.
+   * Example: bpmn/order/revisions/1
    *
    * @generated from field: string latest_revision = 11;
    */
@@ -113,6 +123,7 @@ export type BPMNDocument = Message<"portico.bpmn.v1.BPMNDocument"> & {
 
   /**
    * Changes with every write; send it back to refuse overwriting somebody else's change.
+   * Example: 3-1x2k9q
    *
    * @generated from field: string etag = 13;
    */
@@ -120,6 +131,7 @@ export type BPMNDocument = Message<"portico.bpmn.v1.BPMNDocument"> & {
 
   /**
    * Principal that created the document.
+   * Example: local
    *
    * @generated from field: string creator = 14;
    */
@@ -127,6 +139,7 @@ export type BPMNDocument = Message<"portico.bpmn.v1.BPMNDocument"> & {
 
   /**
    * Principal of the last change.
+   * Example: local
    *
    * @generated from field: string last_editor = 15;
    */
@@ -170,6 +183,7 @@ export type BPMNDocument_Metadata = Message<"portico.bpmn.v1.BPMNDocument.Metada
 
   /**
    * Flow elements, artifacts, pools and lanes; diagram shapes do not count.
+   * Example: 1
    *
    * @generated from field: int32 element_count = 2;
    */
@@ -177,17 +191,22 @@ export type BPMNDocument_Metadata = Message<"portico.bpmn.v1.BPMNDocument.Metada
 
   /**
    * What tasks are bound to, for example "rpc:shop.v1.Orders/Reserve"; sorted, no duplicates.
+   * Example: rpc:shop.v1.Orders/Reserve
    *
    * @generated from field: repeated string task_bindings = 3;
    */
   taskBindings: string[];
 
   /**
+   * Example: bpmn-js
+   *
    * @generated from field: string exporter = 4;
    */
   exporter: string;
 
   /**
+   * Example: 18.6.1
+   *
    * @generated from field: string exporter_version = 5;
    */
   exporterVersion: string;
@@ -212,11 +231,15 @@ export const BPMNDocument_MetadataSchema: GenMessage<BPMNDocument_Metadata> = /*
  */
 export type BPMNDocument_Process = Message<"portico.bpmn.v1.BPMNDocument.Process"> & {
   /**
+   * Example: order
+   *
    * @generated from field: string id = 1;
    */
   id: string;
 
   /**
+   * Example: Order
+   *
    * @generated from field: string display_name = 2;
    */
   displayName: string;
@@ -244,6 +267,7 @@ export const BPMNDocument_ProcessSchema: GenMessage<BPMNDocument_Process> = /*@_
 export type BPMNRevision = Message<"portico.bpmn.v1.BPMNRevision"> & {
   /**
    * Resource name, "bpmn/{id}/revisions/{n}".
+   * Example: bpmn/order/revisions/1
    *
    * @generated from field: string name = 1;
    */
@@ -263,6 +287,7 @@ export type BPMNRevision = Message<"portico.bpmn.v1.BPMNRevision"> & {
 
   /**
    * "latest" on the newest revision.
+   * Example: latest
    *
    * @generated from field: repeated string alternate_ids = 4;
    */
@@ -270,6 +295,7 @@ export type BPMNRevision = Message<"portico.bpmn.v1.BPMNRevision"> & {
 
   /**
    * Principal that made the change.
+   * Example: local
    *
    * @generated from field: string creator = 5;
    */
@@ -277,6 +303,7 @@ export type BPMNRevision = Message<"portico.bpmn.v1.BPMNRevision"> & {
 
   /**
    * What the editor said about the change.
+   * Example: First version.
    *
    * @generated from field: string comment = 6;
    */
@@ -301,6 +328,7 @@ export type CreateBPMNRequest = Message<"portico.bpmn.v1.CreateBPMNRequest"> & {
 
   /**
    * Lower-case letters, digits and hyphens, 1 to 63 characters, a letter first. Default: generated.
+   * Example: order
    *
    * @generated from field: string document_id = 2;
    */
@@ -308,6 +336,7 @@ export type CreateBPMNRequest = Message<"portico.bpmn.v1.CreateBPMNRequest"> & {
 
   /**
    * Check and answer as if it were created, but store nothing.
+   * Example: none
    *
    * @generated from field: bool validate_only = 3;
    */
@@ -326,6 +355,8 @@ export const CreateBPMNRequestSchema: GenMessage<CreateBPMNRequest> = /*@__PURE_
  */
 export type GetBPMNRequest = Message<"portico.bpmn.v1.GetBPMNRequest"> & {
   /**
+   * Example: order
+   *
    * @generated from field: string id = 1;
    */
   id: string;
@@ -416,6 +447,7 @@ export type ListBPMNResponse = Message<"portico.bpmn.v1.ListBPMNResponse"> & {
 
   /**
    * Empty on the last page.
+   * Example: none
    *
    * @generated from field: string next_page_token = 2;
    */
@@ -423,6 +455,7 @@ export type ListBPMNResponse = Message<"portico.bpmn.v1.ListBPMNResponse"> & {
 
   /**
    * Documents that match, on all pages; 10000 means that many or more. Only when asked for by `include_total_size`.
+   * Example: 1
    *
    * @generated from field: optional int32 total_size = 3;
    */
@@ -486,6 +519,8 @@ export const UpdateBPMNRequestSchema: GenMessage<UpdateBPMNRequest> = /*@__PURE_
  */
 export type DeleteBPMNRequest = Message<"portico.bpmn.v1.DeleteBPMNRequest"> & {
   /**
+   * Example: order
+   *
    * @generated from field: string id = 1;
    */
   id: string;
@@ -517,6 +552,8 @@ export const DeleteBPMNRequestSchema: GenMessage<DeleteBPMNRequest> = /*@__PURE_
  */
 export type UndeleteBPMNRequest = Message<"portico.bpmn.v1.UndeleteBPMNRequest"> & {
   /**
+   * Example: order
+   *
    * @generated from field: string id = 1;
    */
   id: string;
@@ -535,6 +572,7 @@ export const UndeleteBPMNRequestSchema: GenMessage<UndeleteBPMNRequest> = /*@__P
 export type BatchGetBPMNRequest = Message<"portico.bpmn.v1.BatchGetBPMNRequest"> & {
   /**
    * At most 200.
+   * Example: order
    *
    * @generated from field: repeated string ids = 1;
    */
@@ -616,6 +654,7 @@ export const BatchCreateBPMNResponseSchema: GenMessage<BatchCreateBPMNResponse> 
 export type BatchDeleteBPMNRequest = Message<"portico.bpmn.v1.BatchDeleteBPMNRequest"> & {
   /**
    * At most 200.
+   * Example: order
    *
    * @generated from field: repeated string ids = 1;
    */
@@ -638,6 +677,8 @@ export type ValidateBPMNRequest = Message<"portico.bpmn.v1.ValidateBPMNRequest">
    */
   input: {
     /**
+     * Example: <definitions xmlns="http://www.omg.org/spec/BPMN/20100524/MODEL" id="d" targetNamespace="urn:example"><process id="order" isExecutable="true"><startEvent id="start"/></process></definitions>
+     *
      * @generated from field: string xml = 1;
      */
     value: string;
@@ -655,6 +696,7 @@ export type ValidateBPMNRequest = Message<"portico.bpmn.v1.ValidateBPMNRequest">
   /**
    * "bpmn2": well-formed BPMN 2.0. "lint": what people should mend. "executable": whether an engine could run it.
    * Default: bpmn2. A document that is not well-formed gets the findings of bpmn2 alone.
+   * Example: executable
    *
    * @generated from field: repeated string profiles = 3;
    */
@@ -789,6 +831,8 @@ export const UploadBPMNRequest_UploadMetadataSchema: GenMessage<UploadBPMNReques
  */
 export type DownloadBPMNRequest = Message<"portico.bpmn.v1.DownloadBPMNRequest"> & {
   /**
+   * Example: order
+   *
    * @generated from field: string id = 1;
    */
   id: string;
@@ -821,6 +865,7 @@ export const DownloadBPMNRequestSchema: GenMessage<DownloadBPMNRequest> = /*@__P
 export type DiffBPMNRequest = Message<"portico.bpmn.v1.DiffBPMNRequest"> & {
   /**
    * Document whose revisions are compared. Empty: both sides are given as XML.
+   * Example: order
    *
    * @generated from field: string id = 1;
    */
@@ -828,6 +873,7 @@ export type DiffBPMNRequest = Message<"portico.bpmn.v1.DiffBPMNRequest"> & {
 
   /**
    * Number of the earlier revision, or "latest". Default: the one before `target`.
+   * Example: none
    *
    * @generated from field: string base = 2;
    */
@@ -835,6 +881,7 @@ export type DiffBPMNRequest = Message<"portico.bpmn.v1.DiffBPMNRequest"> & {
 
   /**
    * Number of the later revision, or "latest". Default: latest.
+   * Example: none
    *
    * @generated from field: string target = 3;
    */
@@ -842,6 +889,7 @@ export type DiffBPMNRequest = Message<"portico.bpmn.v1.DiffBPMNRequest"> & {
 
   /**
    * Takes the place of `base`; at most 1 MiB.
+   * Example: <definitions xmlns="http://www.omg.org/spec/BPMN/20100524/MODEL" id="d" targetNamespace="urn:example"><process id="order" isExecutable="true"><startEvent id="start"/></process></definitions>
    *
    * @generated from field: string base_xml = 4;
    */
@@ -849,6 +897,7 @@ export type DiffBPMNRequest = Message<"portico.bpmn.v1.DiffBPMNRequest"> & {
 
   /**
    * Takes the place of `target`; at most 1 MiB.
+   * Example: <definitions xmlns="http://www.omg.org/spec/BPMN/20100524/MODEL" id="d" targetNamespace="urn:example"><process id="order" isExecutable="true"><startEvent id="start" name="Ordered"/></process></definitions>
    *
    * @generated from field: string target_xml = 5;
    */
@@ -880,6 +929,7 @@ export type DiffBPMNResponse = Message<"portico.bpmn.v1.DiffBPMNResponse"> & {
 
   /**
    * There are more changes than the 1000 that are answered.
+   * Example: false
    *
    * @generated from field: bool truncated = 3;
    */
@@ -903,12 +953,15 @@ export type DiffBPMNResponse_Change = Message<"portico.bpmn.v1.DiffBPMNResponse.
   kind: DiffBPMNResponse_Change_Kind;
 
   /**
+   * Example: start
+   *
    * @generated from field: string element_id = 2;
    */
   elementId: string;
 
   /**
    * For example "bpmn:UserTask".
+   * Example: bpmn:StartEvent
    *
    * @generated from field: string element_type = 3;
    */
@@ -916,6 +969,7 @@ export type DiffBPMNResponse_Change = Message<"portico.bpmn.v1.DiffBPMNResponse.
 
   /**
    * The element's name, if it has one.
+   * Example: Ordered
    *
    * @generated from field: string display_name = 4;
    */
@@ -985,6 +1039,7 @@ export const DiffBPMNResponse_Change_KindSchema: GenEnum<DiffBPMNResponse_Change
 export type DiffBPMNResponse_AttributeChange = Message<"portico.bpmn.v1.DiffBPMNResponse.AttributeChange"> & {
   /**
    * For example "name" or "conditionExpression.body".
+   * Example: name
    *
    * @generated from field: string path = 1;
    */
@@ -992,12 +1047,15 @@ export type DiffBPMNResponse_AttributeChange = Message<"portico.bpmn.v1.DiffBPMN
 
   /**
    * Empty where there was none; at most 1000 characters.
+   * Example: none
    *
    * @generated from field: string old_value = 2;
    */
   oldValue: string;
 
   /**
+   * Example: Ordered
+   *
    * @generated from field: string new_value = 3;
    */
   newValue: string;
@@ -1054,12 +1112,15 @@ export const DiffBPMNResponse_SummarySchema: GenMessage<DiffBPMNResponse_Summary
  */
 export type GetBPMNRevisionRequest = Message<"portico.bpmn.v1.GetBPMNRevisionRequest"> & {
   /**
+   * Example: order
+   *
    * @generated from field: string id = 1;
    */
   id: string;
 
   /**
    * Number or "latest".
+   * Example: 1
    *
    * @generated from field: string revision = 2;
    */
@@ -1078,6 +1139,8 @@ export const GetBPMNRevisionRequestSchema: GenMessage<GetBPMNRevisionRequest> = 
  */
 export type ListBPMNRevisionsRequest = Message<"portico.bpmn.v1.ListBPMNRevisionsRequest"> & {
   /**
+   * Example: order
+   *
    * @generated from field: string id = 1;
    */
   id: string;
@@ -1129,12 +1192,15 @@ export const ListBPMNRevisionsResponseSchema: GenMessage<ListBPMNRevisionsRespon
  */
 export type RollbackBPMNRequest = Message<"portico.bpmn.v1.RollbackBPMNRequest"> & {
   /**
+   * Example: order
+   *
    * @generated from field: string id = 1;
    */
   id: string;
 
   /**
    * Number of the revision whose content becomes current.
+   * Example: 1
    *
    * @generated from field: string revision = 2;
    */

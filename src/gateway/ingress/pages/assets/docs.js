@@ -1,0 +1,151 @@
+/**
+ * What the API reference does in the browser: filters its list of operations, and sends the requests that its forms describe to
+ * the server it came from. The page is whole without it.
+ */
+
+/** More of an answer is not shown; it can be saved. */
+const shownBytes = 200_000;
+
+const filter = /** @type {HTMLInputElement | null} */ (document.getElementById("filter"));
+if (filter !== null) {
+  filter.hidden = false;
+  filter.addEventListener("input", () => filterEntries(filter.value));
+  document.addEventListener("keydown", (event) => {
+    const typing = event.target instanceof Element && event.target.matches("input, textarea, select");
+    if (event.key !== "/" || typing) return;
+    event.preventDefault();
+    filter.focus();
+  });
+}
+for (const details of document.querySelectorAll("details.try")) {
+  details.removeAttribute("hidden");
+  const form = /** @type {HTMLFormElement} */ (details.querySelector("form"));
+  const output = /** @type {HTMLOutputElement} */ (details.querySelector("output"));
+  form.addEventListener("submit", (event) => {
+    event.preventDefault();
+    void send(form, output);
+  });
+}
+
+/** @param {string} text */
+function filterEntries(text) {
+  const words = text.toLowerCase().split(/\s+/).filter(Boolean);
+  for (const item of document.querySelectorAll(".index li")) {
+    const content = `${item.textContent} ${item.querySelector("a")?.title}`.toLowerCase();
+    item.toggleAttribute("hidden", !words.every((word) => content.includes(word)));
+  }
+}
+
+/**
+ * @param {HTMLFormElement} form
+ * @param {HTMLOutputElement} output
+ */
+async function send(form, output) {
+  const button = /** @type {HTMLButtonElement} */ (form.querySelector("button"));
+  button.disabled = true;
+  output.replaceChildren();
+  const start = performance.now();
+  try {
+    const { target, init } = request(form);
+    const response = await fetch(target, init);
+    const bytes = new Uint8Array(await response.arrayBuffer());
+    const time = Math.round(performance.now() - start);
+    show(output, {
+      line: `${init.method} ${target}`,
+      status: `${response.status} in ${time} ms`,
+      response,
+      bytes,
+    });
+  } catch (error) {
+    output.append(
+      element("p", `The request could not be sent: ${error instanceof Error ? error.message : error}`),
+    );
+  } finally {
+    button.disabled = false;
+  }
+}
+
+/**
+ * @param {HTMLFormElement} form
+ * @returns {{ target: string, init: RequestInit & { headers: Record<string, string> } }}
+ */
+function request(form) {
+  const query = new URLSearchParams();
+  /** @type {Record<string, string>} */
+  const headers = {};
+  let target = form.dataset.path ?? "";
+  for (const field of /** @type {NodeListOf<HTMLInputElement>} */ (form.querySelectorAll("[data-in]"))) {
+    const { in: where, name = "" } = field.dataset;
+    if (where === "path") target = target.replace(`{${name}}`, encodeURIComponent(field.value));
+    else if (field.value === "") continue;
+    else if (where === "query")
+      for (const value of "many" in field.dataset ? field.value.split(",") : [field.value])
+        query.append(name, value.trim());
+    else headers[name] = field.value;
+  }
+  const text = query.toString();
+  if (text !== "") target += `?${text}`;
+  const method = form.dataset.verb ?? "GET";
+  const body = /** @type {HTMLInputElement | HTMLTextAreaElement | null} */ (
+    form.querySelector("[data-type]")
+  );
+  if (body === null) return { target, init: { method, headers } };
+  headers["content-type"] = body.dataset.type ?? "application/json";
+  return { target, init: { method, headers, body: bodyOf(body) } };
+}
+
+/** @param {HTMLInputElement | HTMLTextAreaElement} field */
+function bodyOf(field) {
+  return field instanceof HTMLInputElement ? (field.files?.[0] ?? "") : field.value;
+}
+
+/**
+ * @param {HTMLOutputElement} output
+ * @param {{ line: string, status: string, response: Response, bytes: Uint8Array<ArrayBuffer> }} answer
+ */
+function show(output, { line, status, response, bytes }) {
+  const heading = element("p", "");
+  heading.append(element("strong", status), ` ${line}`);
+  const names = [...response.headers].map(([name, value]) => `${name}: ${value}`).join("\n");
+  const headers = document.createElement("details");
+  headers.append(element("summary", "Headers"), element("pre", names));
+  output.append(heading, headers);
+  if (bytes.length === 0) return;
+  const shown = text(bytes.subarray(0, shownBytes), response.headers.get("content-type") ?? "");
+  output.append(element("pre", shown ?? `${bytes.length} bytes that are not text`));
+  if (shown === undefined || bytes.length > shownBytes) output.append(saveLink(bytes));
+}
+
+/**
+ * @param {Uint8Array} bytes
+ * @param {string} type
+ */
+function text(bytes, type) {
+  try {
+    const decoded = new TextDecoder("utf-8", { fatal: bytes.length < shownBytes }).decode(bytes);
+    return /^application\/(problem\+)?json/.test(type) && bytes.length < shownBytes
+      ? JSON.stringify(JSON.parse(decoded), undefined, 2)
+      : decoded;
+  } catch {
+    return undefined;
+  }
+}
+
+/** @param {Uint8Array<ArrayBuffer>} bytes */
+function saveLink(bytes) {
+  const link = document.createElement("a");
+  link.href = URL.createObjectURL(new Blob([bytes]));
+  link.download = "answer";
+  link.textContent = `Save all ${bytes.length} bytes`;
+  return link;
+}
+
+/**
+ * @param {string} name
+ * @param {string} content
+ */
+function element(name, content) {
+  const made = document.createElement(name);
+  made.textContent = content;
+  return made;
+}

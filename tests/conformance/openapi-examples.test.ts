@@ -1,0 +1,132 @@
+/** Every example of the OpenAPI document is sent to the server that it describes, and is what the document says it is. */
+import assert from "node:assert/strict";
+import { after, before, describe, test } from "node:test";
+import type { OpenApiDocument, Operation } from "#gateway/describe/describe.ts";
+import { reasonTables } from "../../scripts/reason-tables.ts";
+import { ask, startPortico, type TestPortico } from "../support/portico.ts";
+
+let portico: TestPortico;
+let document: OpenApiDocument;
+
+before(async () => {
+  portico = await startPortico();
+  document = (await ask(portico.base, "GET", "/openapi.json")).json;
+});
+after(() => portico.stop());
+
+function operation(id: string): { verb: string; path: string; operation: Operation } {
+  for (const [path, item] of Object.entries(document.paths))
+    for (const [method, one] of Object.entries(item))
+      if (one.operationId === id) return { verb: method.toUpperCase(), path, operation: one };
+  throw new Error(`there is no operation ${id}`);
+}
+
+/** Sends the operation as its examples say: path parameters and the body. */
+async function send(id: string): Promise<{ status: number; json: unknown; expected: Operation }> {
+  const { verb, path, operation: one } = operation(id);
+  const target = path.replace(/\{([^}]*)\}/g, (_, name: string) =>
+    String(one.parameters.find((parameter) => parameter.name === name)?.example),
+  );
+  const query = one.parameters
+    .filter((parameter) => parameter.in === "query" && parameter.required)
+    .map((parameter) => `${parameter.name}=${encodeURIComponent(String(parameter.example))}`);
+  const body = one.requestBody?.content["application/json"]?.example;
+  const { status, json } = await ask(
+    portico.base,
+    verb,
+    `${target}?${query.join("&")}`,
+    body === undefined ? {} : { body },
+  );
+  return { status, json, expected: one };
+}
+
+describe("the examples, in the order of a document's life", () => {
+  for (const [id, status] of [
+    ["BPMNService_ValidateBPMN", 200],
+    ["BPMNService_BatchCreateBPMN", 200],
+    ["BPMNService_GetBPMN", 200],
+    ["BPMNService_UpdateBPMN", 200],
+    ["BPMNService_ListBPMN", 200],
+    ["BPMNService_ListBPMNRevisions", 200],
+    ["BPMNService_GetBPMNRevision", 200],
+    ["BPMNService_DiffBPMN", 200],
+    ["BPMNService_DiffBPMN_2", 200],
+    ["BPMNService_RollbackBPMN", 200],
+    ["BPMNService_DownloadBPMN", 200],
+    ["BPMNService_BatchGetBPMN", 200],
+    ["BPMNService_DeleteBPMN", 200],
+    ["BPMNService_UndeleteBPMN", 200],
+    ["BPMNService_BatchDeleteBPMN", 200],
+    ["BPMNService_CreateBPMN", 200],
+  ] as const)
+    test(`${id} is accepted`, async () => {
+      const answer = await send(id);
+      assert.equal(answer.status, status, JSON.stringify(answer.json));
+    });
+
+  test("and there is no operation besides, but the upload of a file", () => {
+    const ids = Object.values(document.paths).flatMap((item) =>
+      Object.values(item).map(({ operationId }) => operationId),
+    );
+    assert.equal(ids.length, 17);
+    assert.ok(ids.includes("BPMNService_UploadBPMN"));
+  });
+});
+
+describe("answers and their examples", () => {
+  test("have the fields that the server answers with", async () => {
+    const { json, expected } = await send("BPMNService_CreateBPMN");
+    const answer = expected.responses["200"];
+    assert.ok(answer !== undefined && "content" in answer);
+    const example = answer.content?.["application/json"]?.example as object;
+    const known = new Set(Object.keys(example));
+    for (const field of Object.keys(json as object)) assert.ok(known.has(field), field);
+  });
+
+  test("every error that an operation can have is one of the components", () => {
+    for (const item of Object.values(document.paths))
+      for (const one of Object.values(item))
+        for (const [status, answer] of Object.entries(one.responses)) {
+          if (status.startsWith("2") || status === "304") continue;
+          assert.ok("$ref" in answer, `${one.operationId} ${status}`);
+          const name = answer.$ref.slice("#/components/responses/".length);
+          assert.ok(Object.hasOwn(document.components.responses, name), answer.$ref);
+        }
+  });
+
+  test("errors are examples of reasons that exist, and of the code they come with", async () => {
+    const reasons = Object.assign({}, ...(await reasonTables()).map((table) => table.reasons));
+    for (const answer of Object.values(document.components.responses)) {
+      const example = answer.content?.["application/json"]?.example as {
+        details: { reason?: string }[];
+      };
+      assert.ok(Object.hasOwn(reasons, example.details[0]?.reason ?? ""), JSON.stringify(example));
+    }
+  });
+
+  test("the documented statuses are what happens", async () => {
+    const { base } = portico;
+    const created = await ask(base, "POST", "/api/v1/bpmn?documentId=statuses", {
+      body: operation("BPMNService_CreateBPMN").operation.requestBody?.content["application/json"]?.example,
+    });
+    const target = "/api/v1/bpmn/statuses";
+    const etag = created.headers.get("etag") ?? "";
+    const asked: readonly [string, string, Parameters<typeof ask>[3], number][] = [
+      ["GetBPMN", target, { headers: { "if-none-match": etag } }, 304],
+      ["GetBPMN", "/api/v1/bpmn/none-such", {}, 404],
+      ["GetBPMN", `${target}?vieww=1`, {}, 400],
+      ["UpdateBPMN", target, { body: { displayName: "x" }, headers: { "if-match": '"old"' } }, 412],
+      ["UpdateBPMN", target, { body: { displayName: "x", etag: "old" } }, 409],
+      ["UpdateBPMN", target, { body: "x", headers: { "content-type": "text/plain" } }, 415],
+      ["UpdateBPMN", target, { body: { description: "x".repeat(5_000_000) } }, 413],
+      ["DownloadBPMN", `${target}:download`, { headers: { range: "bytes=0-3" } }, 206],
+      ["DownloadBPMN", `${target}:download`, { headers: { range: "bytes=99999-" } }, 416],
+    ];
+    for (const [method, path, options, status] of asked) {
+      const { verb, operation: one } = operation(`BPMNService_${method}`);
+      const answer = await ask(base, verb, path, options);
+      assert.equal(answer.status, status, `${method} ${path} ${answer.text.slice(0, 300)}`);
+      assert.ok(Object.hasOwn(one.responses, String(status)), `${method} says nothing of ${status}`);
+    }
+  });
+});
