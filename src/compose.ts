@@ -13,6 +13,7 @@ import {
   reasons as ingressReasons,
   type Listener,
   listen,
+  pagePaths,
 } from "#gateway/ingress/ingress.ts";
 import { reasons as wireReasons } from "#gateway/wire/reasons.ts";
 import { reasons as rpcReasons } from "#rpc/reasons.ts";
@@ -43,6 +44,7 @@ export async function start(config: Config): Promise<Portico> {
     descriptorSet: readFileSync(new URL("./gen/contract.binpb", import.meta.url)),
     codec: { unknownFields: config.unknownFields },
     query: { unknown: config.unknownParameters },
+    reservedPaths: pagePaths,
   });
   const telemetry = createTelemetry({ logLevel: config.logLevel, clock });
   const storage = await openStorage({

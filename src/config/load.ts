@@ -94,7 +94,10 @@ function findFile(sources: Sources): string | undefined {
 async function importFile(file: string, label: string, problems: string[]): Promise<object | undefined> {
   try {
     const module: { default?: unknown } = await import(pathToFileURL(file).href);
-    if (typeof module.default === "object" && module.default !== null) return module.default;
+    const given = module.default;
+    // Without any export the file is CommonJS to Node, and its default export is an empty object that nobody wrote.
+    const nothing = "module.exports" in module && Object.keys(given ?? {}).length === 0;
+    if (typeof given === "object" && given !== null && !nothing) return given;
     problems.push(`${label}: must export the configuration as its default export: export default { … }`);
   } catch (error) {
     problems.push(`${label}: ${error instanceof Error ? error.message : String(error)}`);

@@ -19,11 +19,20 @@ export interface Option<T = unknown> {
   readonly doc: string;
 }
 
-const port = z.coerce
-  .number()
-  .int("must be a whole number")
-  .min(0, "must be 0 to 65535")
-  .max(65_535, "must be 0 to 65535");
+const wholeNumber = "must be a whole number";
+/** Decimal digits only: `""`, `0x50` and `1e3` are more likely mistakes than ports. */
+const port = z
+  .union(
+    [
+      z.number(),
+      z
+        .string()
+        .regex(/^\d{1,9}$/)
+        .transform(Number),
+    ],
+    wholeNumber,
+  )
+  .pipe(z.number().int(wholeNumber).min(0, "must be 0 to 65535").max(65_535, "must be 0 to 65535"));
 const text = z.string().min(1, "must not be empty");
 
 export const options = {
@@ -109,7 +118,7 @@ export const options = {
     env: "PORTICO_AUTO_MIGRATE",
     flag: "--auto-migrate",
     value: "BOOLEAN",
-    schema: z.stringbool("must be true or false").or(z.boolean()),
+    schema: z.union([z.boolean(), z.stringbool()], "must be true or false"),
     default: "true",
     range: "true, false",
     doc: "PostgreSQL only: bring the schema up to date at the start, under a lock. With false, a schema that is not current is refused. SQLite always migrates itself.",

@@ -11,6 +11,7 @@ import {
 import { FileDescriptorSetSchema, MethodOptions_IdempotencyLevel } from "@bufbuild/protobuf/wkt";
 import { type Codec, createCodec } from "#gateway/codec/codec.ts";
 import { type Binding, createRouter } from "#gateway/router/router.ts";
+import { http } from "#gen/google/api/annotations_pb.ts";
 import {
   Plane as PlaneValue,
   policy as policyOption,
@@ -21,6 +22,9 @@ import { compileRoutes } from "./http-rule.ts";
 import { CatalogError, type CatalogProblem } from "./problems.ts";
 import type { Catalog, CatalogInput, HttpRoute, MethodOptions, Plane } from "./shape.ts";
 import { SourceInfo } from "./source-info.ts";
+
+/** Field number of the `google.api.http` extension in MethodOptions. */
+const httpOption = http.proto.number;
 
 export function load(input: CatalogInput): Catalog {
   const registry = readRegistry(input.descriptorSet);
@@ -34,7 +38,7 @@ export function load(input: CatalogInput): Catalog {
   const report = (method: Method, message: string): void => {
     problems.push({
       file: `${method.desc.parent.file.name}.proto`,
-      ...source.positionOf(method.desc),
+      ...(source.positionOf(method.desc, httpOption) ?? source.positionOf(method.desc)),
       method: method.name,
       message,
     });
@@ -45,7 +49,9 @@ export function load(input: CatalogInput): Catalog {
       report: (message) => report(method, message),
     }),
   );
-  const { router, problems: routerProblems } = createRouter(routes.map(toBinding));
+  const { router, problems: routerProblems } = createRouter(routes.map(toBinding), {
+    reserved: input.reservedPaths ?? [],
+  });
   for (const problem of routerProblems)
     report((problem.binding as Binding<HttpRoute>).target.method, problem.message);
   if (problems.length > 0) throw new CatalogError(problems);

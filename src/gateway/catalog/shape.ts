@@ -56,4 +56,6 @@ export interface CatalogInput {
   readonly descriptorSet: Uint8Array;
   readonly codec?: CodecOptions;
   readonly query?: { readonly unknown?: "reject" | "ignore" };
+  /** Paths of the gateway's own: a binding to one of them could never be reached, and is a problem. */
+  readonly reservedPaths?: readonly string[];
 }

@@ -61,6 +61,9 @@ function fileOf(desc: AnyDesc): DescFile {
   }
 }
 
+/** Number of `options` in MethodDescriptorProto. */
+const methodOptions = 4;
+
 interface Location {
   readonly line: number;
   readonly column: number;
@@ -74,15 +77,15 @@ export class SourceInfo {
     return this.#find(desc)?.comment ?? "";
   }
 
-  /** 1-based position; empty where the set has no source info. */
-  positionOf(desc: AnyDesc): { line: number; column: number } | undefined {
-    const found = this.#find(desc);
+  /** 1-based position of a descriptor, or of one of a method's options; undefined where the set has no source info. */
+  positionOf(desc: AnyDesc, option?: number): { line: number; column: number } | undefined {
+    const found = this.#find(desc, option === undefined ? [] : [methodOptions, option]);
     return found === undefined ? undefined : { line: found.line, column: found.column };
   }
 
-  #find(desc: AnyDesc): Location | undefined {
+  #find(desc: AnyDesc, below: readonly number[] = []): Location | undefined {
     const path = pathOf(desc);
-    return path === undefined ? undefined : this.#locations(fileOf(desc)).get(path.join(","));
+    return path === undefined ? undefined : this.#locations(fileOf(desc)).get([...path, ...below].join(","));
   }
 
   #locations(file: DescFile): ReadonlyMap<string, Location> {

@@ -5,6 +5,7 @@
  * for messages whose JSON is a scalar (Timestamp, Duration, FieldMask, the wrappers).
  */
 import { create, type DescField, type DescMessage, type Message } from "@bufbuild/protobuf";
+import { nearest } from "#std/nearest.ts";
 import { fieldInvalid } from "./field-error.ts";
 import { parseScalarText } from "./scalar-text.ts";
 
@@ -38,7 +39,7 @@ export function compileFieldPath(desc: DescMessage, text: string): FieldPath | {
     const field: DescField | undefined = at.fields.find(
       (candidate) => candidate.name === name || candidate.jsonName === name,
     );
-    if (field === undefined) return { problem: `${at.typeName} has no field "${name}"` };
+    if (field === undefined) return { problem: `${at.typeName} has no field "${name}"${meant(at, name)}` };
     fields.push(field);
     at = field.fieldKind === "message" ? field.message : undefined;
   }
@@ -47,6 +48,14 @@ export function compileFieldPath(desc: DescMessage, text: string): FieldPath | {
   if (fields.slice(0, -1).some((field) => field.fieldKind !== "message"))
     return { problem: `"${text}" passes through a list or map` };
   return new CompiledPath(fields, leaf);
+}
+
+function meant(desc: DescMessage, name: string): string {
+  const known = nearest(
+    name,
+    desc.fields.map((field) => field.name),
+  );
+  return known === undefined ? "" : `; did you mean "${known}"?`;
 }
 
 class CompiledPath implements FieldPath {

@@ -17,7 +17,17 @@ export class Http1Exchange implements Exchange {
   readonly #request: IncomingMessage;
   readonly #response: ServerResponse;
 
-  constructor(request: IncomingMessage, response: ServerResponse, startedAtMs: number) {
+  readonly #server: { readonly draining: boolean };
+
+  constructor(
+    request: IncomingMessage,
+    response: ServerResponse,
+    {
+      startedAtMs,
+      server,
+    }: { readonly startedAtMs: number; readonly server: { readonly draining: boolean } },
+  ) {
+    this.#server = server;
     this.#request = request;
     this.#response = response;
     this.startedAtMs = startedAtMs;
@@ -61,12 +71,18 @@ export class Http1Exchange implements Exchange {
     return readChunks(this.#request);
   }
 
+  /** A request that began before the drain is answered in it: the client has to hear that this was the connection's last. */
+  #writeHead(status: number, headers: ResponseHeaders): void {
+    if (this.#server.draining) this.#response.shouldKeepAlive = false;
+    this.#response.writeHead(status, headers as Record<string, string | number | string[]>);
+  }
+
   reply(status: number, headers: ResponseHeaders, body: Uint8Array | string | undefined): void {
     const response = this.#response;
     if (response.destroyed) return;
     const length = body === undefined ? 0 : typeof body === "string" ? Buffer.byteLength(body) : body.length;
     if (status !== 304) headers["content-length"] = length;
-    response.writeHead(status, headers as Record<string, string | number | string[]>);
+    this.#writeHead(status, headers);
     // HEAD carries the length of the body that GET would have.
     if (body === undefined || this.method === "HEAD" || status === 304) response.end();
     // Text of as many bytes as letters is ASCII: copied as it is instead of being encoded letter by letter.
@@ -76,7 +92,7 @@ export class Http1Exchange implements Exchange {
 
   start(status: number, headers: ResponseHeaders): void {
     if (this.#response.destroyed) return;
-    this.#response.writeHead(status, headers as Record<string, string | number | string[]>);
+    this.#writeHead(status, headers);
     this.#response.flushHeaders();
   }
 

@@ -181,8 +181,8 @@ class TwoPorts implements Listener {
   }
 
   #onHttp1(request: IncomingMessage, response: ServerResponse): void {
-    const exchange = new Http1Exchange(request, response, this.#options.clock.monotonic());
-    if (this.draining) response.shouldKeepAlive = false;
+    const startedAtMs = this.#options.clock.monotonic();
+    const exchange = new Http1Exchange(request, response, { startedAtMs, server: this });
     const refused = refuseHttp1(
       {
         httpVersion: request.httpVersion,

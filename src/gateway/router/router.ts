@@ -75,15 +75,27 @@ interface Node<T> {
 
 const notFound = { kind: "not_found" } as const;
 
-export function createRouter<T>(bindings: readonly Binding<T>[]): {
+export interface RouterOptions {
+  /** Paths that are answered before the router is asked, such as `/docs`. */
+  readonly reserved?: readonly string[];
+}
+
+export function createRouter<T>(
+  bindings: readonly Binding<T>[],
+  options: RouterOptions = {},
+): {
   readonly router: Router<T>;
   readonly problems: readonly RouterProblem[];
 } {
   const root: Root<T> = { node: newNode(), verbColons: 0 };
   const problems: RouterProblem[] = [];
+  const reserved = new Set(options.reserved);
   for (const binding of bindings) {
     const template = parse(binding, problems);
-    if (template !== undefined) add(root, { binding, template }, problems);
+    if (template === undefined) continue;
+    const problem = unreachable({ binding, template }, reserved);
+    if (problem === undefined) add(root, { binding, template }, problems);
+    else problems.push(problem);
   }
   return { router: { match: (httpMethod, rawPath) => match(root, httpMethod, rawPath) }, problems };
 }
@@ -101,6 +113,39 @@ function parse(binding: Binding<unknown>, problems: RouterProblem[]): Template |
     });
     return undefined;
   }
+}
+
+/** A binding that no request can match, or that every request for it is answered by somebody else. */
+function unreachable(bound: Bound<unknown>, reserved: ReadonlySet<string>): RouterProblem | undefined {
+  const { binding, template } = bound;
+  const why = whyUnreachable(bound, reserved);
+  return why === undefined
+    ? undefined
+    : {
+        kind: "unreachable",
+        binding,
+        message: `${binding.httpMethod} ${printTemplate(template)} can never be reached: ${why}`,
+      };
+}
+
+function whyUnreachable(
+  { binding, template }: Bound<unknown>,
+  reserved: ReadonlySet<string>,
+): string | undefined {
+  const { httpMethod } = binding;
+  if (httpMethod !== "*" && !/^[A-Z]+(-[A-Z]+)*$/.test(httpMethod))
+    return `"${httpMethod}" is no HTTP method; methods are upper-case words, and "*" is any`;
+  if (httpMethod === "CONNECT") return "CONNECT names a server, not a path";
+  const literals: string[] = [];
+  for (const segment of template.segments) {
+    if (segment.kind !== "literal") continue;
+    const text = decodeSegment(segment.text);
+    if (text === undefined) return `"${segment.text}" does not decode to UTF-8 text`;
+    if (hasBadSegment([text])) return `requests with the segment "${segment.text}" are refused`;
+    literals.push(text);
+  }
+  const fixed = literals.length === template.segments.length && template.verb === undefined;
+  return fixed && reserved.has(`/${literals.join("/")}`) ? "the gateway itself answers this path" : undefined;
 }
 
 function newNode<T>(): Node<T> {

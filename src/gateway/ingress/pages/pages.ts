@@ -15,6 +15,18 @@ import { docsPage } from "./docs-page.ts";
 import { errorsPage } from "./errors-page.ts";
 import { contentSecurityPolicy } from "./html.ts";
 
+/** Where the pages are: no method of a contract can be there. */
+export const pagePaths = [
+  "/",
+  "/docs",
+  "/docs/errors",
+  "/openapi.json",
+  "/livez",
+  "/readyz",
+  "/health",
+  "/metrics",
+] as const;
+
 export interface PagesOptions {
   runtime(): Runtime;
   /** False while starting and draining. */
@@ -49,18 +61,20 @@ export function createPages(options: PagesOptions): Pages {
   };
   const docs = (): Page => ({ ...htmlPage(docsPage(whole(), options.version)), lasting: true });
   const errors = (): Page => ({ ...htmlPage(errorsPage(options.reasons)), lasting: true });
-  const pages = new Map<string, (exchange: Exchange) => Page>([
-    ["/", docs],
-    ["/docs", docs],
-    ["/docs/errors", errors],
-    ["/openapi.json", (exchange) => openApi(exchange, options, whole)],
-    ["/livez", () => text(200, "alive")],
-    ["/readyz", () => (options.ready() ? text(200, "ready") : text(503, "draining"))],
-    ["/health", () => (options.ready() ? text(200, "ready") : text(503, "draining"))],
-    ["/metrics", (exchange) => metrics(exchange, options)],
-  ]);
+  const ready = (): Page => (options.ready() ? text(200, "ready") : text(503, "draining"));
+  const pages: Readonly<Record<(typeof pagePaths)[number], (exchange: Exchange) => Page>> = {
+    "/": docs,
+    "/docs": docs,
+    "/docs/errors": errors,
+    "/openapi.json": (exchange) => openApi(exchange, options, whole),
+    "/livez": () => text(200, "alive"),
+    "/readyz": ready,
+    "/health": ready,
+    "/metrics": (exchange) => metrics(exchange, options),
+  };
+  const byPath = new Map(Object.entries(pages));
   return {
-    owns: (path) => pages.has(path),
+    owns: (path) => byPath.has(path),
     handle: (exchange) => {
       const id = requestIdFrom(exchange.headers["x-request-id"]);
       if (exchange.method !== "GET" && exchange.method !== "HEAD") {
@@ -71,7 +85,7 @@ export function createPages(options: PagesOptions): Pages {
         );
         return;
       }
-      const page = makePage(pages.get(exchange.path), exchange);
+      const page = makePage(byPath.get(exchange.path), exchange);
       send(exchange, page, id);
     },
   };

@@ -11,7 +11,7 @@ import type { Exchange, ResponseHeaders } from "../exchange.ts";
 import { httpBody } from "./accept.ts";
 import { errorBody, errorHeaders, statusJson } from "./error-body.ts";
 import { etagOf, isUnmodified } from "./etag.ts";
-import { unprefixed } from "./plane-prefix.ts";
+import { matchPath } from "./plane-prefix.ts";
 import { secure } from "./security-headers.ts";
 
 /** What handlers may say in HTTP's own words; everything else they set stays inside (gRPC carries it all). */
@@ -194,7 +194,7 @@ export function replyError(
 
 /** OPTIONS of a path that exists: 204 with what it allows. */
 export function replyOptions(exchange: Exchange, runtime: Runtime, id: string): void {
-  const match = runtime.catalog.match("OPTIONS", unprefixed(exchange.path).path);
+  const { match } = matchPath(runtime.catalog, "OPTIONS", exchange.path);
   const headers = secure("text/plain; charset=utf-8", id);
   if (match.kind === "method_not_allowed") headers.allow = match.allow.join(", ");
   exchange.replyHeadersOnly(204, headers);

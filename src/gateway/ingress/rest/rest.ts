@@ -16,7 +16,7 @@ import type { Reply } from "#rpc/reply.ts";
 import type { Adapter, Exchange } from "../exchange.ts";
 import { checkAccept } from "./accept.ts";
 import { preconditionOf } from "./etag.ts";
-import { onOwnPlane, unprefixed } from "./plane-prefix.ts";
+import { matchPath, onOwnPlane } from "./plane-prefix.ts";
 import { defaultRestLimits, type RestLimits, readCall } from "./read.ts";
 import { replyError, replyMessage, replyOptions, replyStream } from "./reply.ts";
 
@@ -96,8 +96,7 @@ interface Found {
 
 /** Undefined: an OPTIONS request for a path that exists. */
 function route(exchange: Exchange, runtime: Runtime): Found | undefined {
-  const { path, plane } = unprefixed(exchange.path);
-  const match = runtime.catalog.match(exchange.method, path);
+  const { match, plane } = matchPath(runtime.catalog, exchange.method, exchange.path);
   switch (match.kind) {
     case "found":
       if (plane !== undefined && !onOwnPlane(runtime.catalog, match.target, plane))

@@ -131,7 +131,7 @@ export type BPMNDocument = Message<"portico.bpmn.v1.BPMNDocument"> & {
 
   /**
    * Principal that created the document.
-   * Example: local
+   * Example: users/local
    *
    * @generated from field: string creator = 14;
    */
@@ -139,7 +139,7 @@ export type BPMNDocument = Message<"portico.bpmn.v1.BPMNDocument"> & {
 
   /**
    * Principal of the last change.
-   * Example: local
+   * Example: users/local
    *
    * @generated from field: string last_editor = 15;
    */
@@ -295,7 +295,7 @@ export type BPMNRevision = Message<"portico.bpmn.v1.BPMNRevision"> & {
 
   /**
    * Principal that made the change.
-   * Example: local
+   * Example: users/local
    *
    * @generated from field: string creator = 5;
    */

@@ -1,0 +1,217 @@
+import assert from "node:assert/strict";
+import { mkdtempSync, rmSync, statSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import path from "node:path";
+import { after, beforeEach, describe, test } from "node:test";
+import { ConfigError, loadConfig, type OptionName, options, readSecret, type Sources } from "./config.ts";
+
+const folders: string[] = [];
+let cwd: string;
+beforeEach(() => {
+  cwd = mkdtempSync(path.join(tmpdir(), "portico-config-"));
+  folders.push(cwd);
+});
+after(() => {
+  for (const folder of folders) rmSync(folder, { recursive: true, force: true });
+});
+
+const load = (sources: Partial<Sources> = {}) =>
+  loadConfig({ flags: {}, env: {}, cwd, ...sources }, "development");
+
+async function problemsOf(sources: Partial<Sources>): Promise<readonly string[]> {
+  try {
+    await load(sources);
+  } catch (error) {
+    assert.ok(error instanceof ConfigError, String(error));
+    return error.problems;
+  }
+  return [];
+}
+
+describe("configuration", () => {
+  test("has a default for everything, and is frozen", async () => {
+    const config = await load();
+    assert.deepEqual(
+      { ...config },
+      {
+        mode: "development",
+        host: "127.0.0.1",
+        httpPort: 8000,
+        grpcPort: 50051,
+        publicUrl: undefined,
+        dataDir: ".portico",
+        databaseUrl: `sqlite:${path.join(".portico", "portico.db")}`,
+        autoMigrate: true,
+        secretFile: undefined,
+        logLevel: "info",
+        unknownParameters: "reject",
+        unknownFields: "reject",
+      },
+    );
+    assert.ok(Object.isFrozen(config));
+  });
+
+  test("a flag beats the environment, the environment the file, the file the default", async () => {
+    writeFileSync(
+      path.join(cwd, "portico.config.ts"),
+      "const port: number = 1001;\nexport default { http: { port }, grpc: { port: 1002 }, log: { level: 'warn' } };\n",
+    );
+    const config = await load({
+      flags: { httpPort: "3001" },
+      env: { PORTICO_HTTP_PORT: "2001", PORTICO_GRPC_PORT: "2002", HOME: "/", PORTICOX: "1" },
+    });
+    assert.deepEqual(
+      [config.httpPort, config.grpcPort, config.logLevel, config.host],
+      [3001, 2002, "warn", "127.0.0.1"],
+    );
+  });
+
+  test("the default database follows the data folder", async () => {
+    const { databaseUrl } = await load({ env: { PORTICO_DATA_DIR: "there" } });
+    assert.equal(databaseUrl, `sqlite:${path.join("there", "portico.db")}`);
+  });
+
+  test("a URL loses its last slash", async () => {
+    assert.equal(
+      (await load({ env: { PORTICO_PUBLIC_URL: "https://a.example/p//" } })).publicUrl,
+      "https://a.example/p",
+    );
+  });
+});
+
+/** Option, a value that is refused, and what is said after the variable's name. */
+const wrong: readonly (readonly [OptionName, string, RegExp])[] = [
+  ["mode", "prod", /must be development or production; it is "prod"/],
+  ["host", "", /must not be empty; it is ""/],
+  ["httpPort", "-1", /must be a whole number; it is "-1"/],
+  ["httpPort", "65536", /must be 0 to 65535/],
+  ["httpPort", "80.5", /must be a whole number/],
+  ["httpPort", "http", /must be a whole number; it is "http"/],
+  ["httpPort", "", /must be a whole number; it is ""/],
+  ["httpPort", "0x50", /must be a whole number/],
+  ["httpPort", "1e3", /must be a whole number/],
+  ["grpcPort", " ", /must be a whole number/],
+  ["publicUrl", "ftp://a", /must be an http or https URL; it is "ftp:\/\/a"/],
+  ["publicUrl", "a.example", /must be an http or https URL/],
+  ["dataDir", "", /must not be empty/],
+  [
+    "databaseUrl",
+    "mysql://root:hunter2@db/x",
+    /must be sqlite:PATH, memory: or postgres:\/\/.*; it is something else$/,
+  ],
+  ["autoMigrate", "maybe", /must be true or false; it is "maybe"/],
+  ["secretFile", "", /must not be empty/],
+  ["logLevel", "loud", /must be trace, debug, info, warn, error or silent; it is "loud"/],
+  ["unknownParameters", "warn", /must be reject or ignore/],
+  ["unknownFields", "keep", /must be reject or ignore/],
+];
+
+describe("values that are refused", () => {
+  for (const [name, value, message] of wrong)
+    test(`${name} ${JSON.stringify(value)}`, async () => {
+      const { env, flag } = options[name];
+      const [fromVariable, ...rest] = await problemsOf({ env: { [env]: value } });
+      assert.deepEqual(rest, []);
+      assert.match(fromVariable ?? "", message);
+      assert.ok(fromVariable?.startsWith(`${env}: `), fromVariable);
+      const [fromFlag] = await problemsOf({ flags: { [name]: value } });
+      assert.ok(fromFlag?.startsWith(`${flag}: `), fromFlag);
+    });
+
+  test("every option is among them", () => {
+    assert.deepEqual([...new Set(wrong.map(([name]) => name))].sort(), Object.keys(options).sort());
+  });
+
+  test("all are reported together, from every source, and those that no single option can judge", async () => {
+    writeFileSync(
+      path.join(cwd, "portico.config.ts"),
+      "export default { http: { prot: 1 }, grpc: { port: 'x' }, mode: 'production', log: 3 };\n",
+    );
+    const problems = await problemsOf({
+      flags: { logLevel: "loud" },
+      env: { PORTICO_HOST: "0.0.0.0", PORTICO_HTTP_PROT: "1" },
+    });
+    assert.deepEqual(
+      problems.map((line) => line.replace(/;.*$/s, "")),
+      [
+        "portico.config.ts: http.prot: no such key",
+        "portico.config.ts: log: no such key",
+        "PORTICO_HTTP_PROT: no such variable",
+        "portico.config.ts: grpc.port: must be a whole number",
+        "--log-level: must be trace, debug, info, warn, error or silent",
+        "PORTICO_HOST is 0.0.0.0: without authentication Portico listens on loopback only",
+        "PORTICO_SECRET_FILE is missing: production needs a secret that all processes share",
+      ],
+    );
+    assert.match(problems[0] ?? "", /did you mean http\.port\?$/);
+    assert.match(problems[2] ?? "", /did you mean PORTICO_HTTP_PORT\?$/);
+  });
+
+  test("the same port twice", async () => {
+    assert.match(
+      (await problemsOf({ flags: { httpPort: "9", grpcPort: "9" } }))[0] ?? "",
+      /are both 9: give them different ports/,
+    );
+    assert.deepEqual(await problemsOf({ flags: { httpPort: "0", grpcPort: "0" } }), []);
+  });
+
+  for (const host of ["0.0.0.0", "::", "192.168.1.1", "example.org", "127.0.0.1.example.org"])
+    test(`the address ${host}, for it is not loopback`, async () => {
+      assert.match(
+        (await problemsOf({ flags: { host } }))[0] ?? "",
+        /loopback only; use 127\.0\.0\.1 or ::1/,
+      );
+    });
+});
+
+describe("portico.config.ts", () => {
+  const file = (text: string) => writeFileSync(path.join(cwd, "portico.config.ts"), text);
+  for (const [name, text, message] of [
+    ["does not parse", "export default {", /^portico\.config\.ts: /],
+    ["throws", "throw new Error('no luck today');", /^portico\.config\.ts: no luck today$/],
+    ["exports nothing", "const a = 1;", /must export the configuration as its default export/],
+    ["exports a number", "export default 3;", /must export the configuration as its default export/],
+    ["imports what is not there", "import './gone.ts';\nexport default {};", /gone\.ts/],
+  ] as const)
+    test(`that ${name} is one problem`, async () => {
+      file(text);
+      const problems = await problemsOf({});
+      assert.equal(problems.length, 1, problems.join("\n"));
+      assert.match(problems[0] ?? "", message);
+    });
+
+  test("is named by --config, from anywhere, and missing it is a problem", async () => {
+    writeFileSync(path.join(cwd, "other.config.ts"), "export default { log: { level: 'error' } };\n");
+    assert.equal((await load({ file: "other.config.ts" })).logLevel, "error");
+    assert.deepEqual(await problemsOf({ file: "gone.config.ts" }), [
+      "--config: there is no file gone.config.ts",
+    ]);
+  });
+});
+
+describe("the secret", () => {
+  const secretIn = (text: string | Uint8Array): (() => Uint8Array) => {
+    const secretFile = path.join(cwd, "secret-file");
+    writeFileSync(secretFile, text);
+    return () => readSecret({ secretFile, dataDir: cwd });
+  };
+  test("is made once, for its owner alone", () => {
+    const dataDir = path.join(cwd, "data");
+    const first = readSecret({ secretFile: undefined, dataDir });
+    assert.deepEqual(readSecret({ secretFile: undefined, dataDir }), first);
+    assert.equal(first.length, 32);
+    assert.equal(statSync(path.join(dataDir, "secret")).mode & 0o777, 0o600);
+  });
+  test("is 32 bytes, or 64 digits and a line end", () => {
+    assert.equal(secretIn(new Uint8Array(32))().length, 32);
+    assert.equal(secretIn(`${"ab".repeat(32)}\n`)()[0], 0xab);
+  });
+  for (const text of ["", "short", "g".repeat(64), "a".repeat(63)])
+    test(`of ${text.length} bytes that are neither is refused without being shown`, () => {
+      assert.throws(secretIn(text), (error: Error) => {
+        assert.match(error.message, /secret-file: must hold exactly 32 bytes, or 64 hexadecimal digits/);
+        assert.ok(text === "" || !error.message.includes(text));
+        return true;
+      });
+    });
+});

@@ -1,0 +1,200 @@
+import assert from "node:assert/strict";
+import { describe, test } from "node:test";
+import { create, fromBinary, toBinary } from "@bufbuild/protobuf";
+import { FileDescriptorSetSchema } from "@bufbuild/protobuf/wkt";
+import { compileProto } from "../../../tests/support/compile-proto.ts";
+import { CatalogError, loadCatalog } from "./catalog.ts";
+
+const head = `syntax = "proto3";
+package t.v1;
+import "google/api/annotations.proto";
+import "portico/options/v1/options.proto";
+message Item { string name = 1; string id = 2; Item parent = 3; repeated string tags = 4; map<string, string> labels = 5; }
+`;
+
+function rpc(name: string, rule: string): string {
+  return `  rpc ${name}(Item) returns (Item) { option (google.api.http) = {${rule}}; }`;
+}
+
+function problemsOf(lines: readonly string[], reservedPaths: readonly string[] = []): readonly string[] {
+  const text = `${head}service S {\n${lines.join("\n")}\n}\n`;
+  try {
+    loadCatalog({ descriptorSet: compileProto("t/v1/items.proto", text), reservedPaths });
+  } catch (error) {
+    assert.ok(error instanceof CatalogError);
+    return error.message.split("\n").map((line) => line.trim());
+  }
+  return [];
+}
+
+/** Name of the method, its annotation, and what is said of it. */
+const wrong: readonly (readonly [string, string, string])[] = [
+  ["NoPath", "", "the annotation names no path: set one of get, put, post, delete, patch or custom"],
+  ["NoSlash", 'get: "a"', 'path "a": column 1: a template begins with "/"'],
+  ["Empty", 'get: "/a//b"', 'path "/a//b": column 4: an empty segment'],
+  ["RestFirst", 'get: "/a/**/b"', 'path "/a/**/b": column 4: "**" must be the last segment'],
+  ["Open", 'get: "/a/{id"', 'path "/a/{id": column 7: a variable ends with "}"'],
+  ["Unknown", 'get: "/u/{nam}"', 'path "/u/{nam}": t.v1.Item has no field "nam"; did you mean "name"?'],
+  [
+    "Deep",
+    'get: "/d/{parent.nam}"',
+    'path "/d/{parent.nam}": t.v1.Item has no field "nam"; did you mean "name"?',
+  ],
+  [
+    "Message",
+    'get: "/m/{parent}"',
+    'path "/m/{parent}": "parent" is a message; a path can carry only one scalar',
+  ],
+  ["Repeated", 'get: "/r/{tags}"', 'path "/r/{tags}": "tags" is repeated; a path can carry only one scalar'],
+  ["Twice", 'get: "/t/{id}/{id}"', 'path "/t/{id}/{id}": "id" is bound twice'],
+  ["BodyOnGet", 'get: "/g" body: "*"', 'body "*" on GET: such requests have no body'],
+  ["NoBody", 'post: "/b" body: "nam"', 'body "nam": t.v1.Item has no top-level field of that name'],
+  ["BodyBound", 'post: "/bb/{name}" body: "name"', 'body "name" is bound by the path too'],
+  [
+    "NoAnswer",
+    'get: "/n" response_body: "x"',
+    'response_body "x": t.v1.Item has no top-level field of that name',
+  ],
+  [
+    "Nested",
+    'get: "/x1" additional_bindings: {get: "/x2" additional_bindings: {get: "/x3"}}',
+    "additional_bindings inside additional_bindings: only one level is allowed",
+  ],
+];
+
+describe("a contract that cannot be served", () => {
+  test("is refused with every problem at once: file, line and column of the annotation, method, what is wrong", () => {
+    const lines = problemsOf(wrong.map(([name, rule]) => rpc(name, rule)));
+    assert.equal(lines[0], `the contract has ${wrong.length} problems:`);
+    assert.deepEqual(
+      lines.slice(1),
+      wrong.map(([name, , message], index) => {
+        const column = `  rpc ${name}(Item) returns (Item) { option `.length + 1;
+        return `t/v1/items.proto:${index + 7}:${column}: t.v1.S/${name}: ${message}`;
+      }),
+    );
+  });
+
+  test("collisions name both bindings, those of one method and of the default path included", () => {
+    const lines = problemsOf([
+      rpc("A", 'get: "/v1/{name=items/*}"'),
+      rpc("B", 'get: "/v1/items/{id}"'),
+      rpc("C", 'get: "/c/{id}:go" additional_bindings: {get: "/c/{name}:go"}'),
+      rpc("D", 'post: "/t.v1.S/A"'),
+      rpc("E", 'custom: {kind: "*" path: "/e"} additional_bindings: {get: "/e"}'),
+    ]);
+    assert.deepEqual(
+      lines.slice(1).map((line) => line.replace(/^[^ ]+ /, "")),
+      [
+        "t.v1.S/B: GET /v1/items/{id} matches the same requests as GET /v1/{name=items/*}",
+        "t.v1.S/C: GET /c/{name}:go matches the same requests as GET /c/{id}:go",
+        "t.v1.S/D: POST /t.v1.S/A matches the same requests as POST /t.v1.S/A",
+      ],
+    );
+  });
+
+  test("bindings that no request can reach are named, with the reason", () => {
+    const lines = problemsOf(
+      [
+        rpc("Dots", 'get: "/a/../b"'),
+        rpc("Nul", 'get: "/a/%00"'),
+        rpc("Latin", 'get: "/a/%FF"'),
+        rpc("Lower", 'custom: {kind: "get" path: "/a"}'),
+        rpc("NoKind", 'custom: {kind: "" path: "/a"}'),
+        rpc("Connect", 'custom: {kind: "CONNECT" path: "/a"}'),
+        rpc("Docs", 'get: "/%64ocs"'),
+        rpc("DocsAll", 'get: "/{name=**}"'),
+        rpc("DocsVerb", 'get: "/docs:print"'),
+      ],
+      ["/docs"],
+    );
+    assert.deepEqual(
+      lines.slice(1).map((line) => line.replace(/^[^ ]+ /, "")),
+      [
+        't.v1.S/Dots: GET /a/../b can never be reached: requests with the segment ".." are refused',
+        't.v1.S/Nul: GET /a/%00 can never be reached: requests with the segment "%00" are refused',
+        't.v1.S/Latin: GET /a/%FF can never be reached: "%FF" does not decode to UTF-8 text',
+        't.v1.S/Lower: get /a can never be reached: "get" is no HTTP method; methods are upper-case words, and "*" is any',
+        't.v1.S/NoKind:  /a can never be reached: "" is no HTTP method; methods are upper-case words, and "*" is any',
+        "t.v1.S/Connect: CONNECT /a can never be reached: CONNECT names a server, not a path",
+        "t.v1.S/Docs: GET /%64ocs can never be reached: the gateway itself answers this path",
+      ],
+    );
+  });
+
+  test("without source info the file and the method are still named", () => {
+    const set = compileProto("t/v1/items.proto", `${head}service S {\n${rpc("A", 'get: "x"')}\n}\n`);
+    const stripped = withoutSourceInfo(set);
+    assert.throws(
+      () => loadCatalog({ descriptorSet: stripped }),
+      /^CatalogError: the contract has 1 problem:\n {2}t\/v1\/items\.proto: t\.v1\.S\/A: path "x"/,
+    );
+  });
+
+  for (const [name, bytes] of [
+    ["bytes that are no descriptor set", new Uint8Array([1, 2, 3])],
+    ["a set that lacks its imports", withoutImports()],
+  ] as const)
+    test(`${name} are refused with the remedy`, () => {
+      assert.throws(
+        () => loadCatalog({ descriptorSet: bytes }),
+        /cannot be read: .*; build it with all imports/,
+      );
+    });
+});
+
+describe("a contract that can be served", () => {
+  test("says what every method and every binding is", () => {
+    const catalog = loadCatalog({
+      descriptorSet: compileProto(
+        "t/v1/items.proto",
+        `${head}// Things.\nservice S {\n  // Reads it.\n${rpc("A", 'get: "/v1/{name=items/*}" additional_bindings: {post: "/v1/{id}:read" body: "parent" response_body: "labels"}')}
+  rpc Watch(Item) returns (stream Item);
+  rpc Send(stream Item) returns (Item);
+  rpc Talk(stream Item) returns (stream Item);
+}\n`,
+      ),
+    });
+    assert.deepEqual(
+      [...catalog.methods.values()].map(({ name, kind }) => [name, kind]),
+      [
+        ["t.v1.S/A", "unary"],
+        ["t.v1.S/Watch", "server_stream"],
+        ["t.v1.S/Send", "client_stream"],
+        ["t.v1.S/Talk", "bidi_stream"],
+      ],
+    );
+    assert.deepEqual(
+      catalog.routes.map((route) => [
+        `${route.httpMethod} ${route.template}`,
+        route.variables.map(({ text }) => text),
+        route.body.kind,
+        route.responseBody?.name,
+      ]),
+      [
+        ["GET /v1/{name=items/*}", ["name"], "none", undefined],
+        ["POST /v1/{id}:read", ["id"], "field", "labels"],
+      ],
+    );
+    const service = catalog.services.find(({ typeName }) => typeName === "t.v1.S");
+    assert.ok(service !== undefined);
+    assert.equal(catalog.commentOf(service), "Things.");
+    assert.equal(catalog.commentOf(service.methods[0]!), "Reads it.");
+    const found = catalog.match("POST", "/t.v1.S/Talk");
+    assert.ok(found.kind === "found" && found.target.default);
+  });
+});
+
+function withoutSourceInfo(set: Uint8Array): Uint8Array {
+  const read = fromBinary(FileDescriptorSetSchema, set);
+  for (const file of read.file) delete file.sourceCodeInfo;
+  return toBinary(FileDescriptorSetSchema, read);
+}
+
+function withoutImports(): Uint8Array {
+  const read = fromBinary(FileDescriptorSetSchema, compileProto("t/v1/items.proto", head));
+  return toBinary(
+    FileDescriptorSetSchema,
+    create(FileDescriptorSetSchema, { file: read.file.filter((file) => file.name === "t/v1/items.proto") }),
+  );
+}

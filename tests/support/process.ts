@@ -1,0 +1,53 @@
+/** Portico as a process of its own, started as people start it. */
+import { type ChildProcess, execFile, spawn } from "node:child_process";
+import path from "node:path";
+import { createInterface } from "node:readline";
+
+const script = path.resolve(import.meta.dirname, "../../scripts/portico.js");
+
+export interface Running {
+  readonly child: ChildProcess;
+  readonly base: string;
+  readonly grpcPort: number;
+  /** Lines on standard output so far. */
+  readonly lines: readonly string[];
+  /** Exit code; null after a signal. */
+  readonly ended: Promise<number | null>;
+}
+
+/** Resolves when it serves. @throws Error when it ends before. */
+export function serve(dataDir: string, more: readonly string[] = []): Promise<Running> {
+  const flags = ["--mode", "development", "--http-port", "0", "--grpc-port", "0", "--data-dir", dataDir];
+  const child = spawn(process.execPath, [script, "serve", ...flags, ...more], {
+    stdio: ["ignore", "pipe", "pipe"],
+  });
+  const ended = new Promise<number | null>((resolve) => child.once("exit", resolve));
+  const lines: string[] = [];
+  createInterface({ input: child.stdout }).on("line", (line) => lines.push(line));
+  return new Promise((resolve, reject) => {
+    let port = "";
+    child.once("exit", (code) => reject(new Error(`ended with ${code}`)));
+    createInterface({ input: child.stderr }).on("line", (line) => {
+      port = /REST\s+http:\/\/localhost:(\d+)/.exec(line)?.[1] ?? port;
+      const grpc = /gRPC\s+[\d.]+:(\d+)/.exec(line)?.[1];
+      if (grpc !== undefined)
+        resolve({ child, base: `http://127.0.0.1:${port}`, grpcPort: Number(grpc), lines, ended });
+    });
+  });
+}
+
+/** Runs the command line to its end. */
+export function portico(
+  args: readonly string[],
+  options: { readonly cwd: string; readonly env?: Record<string, string> },
+): Promise<{ code: number; text: string }> {
+  return new Promise((resolve) => {
+    execFile(
+      process.execPath,
+      [script, ...args],
+      { env: { ...process.env, ...options.env }, cwd: options.cwd },
+      (error, stdout, stderr) =>
+        resolve({ code: typeof error?.code === "number" ? error.code : 0, text: stdout + stderr }),
+    );
+  });
+}
