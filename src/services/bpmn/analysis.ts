@@ -5,6 +5,7 @@ import { checkExecutable } from "./executable.ts";
 import type { Finding } from "./finding.ts";
 import { lint } from "./lint.ts";
 import type { Profile } from "./profiles.ts";
+import { positionsOfIds } from "./scan-xml.ts";
 
 export type Job =
   | { readonly kind: "analyze"; readonly xml: Uint8Array }
@@ -13,8 +14,8 @@ export type Job =
 
 export interface Answers {
   readonly analyze: Outcome;
-  /** Findings of all profiles; empty: nothing to say. */
-  readonly validate: readonly Finding[];
+  /** Findings of all profiles, errors first; none: nothing to say. */
+  readonly validate: { readonly findings: readonly Finding[]; readonly truncated: boolean };
   readonly diff:
     | { readonly kind: "ok"; readonly diff: Diff }
     | (Invalid & { readonly side: "base" | "target" });
@@ -31,13 +32,27 @@ export async function runJob(job: Job): Promise<Answers[Job["kind"]]> {
   }
 }
 
-async function validate(xml: Uint8Array, asked: readonly Profile[]): Promise<readonly Finding[]> {
+/** More are counted and left out: the first thousand are work enough. */
+const maxFindings = 1000;
+
+async function validate(xml: Uint8Array, asked: readonly Profile[]): Promise<Answers["validate"]> {
   const model = await readModel(xml);
-  if (model.kind === "invalid") return model.findings;
-  return [
-    ...(asked.includes("lint") ? await lint(model.root, model.text) : []),
-    ...(asked.includes("executable") ? checkExecutable(model.root, model.text) : []),
+  if (model.kind === "invalid") return { findings: model.findings, truncated: false };
+  const all = [
+    ...(asked.includes("lint") ? await lint(model.root) : []),
+    ...(asked.includes("executable") ? checkExecutable(model.root) : []),
   ];
+  const errorsFirst = [
+    ...all.filter((finding) => finding.severity === "error"),
+    ...all.filter((finding) => finding.severity !== "error"),
+  ];
+  const kept = errorsFirst.slice(0, maxFindings);
+  const positions = positionsOfIds(model.text, new Set(kept.map((finding) => finding.elementId)));
+  const findings = kept.map((finding) => ({
+    ...finding,
+    ...(positions.get(finding.elementId) ?? { line: 0, column: 0 }),
+  }));
+  return { findings, truncated: all.length > maxFindings };
 }
 
 async function diff(base: Uint8Array, target: Uint8Array): Promise<Answers["diff"]> {

@@ -63,6 +63,34 @@ test("a call that is cancelled while it waits never begins, and is told why", as
   await analyzer.close();
 });
 
+test("a call that is cancelled while its document is read frees the thread soon", async (t) => {
+  const analyzer = createAnalyzer();
+  const tasks = Array.from({ length: 40_000 }, (_, at) => `<task id="t${at}"/>`);
+  const big = Buffer.from(
+    model.toString().replace('<process id="p"/>', `<process id="p">${tasks.join("")}</process>`),
+  );
+  const start = performance.now();
+  assert.equal((await analyzer.validate(Uint8Array.from(big), ["lint"])).truncated, true);
+  const whole = performance.now() - start;
+  let cancel: ((error: RpcError) => void) | undefined;
+  const abandoned = reasonOf(
+    analyzer.validate(Uint8Array.from(big), ["lint"], {
+      canceledBy: undefined,
+      onCancel: (listener) => (cancel = listener),
+    }),
+  );
+  const canceled = performance.now();
+  cancel?.(new RpcError("canceled", { reason: "CALL_CANCELED", message: "gone" }));
+  assert.equal(await abandoned, "CALL_CANCELED");
+  assert.equal((await analyzer.analyze(model)).outcome.kind, "ok");
+  const next = performance.now() - canceled;
+  t.diagnostic(
+    `the whole document takes ${Math.round(whole)} ms, the next one came after ${Math.round(next)} ms`,
+  );
+  assert.ok(next < Math.max(700, whole), `${next} ms of ${whole} ms`);
+  await analyzer.close();
+});
+
 test("10 MiB move to the thread and back: nobody holds a second copy, and this thread is never busy for 50 ms", async () => {
   const analyzer = createAnalyzer();
   await analyzer.analyze(model);

@@ -4,11 +4,11 @@ import type { CallHead } from "#rpc/call.ts";
 import { RpcError } from "#rpc/error.ts";
 import type { Answers, Job } from "./analysis.ts";
 import type { Outcome } from "./analyze.ts";
-import type { Finding } from "./finding.ts";
 import type { Profile } from "./profiles.ts";
 
 /**
- * Each job may be given up: when its call is cancelled before the thread came to it, it never begins.
+ * Each job may be given up: one whose call is cancelled before the thread came to it never begins, and one that has begun is
+ * ended soon after.
  *
  * @throws RpcError ANALYSIS_OVERLOADED when the queue is full, ANALYSIS_TOO_COSTLY for a document over the limits,
  * ANALYSIS_STOPPED when the process ends.
@@ -23,7 +23,7 @@ export interface Analyzer {
     call?: Cancelable,
   ): Promise<{ readonly outcome: Outcome; readonly xml: Uint8Array }>;
   /** @param xml given away. Findings of all profiles that were asked for. */
-  validate(xml: Uint8Array, profiles: readonly Profile[], call?: Cancelable): Promise<readonly Finding[]>;
+  validate(xml: Uint8Array, profiles: readonly Profile[], call?: Cancelable): Promise<Answers["validate"]>;
   /** @param base given away, like `target`. */
   diff(base: Uint8Array, target: Uint8Array, call?: Cancelable): Promise<Answers["diff"]>;
   close(): Promise<void>;
@@ -40,6 +40,9 @@ export interface AnalyzerOptions {
   /** Idle time after which the thread and its memory are given back, in milliseconds. Default 60 000. */
   readonly idleMs?: number;
 }
+
+/** How long the thread may go on with a document that nobody waits for any more, in milliseconds. */
+const abandonedMs = 250;
 
 /** Documents waiting; more are refused. */
 const maxPending = 64;
@@ -113,11 +116,14 @@ class WorkerAnalyzer implements Analyzer {
     });
   }
 
-  /** One that the thread has begun runs on, at most for the time limit: ending the thread would cost more. */
+  /** One that the thread has begun may end by itself for a moment: a new thread costs more than most documents. */
   #giveUp(waiting: Waiting, error: RpcError): void {
     const at = this.#waiting.indexOf(waiting);
     if (at !== -1) this.#waiting.splice(at, 1);
     waiting.reject(error);
+    if (waiting !== this.#current) return;
+    clearTimeout(this.#timer);
+    this.#timer = setTimeout(() => this.#expire(), Math.min(this.#options.timeoutMs, abandonedMs));
   }
 
   async close(): Promise<void> {

@@ -233,10 +233,11 @@ export class Documents {
   async validate(request: ValidateBPMNRequest, call: CallHead) {
     const asked = checkProfiles(request.profiles);
     const xml = await this.#validated(request.input, call);
-    const findings = await this.#analyzer.validate(xml, asked, call);
+    const { findings, truncated } = await this.#analyzer.validate(xml, asked, call);
     return {
       valid: findings.every(({ severity }) => severity !== "error"),
       diagnostics: findings.map(toDiagnostic),
+      truncated,
     };
   }
 

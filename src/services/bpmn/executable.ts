@@ -1,7 +1,6 @@
 /** The profile `executable`: whether an engine could run the model, and what it lacks. */
 import { type Element, extensionsOf, is, isElement, many, one } from "./element.ts";
-import type { Finding } from "./finding.ts";
-import { positionOfId } from "./scan-xml.ts";
+import type { Unplaced } from "./finding.ts";
 
 interface Problem {
   readonly code: string;
@@ -16,7 +15,7 @@ type Say = (
   about: { readonly message: string; readonly hint: string },
 ) => void;
 
-export function checkExecutable(root: Element, text: string): Finding[] {
+export function checkExecutable(root: Element): Unplaced[] {
   const problems: Problem[] = [];
   const say: Say = (code, element, about) => {
     problems.push({ code, element, ...about });
@@ -34,7 +33,6 @@ export function checkExecutable(root: Element, text: string): Finding[] {
     code: `executable/${code}`,
     message,
     hint,
-    ...positionOfId(text, element.id ?? ""),
     elementId: element.id ?? "",
   }));
 }

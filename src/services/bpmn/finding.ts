@@ -11,3 +11,6 @@ export interface Finding {
   readonly column: number;
   readonly elementId: string;
 }
+
+/** A finding about an element, whose place is still to be looked up. */
+export type Unplaced = Omit<Finding, "line" | "column">;

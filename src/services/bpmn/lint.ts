@@ -4,8 +4,7 @@
  */
 import { createRequire } from "node:module";
 import type { Element } from "./element.ts";
-import type { Finding } from "./finding.ts";
-import { positionOfId } from "./scan-xml.ts";
+import type { Unplaced } from "./finding.ts";
 
 interface Report {
   readonly id?: string;
@@ -40,7 +39,7 @@ function prepare(): () => InstanceType<LinterPackage["Linter"]> {
   return () => new Linter({ resolver, config: { rules } });
 }
 
-export async function lint(root: Element, text: string): Promise<Finding[]> {
+export async function lint(root: Element): Promise<Unplaced[]> {
   makeLinter ??= prepare();
   const reports = await makeLinter().lint(root);
   return Object.entries(reports).flatMap(([rule, found]) =>
@@ -49,7 +48,6 @@ export async function lint(root: Element, text: string): Promise<Finding[]> {
       code: `lint/${rule}`,
       message: message.slice(0, 300),
       hint: "",
-      ...positionOfId(text, id ?? ""),
       elementId: id ?? "",
     })),
   );

@@ -1,13 +1,15 @@
 import assert from "node:assert/strict";
 import { readdirSync, readFileSync } from "node:fs";
 import { test } from "node:test";
-import { runJob } from "./analysis.ts";
+import { type Answers, runJob } from "./analysis.ts";
 import type { Finding } from "./finding.ts";
 import type { Profile } from "./profiles.ts";
 
 const folder = new URL("../../../examples/models/", import.meta.url);
-const check = (xml: string, ...profiles: Profile[]) =>
-  runJob({ kind: "validate", xml: Buffer.from(xml), profiles }) as Promise<readonly Finding[]>;
+const validate = (xml: string, ...profiles: Profile[]) =>
+  runJob({ kind: "validate", xml: Buffer.from(xml), profiles }) as Promise<Answers["validate"]>;
+const check = async (xml: string, ...profiles: Profile[]): Promise<readonly Finding[]> =>
+  (await validate(xml, ...profiles)).findings;
 const wrap = (body: string, process = 'isExecutable="true"') =>
   `<bpmn:definitions xmlns:bpmn="http://www.omg.org/spec/BPMN/20100524/MODEL" xmlns:z="http://camunda.org/schema/zeebe/1.0" xmlns:xsi="http://www.w3.org/2001/XMLSchema-instance" id="D">
 <bpmn:message id="M" name="m"/>
@@ -134,4 +136,21 @@ test("what is bound, waits for something and is reached through a boundary event
 <bpmn:boundaryEvent id="B" attachedToRef="T"><bpmn:outgoing>FB</bpmn:outgoing><bpmn:timerEventDefinition id="X"><bpmn:timeDuration xsi:type="bpmn:tFormalExpression">PT1M</bpmn:timeDuration></bpmn:timerEventDefinition></bpmn:boundaryEvent>
 <bpmn:sequenceFlow id="FB" sourceRef="B" targetRef="EB"/><bpmn:endEvent id="EB"><bpmn:incoming>FB</bpmn:incoming></bpmn:endEvent>`;
   assert.deepEqual(await check(wrap(body), "executable"), []);
+});
+
+test("a model with more findings than are answered: errors first, each in its place, in linear time", async () => {
+  const tasks = Array.from({ length: 45_000 }, (_, at) => `<bpmn:task id="t${at}"/>\n`);
+  const start = performance.now();
+  const { findings, truncated } = await validate(wrap(tasks.join("")), "lint", "executable");
+  const took = performance.now() - start;
+  assert.deepEqual([findings.length, truncated], [1000, true]);
+  assert.equal(
+    findings.some(({ severity }) => severity !== "error"),
+    false,
+  );
+  const labels = findings.filter(({ code }) => code === "lint/label-required");
+  assert.deepEqual(labels.map(({ elementId, line }) => [elementId, line]).slice(-1), [
+    [`t${labels.length - 1}`, labels.length + 3],
+  ]);
+  assert.ok(took < 8000, `${took} ms`);
 });

@@ -136,10 +136,31 @@ export function positionOf(text: string, offset: number): { readonly line: numbe
   return { line, column: offset - start + 1 };
 }
 
-/** Where the element with an id begins; zeros where it is not found. */
-export function positionOfId(text: string, id: string): { readonly line: number; readonly column: number } {
-  const found = id === "" ? -1 : Math.max(text.indexOf(` id="${id}"`), text.indexOf(` id='${id}'`));
-  return found === -1 ? { line: 0, column: 0 } : positionOf(text, text.lastIndexOf("<", found));
+const idAttribute = /\sid=(?:"([^"]*)"|'([^']*)')/g;
+
+/** Where the elements with these ids begin, found in one pass; ids that the text does not have are left out. */
+export function positionsOfIds(
+  text: string,
+  ids: ReadonlySet<string>,
+): ReadonlyMap<string, { readonly line: number; readonly column: number }> {
+  const found = new Map<string, { readonly line: number; readonly column: number }>();
+  let line = 1;
+  let lineStart = 0;
+  for (const match of text.matchAll(idAttribute)) {
+    const id = match[1] ?? match[2] ?? "";
+    if (!ids.has(id) || found.has(id)) continue;
+    const offset = text.lastIndexOf("<", match.index);
+    for (
+      let end = text.indexOf("\n", lineStart);
+      end !== -1 && end < offset;
+      end = text.indexOf("\n", lineStart)
+    ) {
+      line += 1;
+      lineStart = end + 1;
+    }
+    found.set(id, { line, column: offset - lineStart + 1 });
+  }
+  return found;
 }
 
 /** The five entities of XML and numbered characters; any other would need a DOCTYPE. */
