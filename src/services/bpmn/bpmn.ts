@@ -12,6 +12,7 @@ import type { Storage } from "#storage/storage.ts";
 import { createAnalyzer } from "./analyzer.ts";
 import { Documents } from "./documents.ts";
 import { download } from "./download.ts";
+import { Inspections } from "./inspections.ts";
 import { maxContentBytes } from "./model.ts";
 import { checkBatch } from "./rules.ts";
 import { purge } from "./store.ts";
@@ -49,7 +50,7 @@ export function createBpmn(options: BpmnOptions): BpmnHost {
     purging = purgeDeleted().catch(() => undefined);
   }, purgeEveryMs).unref();
   return {
-    service: hostService(BPMNService, implementationOf(documents)),
+    service: hostService(BPMNService, implementationOf(documents, new Inspections(tables, analyzer))),
     purgeDeleted,
     close: async () => {
       clearInterval(timer);
@@ -59,7 +60,10 @@ export function createBpmn(options: BpmnOptions): BpmnHost {
   };
 }
 
-function implementationOf(documents: Documents): ServiceImplementation<typeof BPMNService> {
+function implementationOf(
+  documents: Documents,
+  inspections: Inspections,
+): ServiceImplementation<typeof BPMNService> {
   return {
     createBPMN: async (request, call) => (await documents.create([request], call))[0] ?? {},
     batchCreateBPMN: async (request, call) => ({
@@ -85,11 +89,11 @@ function implementationOf(documents: Documents): ServiceImplementation<typeof BP
       return {};
     },
     undeleteBPMN: (request, call) => documents.undelete(request.id, call),
-    validateBPMN: (request, call) => documents.validate(request, call),
+    validateBPMN: (request, call) => inspections.validate(request, call),
     uploadBPMN: async (requests, call) =>
       documents.upload(await collectUpload(requests, maxContentBytes), call),
     downloadBPMN: (request, call) => download(documents, request, call),
-    diffBPMN: (request, call) => documents.diff(request, call),
+    diffBPMN: (request, call) => inspections.diff(request, call),
     getBPMNRevision: (request, call) => documents.getRevision(request.id, request.revision, call),
     listBPMNRevisions: (request, call) => documents.listRevisions(request, call),
     rollbackBPMN: (request, call) => documents.rollback(request, call),

@@ -1,39 +1,28 @@
-/** What can be done with documents: every method of the service, over the store, the analyzer and the rules. */
+/** What is done with stored documents: written, read, listed, deleted and brought back; over the store, the analyzer and the rules. */
 import { randomUUID } from "node:crypto";
 import type {
   BPMNDocument,
   CreateBPMNRequest,
-  DiffBPMNRequest,
   ListBPMNRequest,
   UpdateBPMNRequest,
-  ValidateBPMNRequest,
 } from "#gen/portico/bpmn/v1/bpmn_pb.ts";
 import { BPMNView } from "#gen/portico/bpmn/v1/bpmn_pb.ts";
 import type { CallHead } from "#rpc/call.ts";
-import { shareEncodings } from "#rpc/payload.ts";
 import type { Clock } from "#std/clock.ts";
 import { createPageTokens, type PageTokens } from "#storage/page-token.ts";
 import type { Tables } from "#storage/storage.ts";
 import type { Analyzer } from "./analyzer.ts";
 import { type Content, digestOf, inlineBytes, toContentColumns } from "./content.ts";
-import { inBatch, missing, missingRevision, taken, within, wrongState } from "./failures.ts";
+import { inBatch, missing, taken, within, wrongState } from "./failures.ts";
 import { newId } from "./ids.ts";
 import { cursorOf, parseListQuery } from "./list-query.ts";
-import {
-  inlineXml,
-  maxInlineBytes,
-  shortXml,
-  toDiagnostic,
-  toDiff,
-  toDocument,
-  toRevision,
-} from "./model.ts";
+import { known, knownRevision } from "./lookup.ts";
+import { inlineXml, maxInlineBytes, shortXml, toDocument, toRevision } from "./model.ts";
 import {
   badId,
   checkComment,
   checkEtag,
   checkFields,
-  checkProfiles,
   demand,
   isId,
   maskedFields,
@@ -42,15 +31,10 @@ import {
   pick,
   required,
 } from "./rules.ts";
-import { type BpmnReads, BpmnStore, chunkBytes, prepareReads } from "./store.ts";
-import {
-  type BpmnTables,
-  type DocumentColumns,
-  type DocumentRow,
-  type RevisionRow,
-  toDocumentRow,
-} from "./tables.ts";
+import { type BpmnReads, BpmnStore, prepareReads } from "./store.ts";
+import { type BpmnTables, type DocumentRow, toDocumentRow } from "./tables.ts";
 import type { Upload } from "./upload.ts";
+import { WholeDocuments } from "./whole-documents.ts";
 
 export interface DocumentsOptions {
   readonly tables: Tables<BpmnTables>;
@@ -66,39 +50,25 @@ interface Change {
   readonly content?: Pick<DocumentRow, "digest" | "size" | "summary"> | undefined;
 }
 
-/** A document as it was answered, good while its row has the same stamp. Shared by calls: nobody changes a reply. */
-interface Kept {
-  readonly stamp: string;
-  readonly document: BPMNDocument;
-}
-/** At most 512 documents of at most 16 KiB are kept, each with its text and its bytes: 24 MiB in the worst case. */
-const maxKept = 512;
-const maxKeptBytes = 16_384;
-
 export class Documents {
   readonly #tables: Tables<BpmnTables>;
   readonly #reads: BpmnReads;
+  readonly #whole: WholeDocuments;
   readonly #clock: Clock;
   readonly #analyzer: Analyzer;
   readonly #tokens: PageTokens;
-  /** By tenant and id; written by reads, checked against the row's stamp by every read. */
-  readonly #kept = new Map<string, Kept>();
 
   constructor(options: DocumentsOptions) {
     this.#tables = options.tables;
     this.#reads = prepareReads(options.tables);
+    this.#whole = new WholeDocuments(options.tables, this.#reads);
     this.#clock = options.clock;
     this.#analyzer = options.analyzer;
     this.#tokens = createPageTokens(options.secret, options.clock);
   }
 
-  /** Answers at once where the storage does and the document was read before. */
   get(id: string, basic: boolean, call: CallHead): BPMNDocument | Promise<BPMNDocument> {
-    if (basic) return this.#known(this.#store(call), id).then((row) => toDocument(row));
-    const found = this.#reads.stamp(call.principal.tenant, id);
-    return found instanceof Promise
-      ? found.then((row) => this.#getFull(id, row?.stamp, call))
-      : this.#getFull(id, found?.stamp, call);
+    return basic ? known(this.#store(call), id).then((row) => toDocument(row)) : this.#whole.get(id, call);
   }
 
   /** In the order of the ids; one that is missing fails the call. */
@@ -230,26 +200,6 @@ export class Documents {
     });
   }
 
-  async validate(request: ValidateBPMNRequest, call: CallHead) {
-    const asked = checkProfiles(request.profiles);
-    const xml = await this.#validated(request.input, call);
-    const { findings, truncated } = await this.#analyzer.validate(xml, asked, call);
-    return {
-      valid: findings.every(({ severity }) => severity !== "error"),
-      diagnostics: findings.map(toDiagnostic),
-      truncated,
-    };
-  }
-
-  /** Two revisions, two pieces of XML, or one of each. */
-  async diff(request: DiffBPMNRequest, call: CallHead) {
-    const { base, target } = await this.#sides(request, call);
-    const answer = await this.#analyzer.diff(base, target, call);
-    if (answer.kind === "invalid")
-      throw modelInvalid(answer.findings, answer.side === "base" ? "baseXml" : "targetXml");
-    return toDiff(answer.diff);
-  }
-
   async upload(upload: Upload, call: CallHead): Promise<BPMNDocument> {
     const { metadata } = upload;
     demand(checkComment(metadata.comment));
@@ -272,7 +222,7 @@ export class Documents {
   /** The document as it is, or as one of its revisions left it. */
   async locate(id: string, revision: string, call: CallHead): Promise<DocumentRow> {
     const store = this.#store(call);
-    const row = await this.#known(store, id);
+    const row = await known(store, id);
     return revision === "" || revision === "latest"
       ? row
       : (await knownRevision(store, row, revision)).snapshot;
@@ -285,14 +235,14 @@ export class Documents {
 
   async getRevision(id: string, revision: string, call: CallHead) {
     const store = this.#store(call);
-    const row = await this.#known(store, id);
+    const row = await known(store, id);
     const found = await knownRevision(store, row, revision);
     return toRevision(found, row.revision, await inlineXml(store, found.snapshot));
   }
 
   async listRevisions(request: { id: string; pageSize: number; pageToken: string }, call: CallHead) {
     const store = this.#store(call);
-    const row = await this.#known(store, request.id);
+    const row = await known(store, request.id);
     const size = pageSize(request.pageSize);
     const scope = JSON.stringify(["revisions", call.principal.tenant, row.uid]);
     const before =
@@ -324,7 +274,7 @@ export class Documents {
   }
 
   async #uploadRevision({ metadata, bytes, digest }: Upload, call: CallHead): Promise<BPMNDocument> {
-    const found = writable(await this.#known(this.#store(call), metadata.id));
+    const found = writable(await known(this.#store(call), metadata.id));
     checkEtag(found, metadata.etag);
     const content = await this.#read(bytes, call, digest);
     const fields = metadata.displayName === "" ? {} : { displayName: metadata.displayName };
@@ -337,98 +287,6 @@ export class Documents {
     });
   }
 
-  async #validated(input: ValidateBPMNRequest["input"], call: CallHead): Promise<Uint8Array> {
-    if (input.case === "document") {
-      const store = this.#store(call);
-      const row = await this.#known(store, input.value);
-      return await store.readContent(row.digest, row.size);
-    }
-    if (input.value === undefined || input.value === "")
-      demand([{ field: "xml", description: "give XML here, or the id of a stored document in document" }]);
-    return inlineBytes(input.value ?? "", "xml");
-  }
-
-  async #sides(
-    { id, base, target, baseXml, targetXml }: DiffBPMNRequest,
-    call: CallHead,
-  ): Promise<{ base: Uint8Array; target: Uint8Array }> {
-    if (id === "") {
-      demand(
-        [
-          { field: "baseXml", description: "give XML here, or an id and revisions", missing: baseXml === "" },
-          {
-            field: "targetXml",
-            description: "give XML here, or an id and revisions",
-            missing: targetXml === "",
-          },
-        ].filter(({ missing: isMissing }) => isMissing),
-      );
-      return { base: inlineBytes(baseXml, "baseXml"), target: inlineBytes(targetXml, "targetXml") };
-    }
-    const store = this.#store(call);
-    const row = await this.#known(store, id);
-    const content = async (revision: number, xml: string, field: string): Promise<Uint8Array> => {
-      if (xml !== "") return inlineBytes(xml, field);
-      const { snapshot } = await knownRevision(store, row, String(revision));
-      return await store.readContent(snapshot.digest, snapshot.size);
-    };
-    const to = target === "" ? row.revision : (await knownRevision(store, row, target)).revision;
-    const from = base === "" ? Math.max(1, to - 1) : (await knownRevision(store, row, base)).revision;
-    return {
-      base: await content(from, baseXml, "baseXml"),
-      target: await content(to, targetXml, "targetXml"),
-    };
-  }
-
-  #getFull(id: string, stamp: string | undefined, call: CallHead): BPMNDocument | Promise<BPMNDocument> {
-    if (stamp === undefined) throw missing(id);
-    const key = `${call.principal.tenant}\0${id}`;
-    const kept = this.#kept.get(key);
-    return kept !== undefined && kept.stamp === stamp ? kept.document : this.#load(id, key, call);
-  }
-
-  /** By prepared reads alone, so that even a document that is not kept is answered at once where the storage can. */
-  #load(id: string, key: string, call: CallHead): BPMNDocument | Promise<BPMNDocument> {
-    const found = this.#reads.document(call.principal.tenant, id);
-    return found instanceof Promise
-      ? found.then((columns) => this.#withXml(columns, id, { key, call }))
-      : this.#withXml(found, id, { key, call });
-  }
-
-  #withXml(
-    columns: DocumentColumns | undefined,
-    id: string,
-    about: { readonly key: string; readonly call: CallHead },
-  ): BPMNDocument | Promise<BPMNDocument> {
-    if (columns === undefined) throw missing(id);
-    const row = toDocumentRow(columns);
-    const { key, call } = about;
-    if (row.size > chunkBytes)
-      return inlineXml(this.#store(call), row).then((xml) => toDocument(row, { xml }));
-    const found = this.#reads.chunk(call.principal.tenant, row.digest, 0);
-    return found instanceof Promise
-      ? found.then((chunk) => this.#whole(row, chunk?.bytes, key))
-      : this.#whole(row, found?.bytes, key);
-  }
-
-  #whole(row: DocumentRow, bytes: Uint8Array | undefined, key: string): BPMNDocument {
-    const document = toDocument(row, shortXml(bytes ?? new Uint8Array(0)));
-    if (row.size > maxKeptBytes) return document;
-    shareEncodings(document);
-    // The row may be newer than the stamp that led here: the stamp is made of the row itself.
-    this.#keep(key, { stamp: row.uid + row.version, document });
-    return document;
-  }
-
-  /** Oldest out first: enough for the documents that people have open. */
-  #keep(key: string, kept: Kept): void {
-    this.#kept.delete(key);
-    this.#kept.set(key, kept);
-    if (this.#kept.size <= maxKept) return;
-    const [oldest] = this.#kept.keys();
-    if (oldest !== undefined) this.#kept.delete(oldest);
-  }
-
   #store(call: CallHead): BpmnStore {
     return new BpmnStore(this.#tables.db, this.#tables.engine, call.principal.tenant);
   }
@@ -436,13 +294,6 @@ export class Documents {
   #transaction<T>(call: CallHead, work: (store: BpmnStore) => Promise<T>): Promise<T> {
     const { engine } = this.#tables;
     return this.#tables.transaction((db) => work(new BpmnStore(db, engine, call.principal.tenant)));
-  }
-
-  /** A malformed id is like one that does not exist. */
-  async #known(store: BpmnStore, id: string): Promise<DocumentRow> {
-    const row = await store.find(id);
-    if (row === undefined) throw missing(id);
-    return row;
   }
 
   async #locked(store: BpmnStore, id: string): Promise<DocumentRow> {
@@ -550,15 +401,6 @@ function writable(row: DocumentRow): DocumentRow {
   return row;
 }
 
-async function knownRevision(store: BpmnStore, row: DocumentRow, revision: string): Promise<RevisionRow> {
-  const number =
-    revision === "latest" ? row.revision : /^[1-9]\d{0,9}$/.test(revision) ? Number(revision) : 0;
-  const found = await store.findRevision(row.id, number);
-  if (found === undefined) throw missingRevision(row.id, revision);
-  return found;
-}
-
-/** The XML of an answer to a change: the new one, or the stored one where it did not change. */
 async function currentXml(store: BpmnStore, row: DocumentRow, content: Content | undefined) {
   if (content !== undefined) return shortXml(content.bytes);
   return row.size > maxInlineBytes ? {} : shortXml(await store.readContent(row.digest, row.size));

@@ -1,0 +1,91 @@
+/** Documents with their XML, as most reads want them: kept with their encodings, and checked against the database by every read. */
+import type { BPMNDocument } from "#gen/portico/bpmn/v1/bpmn_pb.ts";
+import type { CallHead } from "#rpc/call.ts";
+import { shareEncodings } from "#rpc/payload.ts";
+import type { Tables } from "#storage/storage.ts";
+import { missing } from "./failures.ts";
+import { inlineXml, shortXml, toDocument } from "./model.ts";
+import { type BpmnReads, BpmnStore, chunkBytes } from "./store.ts";
+import { type BpmnTables, type DocumentColumns, type DocumentRow, toDocumentRow } from "./tables.ts";
+
+/** A document as it was answered, good while its row has the same stamp. Shared by calls: nobody changes a reply. */
+interface Kept {
+  readonly stamp: string;
+  readonly document: BPMNDocument;
+}
+/** At most 512 documents of at most 16 KiB are kept, each with its text and its bytes: 24 MiB in the worst case. */
+const maxKept = 512;
+const maxKeptBytes = 16_384;
+
+export class WholeDocuments {
+  readonly #tables: Tables<BpmnTables>;
+  readonly #reads: BpmnReads;
+  /** By tenant and id; written by reads, checked against the row's stamp by every read. */
+  readonly #kept = new Map<string, Kept>();
+
+  constructor(tables: Tables<BpmnTables>, reads: BpmnReads) {
+    this.#tables = tables;
+    this.#reads = reads;
+  }
+
+  /** Answers at once where the storage does. @throws RpcError RESOURCE_NOT_FOUND. */
+  get(id: string, call: CallHead): BPMNDocument | Promise<BPMNDocument> {
+    const found = this.#reads.stamp(call.principal.tenant, id);
+    return found instanceof Promise
+      ? found.then((row) => this.#current(id, row?.stamp, call))
+      : this.#current(id, found?.stamp, call);
+  }
+
+  #current(id: string, stamp: string | undefined, call: CallHead): BPMNDocument | Promise<BPMNDocument> {
+    if (stamp === undefined) throw missing(id);
+    const key = `${call.principal.tenant}\0${id}`;
+    const kept = this.#kept.get(key);
+    return kept !== undefined && kept.stamp === stamp ? kept.document : this.#load(id, key, call);
+  }
+
+  /** By prepared reads alone, so that even a document that is not kept is answered at once where the storage can. */
+  #load(id: string, key: string, call: CallHead): BPMNDocument | Promise<BPMNDocument> {
+    const found = this.#reads.document(call.principal.tenant, id);
+    return found instanceof Promise
+      ? found.then((columns) => this.#withXml(columns, id, { key, call }))
+      : this.#withXml(found, id, { key, call });
+  }
+
+  #withXml(
+    columns: DocumentColumns | undefined,
+    id: string,
+    about: { readonly key: string; readonly call: CallHead },
+  ): BPMNDocument | Promise<BPMNDocument> {
+    if (columns === undefined) throw missing(id);
+    const row = toDocumentRow(columns);
+    const { key, call } = about;
+    if (row.size > chunkBytes)
+      return inlineXml(this.#store(call), row).then((xml) => toDocument(row, { xml }));
+    const found = this.#reads.chunk(call.principal.tenant, row.digest, 0);
+    return found instanceof Promise
+      ? found.then((chunk) => this.#whole(row, chunk?.bytes, key))
+      : this.#whole(row, found?.bytes, key);
+  }
+
+  #whole(row: DocumentRow, bytes: Uint8Array | undefined, key: string): BPMNDocument {
+    const document = toDocument(row, shortXml(bytes ?? new Uint8Array(0)));
+    if (row.size > maxKeptBytes) return document;
+    shareEncodings(document);
+    // The row may be newer than the stamp that led here: the stamp is made of the row itself.
+    this.#keep(key, { stamp: row.uid + row.version, document });
+    return document;
+  }
+
+  /** Oldest out first: enough for the documents that people have open. */
+  #keep(key: string, kept: Kept): void {
+    this.#kept.delete(key);
+    this.#kept.set(key, kept);
+    if (this.#kept.size <= maxKept) return;
+    const [oldest] = this.#kept.keys();
+    if (oldest !== undefined) this.#kept.delete(oldest);
+  }
+
+  #store(call: CallHead): BpmnStore {
+    return new BpmnStore(this.#tables.db, this.#tables.engine, call.principal.tenant);
+  }
+}
