@@ -38,4 +38,11 @@ export const reasons = {
   },
   PAYLOAD_TOO_LARGE: { code: "resource_exhausted", meaning: "a message is larger than the limit" },
   TOO_MANY_ELEMENTS: { code: "resource_exhausted", meaning: "a message holds more elements than the limit" },
+  RESOURCE_NOT_FOUND: { code: "not_found", meaning: "there is no such resource, or not for this caller" },
+  RESOURCE_EXISTS: { code: "already_exists", meaning: "the id is taken, perhaps by a deleted resource" },
+  ETAG_MISMATCH: { code: "aborted", meaning: "somebody changed the resource since it was read" },
+  STATE_TRANSITION_INVALID: {
+    code: "failed_precondition",
+    meaning: "the resource is in a state that does not allow this",
+  },
 } as const satisfies Reasons;

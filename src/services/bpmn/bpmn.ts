@@ -6,6 +6,7 @@
  * called, and runs nothing: executing processes is another service's work.
  */
 import { BPMNService, BPMNView } from "#gen/portico/bpmn/v1/bpmn_pb.ts";
+import { checkBatch } from "#rpc/resource.ts";
 import { type HostedService, hostService, type ServiceImplementation } from "#rpc/service.ts";
 import type { Clock } from "#std/clock.ts";
 import type { Storage } from "#storage/storage.ts";
@@ -14,7 +15,6 @@ import { Documents } from "./documents.ts";
 import { download } from "./download.ts";
 import { Inspections } from "./inspections.ts";
 import { maxContentBytes } from "./model.ts";
-import { checkBatch } from "./rules.ts";
 import { purge } from "./store.ts";
 import type { BpmnTables } from "./tables.ts";
 import { collectUpload } from "./upload.ts";

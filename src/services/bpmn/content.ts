@@ -1,8 +1,8 @@
 /** A document's bytes on their way to the store: read, measured and described. */
 import { createHash } from "node:crypto";
+import { demand } from "#rpc/resource.ts";
 import type { Summary } from "./analyze.ts";
 import { maxInlineBytes } from "./model.ts";
-import { demand } from "./rules.ts";
 import type { DocumentRow } from "./tables.ts";
 
 export interface Content {

@@ -8,26 +8,23 @@ import type {
 } from "#gen/portico/bpmn/v1/bpmn_pb.ts";
 import { BPMNView } from "#gen/portico/bpmn/v1/bpmn_pb.ts";
 import type { CallHead } from "#rpc/call.ts";
+import { badId, demand, inBatch, isId, pageSize, within, wrongState } from "#rpc/resource.ts";
 import type { Clock } from "#std/clock.ts";
+import { ulid } from "#std/ulid.ts";
 import { createPageTokens, type PageTokens } from "#storage/page-token.ts";
 import type { Tables } from "#storage/storage.ts";
 import type { Analyzer } from "./analyzer.ts";
 import { type Content, digestOf, inlineBytes, toContentColumns } from "./content.ts";
-import { inBatch, missing, taken, within, wrongState } from "./failures.ts";
-import { newId } from "./ids.ts";
+import { missing, taken } from "./failures.ts";
 import { cursorOf, parseListQuery } from "./list-query.ts";
 import { known, knownRevision } from "./lookup.ts";
 import { inlineXml, maxInlineBytes, shortXml, toDocument, toRevision } from "./model.ts";
 import {
-  badId,
+  changedFields,
   checkComment,
-  checkEtag,
   checkFields,
-  demand,
-  isId,
-  maskedFields,
+  checkRowEtag,
   modelInvalid,
-  pageSize,
   pick,
   required,
 } from "./rules.ts";
@@ -149,12 +146,12 @@ export class Documents {
     }
     if (found === undefined) throw missing(document.id);
     writable(found);
-    const fields = maskedFields(request.updateMask?.paths, document);
+    const fields = changedFields(request.updateMask?.paths, document);
     demand([...checkFields(document), ...checkComment(request.comment)]);
     const content = fields.includes("xml") ? await this.#read(inlineBytes(document.xml), call) : undefined;
     return await this.#transaction(call, async (store) => {
       const before = await this.#locked(store, document.id);
-      checkEtag(before, document.etag);
+      checkRowEtag(before, document.etag);
       const columns = content && toContentColumns(content);
       const row = this.#changed({ before, fields: pick(fields, document), content: columns }, call);
       if (!request.validateOnly)
@@ -180,7 +177,7 @@ export class Documents {
           if (before !== undefined) documents.push(toDocument(before));
           continue;
         }
-        checkEtag(before, etag);
+        checkRowEtag(before, etag);
         const row = this.#changed({ before, fields: { deletedAt: this.#clock.now() } }, call);
         await store.save(row, false);
         documents.push(toDocument(row));
@@ -204,7 +201,7 @@ export class Documents {
     const { metadata } = upload;
     demand(checkComment(metadata.comment));
     if (metadata.id !== "") return await this.#uploadRevision(upload, call);
-    if (metadata.documentId !== "" && !isId(metadata.documentId)) demand([badId]);
+    if (metadata.documentId !== "" && !isId(metadata.documentId)) demand([badId("metadata.documentId")]);
     const content = await this.#read(upload.bytes, call, upload.digest);
     const displayName =
       metadata.displayName || content.summary.processes[0]?.displayName || metadata.filename;
@@ -260,7 +257,7 @@ export class Documents {
   rollback(request: { id: string; revision: string; etag: string }, call: CallHead) {
     return this.#transaction(call, async (store) => {
       const before = await this.#locked(store, request.id);
-      checkEtag(before, request.etag);
+      checkRowEtag(before, request.etag);
       const { snapshot, revision } = await knownRevision(store, before, request.revision);
       const comment = `rollback to revision ${revision}`;
       // A revision of its own even where the content is the current one: somebody decided it.
@@ -275,12 +272,12 @@ export class Documents {
 
   async #uploadRevision({ metadata, bytes, digest }: Upload, call: CallHead): Promise<BPMNDocument> {
     const found = writable(await known(this.#store(call), metadata.id));
-    checkEtag(found, metadata.etag);
+    checkRowEtag(found, metadata.etag);
     const content = await this.#read(bytes, call, digest);
     const fields = metadata.displayName === "" ? {} : { displayName: metadata.displayName };
     return await this.#transaction(call, async (store) => {
       const before = await this.#locked(store, metadata.id);
-      checkEtag(before, metadata.etag);
+      checkRowEtag(before, metadata.etag);
       const row = this.#changed({ before, fields, content: toContentColumns(content) }, call);
       await this.#write(store, { before, row, comment: metadata.comment, bytes: content.bytes });
       return toDocument(row, { twin: await store.findTwin(row.digest, row.id) });
@@ -308,7 +305,7 @@ export class Documents {
   ): Promise<{ row: DocumentRow; content: Content }> {
     const document = required(request.document);
     const violations = checkFields(document);
-    if (request.documentId !== "" && !isId(request.documentId)) violations.push(badId);
+    if (request.documentId !== "" && !isId(request.documentId)) violations.push(badId("documentId"));
     if (document.xml === "")
       violations.push({ field: "document.xml", description: "must not be empty; send BPMN 2.0 XML" });
     demand(violations);
@@ -329,7 +326,7 @@ export class Documents {
     call: CallHead,
   ): DocumentRow {
     const now = this.#clock.now();
-    const id = from.documentId === "" ? newId(now) : from.documentId;
+    const id = from.documentId === "" ? `bpm-${ulid(now)}` : from.documentId;
     return {
       id,
       uid: randomUUID(),

@@ -1,12 +1,13 @@
 /** What is said about models without changing any: findings, and differences. */
 import type { DiffBPMNRequest, ValidateBPMNRequest } from "#gen/portico/bpmn/v1/bpmn_pb.ts";
 import type { CallHead } from "#rpc/call.ts";
+import { demand } from "#rpc/resource.ts";
 import type { Tables } from "#storage/storage.ts";
 import type { Analyzer } from "./analyzer.ts";
 import { inlineBytes } from "./content.ts";
 import { known, knownRevision } from "./lookup.ts";
 import { toDiagnostic, toDiff } from "./model.ts";
-import { checkProfiles, demand, modelInvalid } from "./rules.ts";
+import { checkProfiles, modelInvalid } from "./rules.ts";
 import { BpmnStore } from "./store.ts";
 import type { BpmnTables } from "./tables.ts";
 

@@ -2,10 +2,6 @@
 import type { Reasons } from "#rpc/reasons.ts";
 
 export const reasons = {
-  RESOURCE_NOT_FOUND: { code: "not_found", meaning: "there is no such document or revision" },
-  RESOURCE_EXISTS: { code: "already_exists", meaning: "the id is taken, perhaps by a deleted document" },
-  ETAG_MISMATCH: { code: "aborted", meaning: "somebody changed the document since it was read" },
-  STATE_TRANSITION_INVALID: { code: "failed_precondition", meaning: "the document is deleted, or is not" },
   CONTENT_TOO_LARGE: {
     code: "failed_precondition",
     meaning: "the content is too large for this method; use download",

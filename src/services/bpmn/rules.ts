@@ -3,78 +3,31 @@ import { create } from "@bufbuild/protobuf";
 import { BadRequestSchema } from "#gen/google/rpc/error_details_pb.ts";
 import type { BPMNDocument } from "#gen/portico/bpmn/v1/bpmn_pb.ts";
 import { RpcError } from "#rpc/error.ts";
+import { checkEtag, checkLabels, checkLength, demand, maskedFields, type Violation } from "#rpc/resource.ts";
 import { nearest } from "#std/nearest.ts";
 import type { Finding } from "./finding.ts";
 import { etagOf } from "./model.ts";
 import { type Profile, profiles } from "./profiles.ts";
 import type { DocumentRow } from "./tables.ts";
 
-export interface Violation {
-  readonly field: string;
-  readonly description: string;
-}
-
-/** AIP-122's form of ids that people choose. */
-const idForm = /^[a-z]([a-z0-9-]{0,61}[a-z0-9])?$/;
-
-export function isId(id: string): boolean {
-  return idForm.test(id);
-}
-
-/** @throws RpcError FIELD_INVALID with every violation at once. */
-export function demand(violations: readonly Violation[]): void {
-  const [first] = violations;
-  if (first === undefined) return;
-  throw new RpcError("invalid_argument", {
-    reason: "FIELD_INVALID",
-    message: violations.map(({ field, description }) => `${field}: ${description}`).join("; "),
-    metadata: { field: first.field },
-    details: [
-      create(BadRequestSchema, {
-        fieldViolations: violations.map((violation) => ({ ...violation, reason: "FIELD_INVALID" })),
-      }),
-    ],
-  });
-}
-
 /** Everything that is wrong with the fields people set. */
 export function checkFields(document: BPMNDocument): Violation[] {
-  const violations: Violation[] = [];
-  const say = (field: string, description: string): void => {
-    violations.push({ field: `document.${field}`, description });
-  };
-  if (document.displayName.length > 200) say("displayName", "has more than 200 characters");
-  if (document.description.length > 4000) say("description", "has more than 4000 characters");
-  const labels = Object.entries(document.labels);
-  if (labels.length > 64) say("labels", "has more than 64 labels");
-  for (const [key, value] of labels) {
-    if (key === "" || key.length > 63)
-      say("labels", `the key "${key.slice(0, 70)}" must have 1 to 63 characters`);
-    if (value.length > 256) say("labels", `the value of "${key.slice(0, 70)}" has more than 256 characters`);
-  }
-  return violations;
+  return [
+    ...checkLength(document.displayName, "document.displayName", 200),
+    ...checkLength(document.description, "document.description", 4000),
+    ...checkLabels(document.labels, "document.labels"),
+  ];
 }
 
 const mutable = ["display_name", "description", "labels", "xml"] as const;
 export type MutableField = (typeof mutable)[number];
 
 /** The fields an update changes. @throws RpcError FIELD_INVALID naming the good paths. */
-export function maskedFields(
+export function changedFields(
   paths: readonly string[] | undefined,
   document: BPMNDocument,
 ): readonly MutableField[] {
-  if (paths?.includes("*") === true) return mutable;
-  if (paths === undefined) return mutable.filter((name) => isPresent(name, document));
-  const unknown = paths.find((path) => !(mutable as readonly string[]).includes(path));
-  if (unknown !== undefined) {
-    demand([
-      {
-        field: "updateMask",
-        description: `"${unknown.slice(0, 100)}" cannot be changed; did you mean ${nearest(unknown, mutable)}? (${mutable.join(", ")})`,
-      },
-    ]);
-  }
-  return mutable.filter((name) => paths.includes(name));
+  return maskedFields(paths, mutable, (name) => isPresent(name, document));
 }
 
 function isPresent(name: MutableField, document: BPMNDocument): boolean {
@@ -149,26 +102,6 @@ export function contentDisposition(name: string): string {
   return `attachment; filename="${ascii}"; filename*=UTF-8''${encodeURIComponent(name).replace(/['()*]/g, (letter) => `%${letter.charCodeAt(0).toString(16).toUpperCase()}`)}`;
 }
 
-const maxBatch = 200;
-
-/** @throws RpcError FIELD_INVALID for an empty, too long or repeating batch. */
-export function checkBatch<T>(items: readonly T[], field: string): readonly T[] {
-  if (items.length === 0) demand([{ field, description: "must not be empty" }]);
-  if (items.length > maxBatch)
-    demand([{ field, description: `has ${items.length} items; ${maxBatch} are allowed` }]);
-  const repeated = items.findIndex(
-    (item, index) => typeof item === "string" && items.indexOf(item) !== index,
-  );
-  if (repeated !== -1) demand([{ field: `${field}[${repeated}]`, description: "is given twice" }]);
-  return items;
-}
-
-export const badId: Violation = {
-  field: "documentId",
-  description:
-    "must be 1 to 63 lower-case letters, digits and hyphens, beginning with a letter and not ending with a hyphen",
-};
-
 /** The values of the fields that a mask names. */
 export function pick(
   fields: readonly string[],
@@ -195,24 +128,12 @@ export function required(document: BPMNDocument | undefined): BPMNDocument {
 }
 
 export function checkComment(comment: string): Violation[] {
-  return comment.length > 1000 ? [{ field: "comment", description: "has more than 1000 characters" }] : [];
+  return checkLength(comment, "comment", 1000);
 }
 
-/** @throws RpcError ETAG_MISMATCH (AIP-154) with the current one. */
-export function checkEtag(row: DocumentRow, etag: string): void {
-  const current = etagOf(row);
-  if (etag === "" || etag === current) return;
-  throw new RpcError("aborted", {
-    reason: "ETAG_MISMATCH",
-    message: `bpmn/${row.id} was changed since it was read; read it again, apply your change to that and send its etag`,
-    metadata: { resource: `bpmn/${row.id}`, etag: current },
-  });
-}
-
-/** @throws RpcError FIELD_INVALID for a negative one. */
-export function pageSize(asked: number): number {
-  if (asked < 0) demand([{ field: "pageSize", description: "must not be negative" }]);
-  return asked === 0 ? 50 : Math.min(asked, 1000);
+/** @throws RpcError ETAG_MISMATCH with the current one. */
+export function checkRowEtag(row: DocumentRow, etag: string): void {
+  checkEtag(`bpmn/${row.id}`, etagOf(row), etag);
 }
 
 /** @throws RpcError FIELD_INVALID naming the nearest profile. */

@@ -7,7 +7,7 @@ import {
   UploadBPMNRequest_UploadMetadataSchema,
 } from "#gen/portico/bpmn/v1/bpmn_pb.ts";
 import { RpcError } from "#rpc/error.ts";
-import { demand } from "./rules.ts";
+import { demand } from "#rpc/resource.ts";
 
 export interface Upload {
   readonly metadata: UploadBPMNRequest_UploadMetadata;

@@ -1,0 +1,173 @@
+/**
+ * What all resources have in common: the form of ids, pages, batches, masks and labels, and the errors about them.
+ *
+ * @see https://google.aip.dev/122 (names), 132 (lists), 134 (updates), 154 (etags), 193 (errors)
+ */
+import { create } from "@bufbuild/protobuf";
+import { BadRequestSchema } from "#gen/google/rpc/error_details_pb.ts";
+import { nearest } from "#std/nearest.ts";
+import { RpcError } from "./error.ts";
+
+export interface Violation {
+  /** As the caller's JSON spells it: `user.displayName`. */
+  readonly field: string;
+  readonly description: string;
+}
+
+/** @throws RpcError FIELD_INVALID with every violation at once; returns when there is none. */
+export function demand(violations: readonly Violation[]): void {
+  const [first] = violations;
+  if (first === undefined) return;
+  throw new RpcError("invalid_argument", {
+    reason: "FIELD_INVALID",
+    message: violations.map(({ field, description }) => `${field}: ${description}`).join("; "),
+    metadata: { field: first.field },
+    details: [
+      create(BadRequestSchema, {
+        fieldViolations: violations.map((violation) => ({ ...violation, reason: "FIELD_INVALID" })),
+      }),
+    ],
+  });
+}
+
+/** AIP-122's form of ids that people choose. */
+const idForm = /^[a-z]([a-z0-9-]{0,61}[a-z0-9])?$/;
+
+export function isId(id: string): boolean {
+  return idForm.test(id);
+}
+
+/** What is wrong with an id that is not one. */
+export function badId(field: string): Violation {
+  return {
+    field,
+    description:
+      "must be 1 to 63 lower-case letters, digits and hyphens, beginning with a letter and not ending with a hyphen",
+  };
+}
+
+/** Default 50, at most 1000. @throws RpcError FIELD_INVALID for a negative one. */
+export function pageSize(asked: number): number {
+  if (asked < 0) demand([{ field: "pageSize", description: "must not be negative" }]);
+  return asked === 0 ? 50 : Math.min(asked, 1000);
+}
+
+const maxBatch = 200;
+
+/** @throws RpcError FIELD_INVALID for an empty, too long or repeating batch. */
+export function checkBatch<T>(items: readonly T[], field: string): readonly T[] {
+  if (items.length === 0) demand([{ field, description: "must not be empty" }]);
+  if (items.length > maxBatch)
+    demand([{ field, description: `has ${items.length} items; ${maxBatch} are allowed` }]);
+  const repeated = items.findIndex(
+    (item, index) => typeof item === "string" && items.indexOf(item) !== index,
+  );
+  if (repeated !== -1) demand([{ field: `${field}[${repeated}]`, description: "is given twice" }]);
+  return items;
+}
+
+/** At most 64 labels; keys at most 63 characters, values at most 256. */
+export function checkLabels(labels: Readonly<Record<string, string>>, field: string): Violation[] {
+  const violations: Violation[] = [];
+  const entries = Object.entries(labels);
+  if (entries.length > 64) violations.push({ field, description: "has more than 64 labels" });
+  for (const [key, value] of entries) {
+    if (key === "" || key.length > 63)
+      violations.push({ field, description: `the key "${key.slice(0, 70)}" must have 1 to 63 characters` });
+    if (value.length > 256)
+      violations.push({
+        field,
+        description: `the value of "${key.slice(0, 70)}" has more than 256 characters`,
+      });
+  }
+  return violations;
+}
+
+/** Nothing where the text is short enough. */
+export function checkLength(text: string, field: string, most: number): Violation[] {
+  return text.length > most ? [{ field, description: `has more than ${most} characters` }] : [];
+}
+
+/**
+ * The fields that an update changes: all for "*", those that are present where there is no mask.
+ *
+ * @throws RpcError FIELD_INVALID naming the good paths.
+ */
+export function maskedFields<F extends string>(
+  paths: readonly string[] | undefined,
+  mutable: readonly F[],
+  isPresent: (field: F) => boolean,
+): readonly F[] {
+  if (paths?.includes("*") === true) return mutable;
+  if (paths === undefined) return mutable.filter(isPresent);
+  const unknown = paths.find((path) => !(mutable as readonly string[]).includes(path));
+  if (unknown !== undefined) {
+    demand([
+      {
+        field: "updateMask",
+        description: `"${unknown.slice(0, 100)}" cannot be changed; did you mean ${nearest(unknown, mutable)}? (${mutable.join(", ")})`,
+      },
+    ]);
+  }
+  return mutable.filter((name) => paths.includes(name));
+}
+
+/** @param name resource name; cut to 200 characters. */
+export function notFound(name: string): RpcError {
+  const resource = name.slice(0, 200);
+  return new RpcError("not_found", {
+    reason: "RESOURCE_NOT_FOUND",
+    message: `there is no ${resource}`,
+    metadata: { resource },
+  });
+}
+
+/** @param remedy what to do instead. */
+export function alreadyExists(resource: string, remedy: string): RpcError {
+  return new RpcError("already_exists", {
+    reason: "RESOURCE_EXISTS",
+    message: `${resource} exists already; ${remedy}`,
+    metadata: { resource },
+  });
+}
+
+/** A change of state that the present one does not allow. */
+export function wrongState(message: string): RpcError {
+  return new RpcError("failed_precondition", { reason: "STATE_TRANSITION_INVALID", message });
+}
+
+/** @param sent empty: the caller does not care. @throws RpcError ETAG_MISMATCH (AIP-154) with the current one. */
+export function checkEtag(resource: string, current: string, sent: string): void {
+  if (sent === "" || sent === current) return;
+  throw new RpcError("aborted", {
+    reason: "ETAG_MISMATCH",
+    message: `${resource} was changed since it was read; read it again, apply your change to that and send its etag`,
+    metadata: { resource, etag: current },
+  });
+}
+
+/** Runs a step for one item of a batch, so that its error names the item. */
+export async function within(
+  field: string | undefined,
+  index: number,
+  step: () => Promise<void>,
+): Promise<void> {
+  try {
+    await step();
+  } catch (error) {
+    throw error instanceof RpcError ? inBatch(field, index, error) : error;
+  }
+}
+
+/** @param field name of the batch; undefined: there is none and the error stays as it is. */
+export function inBatch(field: string | undefined, index: number, error: RpcError): RpcError {
+  if (field === undefined) return error;
+  const { reason, metadata, details, cause } = error;
+  return new RpcError(error.code, {
+    reason,
+    metadata: { ...metadata, item: `${field}[${index}]` },
+    details,
+    message: `${field}[${index}]: ${error.message}`,
+    cause,
+  });
+}
