@@ -32,6 +32,8 @@ export interface PorticoOptions {
   readonly databaseUrl?: string;
   /** `warn` writes no access lines. */
   readonly logLevel?: string;
+  /** Default off: who calls is a row of its own. */
+  readonly authentication?: "on" | "off";
   readonly nodeArguments?: readonly string[];
 }
 
@@ -49,6 +51,8 @@ export async function startPortico(options: PorticoOptions = {}): Promise<Server
       ...flags,
       "--log-level",
       options.logLevel ?? "warn",
+      "--authentication",
+      options.authentication ?? "off",
       ...(options.databaseUrl === undefined ? [] : ["--database-url", options.databaseUrl]),
     ],
     { stdio: ["ignore", "ignore", "pipe"], cwd: dataDir },

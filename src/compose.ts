@@ -2,9 +2,9 @@
  * The wiring, from top to bottom: what exists in a running Portico and who is given what. No logic; the table of contents.
  */
 import { readFileSync } from "node:fs";
-import { type Config, readSecret } from "#config/config.ts";
+import { type Config, readDevelopmentKey, readSecret, writeDevelopmentKey } from "#config/config.ts";
 import { reasons as adminReasons, createHealth, createReflection } from "#gateway/admin/admin.ts";
-import { loadCatalog } from "#gateway/catalog/catalog.ts";
+import { type AccessRule, loadCatalog } from "#gateway/catalog/catalog.ts";
 import { createDeadline, createRuntime } from "#gateway/dispatch/dispatch.ts";
 import {
   createGrpc,
@@ -16,8 +16,16 @@ import {
   pagePaths,
 } from "#gateway/ingress/ingress.ts";
 import { reasons as wireReasons } from "#gateway/wire/reasons.ts";
+import { createPolicies, reasons as policyReasons } from "#policy/policy.ts";
+import type { Method } from "#rpc/method.ts";
 import { reasons as rpcReasons } from "#rpc/reasons.ts";
 import { migrations as bpmnMigrations, reasons as bpmnReasons, createBpmn } from "#services/bpmn/bpmn.ts";
+import {
+  createUsers,
+  type UsersHost,
+  migrations as usersMigrations,
+  reasons as usersReasons,
+} from "#services/users/users.ts";
 import { systemClock as clock } from "#std/clock.ts";
 import { reasons as storageReasons } from "#storage/reasons.ts";
 import { openStorage } from "#storage/storage.ts";
@@ -32,11 +40,31 @@ export interface Portico {
   readonly grpcPort: number;
   /** Where the data is, for people. */
   readonly database: string;
+  /** Where the development key is; undefined in production, and without authentication. */
+  readonly developmentKeyFile: string | undefined;
   /** Drains in order, then closes everything. */
   stop(): Promise<void>;
 }
 
 export const version = "0.1.0";
+
+const reasons = [
+  rpcReasons,
+  wireReasons,
+  ingressReasons,
+  adminReasons,
+  policyReasons,
+  storageReasons,
+  usersReasons,
+  bpmnReasons,
+];
+
+/** Of the gateway's own services, whose contracts are not ours to write in. */
+const ownRules: Readonly<Record<string, AccessRule>> = {
+  "grpc.health.v1.Health": { public: true, scopes: [] },
+  "grpc.reflection.v1.ServerReflection": { public: true, scopes: [] },
+  "grpc.reflection.v1alpha.ServerReflection": { public: true, scopes: [] },
+};
 
 /** @throws Error with what, why and what to do, when a port, the database or the contract is not usable. */
 export async function start(config: Config): Promise<Portico> {
@@ -49,12 +77,25 @@ export async function start(config: Config): Promise<Portico> {
   const telemetry = createTelemetry({ logLevel: config.logLevel, clock });
   const storage = await openStorage({
     url: config.databaseUrl,
-    migrations: bpmnMigrations,
+    migrations: [...bpmnMigrations, ...usersMigrations],
     autoMigrate: config.autoMigrate,
   });
-  const bpmn = createBpmn({ storage, secret: readSecret(config), clock });
+  const secret = readSecret(config);
+  let listener: Listener | undefined;
+  const url = (): string => config.publicUrl ?? `http://localhost:${listener?.httpPort ?? config.httpPort}`;
+  const ruleOf = (method: Method) => catalog.optionsOf(method).access ?? ownRules[method.service];
+  const keyMode = config.mode === "production" ? "live" : "test";
+  const bpmn = createBpmn({ storage, secret, clock });
+  const users = createUsers({
+    ...{ storage, secret, clock, keyMode, issuer: url },
+    ruleOf: (name) => {
+      const method = catalog.methods.get(`/${name}`);
+      return method && (ruleOf(method) ?? { public: false, scopes: [] });
+    },
+  });
+  const policies = createPolicies({ credentials: users.directory, clock, ruleOf });
 
-  const hosted = [bpmn.service];
+  const hosted = [bpmn.service, ...users.services];
   const names = hosted.map((service) => service.desc.typeName);
   const health = createHealth(names);
   const reflection = createReflection(catalog, [...names, "grpc.health.v1.Health"]);
@@ -64,17 +105,19 @@ export async function start(config: Config): Promise<Portico> {
     interceptors: [
       telemetry.interceptor, // outermost: sees every call, the refused ones too
       createDeadline({ clock }), // before any work is done
+      ...(config.authentication === "off" ? [] : policies),
     ],
   });
 
-  let listener: Listener | undefined;
-  const url = (): string => config.publicUrl ?? `http://localhost:${listener?.httpPort ?? config.httpPort}`;
   const close = async (): Promise<void> => {
+    await users.close();
     await bpmn.close();
     await storage.close();
     telemetry.flush();
   };
+  let developmentKeyFile: string | undefined;
   try {
+    developmentKeyFile = await developmentKeyOf(config, users);
     listener = await listen({
       host: config.host,
       httpPort: config.httpPort,
@@ -86,7 +129,7 @@ export async function start(config: Config): Promise<Portico> {
         pages: createPages({
           runtime: () => runtime,
           ready: () => listener !== undefined && !listener.draining,
-          reasons: [rpcReasons, wireReasons, ingressReasons, adminReasons, storageReasons, bpmnReasons],
+          reasons,
           renderMetrics: telemetry.renderMetrics,
           serverUrl: url,
           version,
@@ -104,10 +147,17 @@ export async function start(config: Config): Promise<Portico> {
     httpPort: running.httpPort,
     grpcPort: running.grpcPort,
     database: storage.place,
+    developmentKeyFile,
     stop: async () => {
       health.setServing(false);
       await running.drain();
       await close();
     },
   };
+}
+
+/** In the file and in whatever store this process runs on, `memory:` included. */
+async function developmentKeyOf(config: Config, users: UsersHost): Promise<string | undefined> {
+  if (config.mode !== "development" || config.authentication === "off") return undefined;
+  return writeDevelopmentKey(config.dataDir, await users.developmentKey(readDevelopmentKey(config.dataDir)));
 }

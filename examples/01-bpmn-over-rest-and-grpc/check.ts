@@ -4,20 +4,28 @@
  * one. Cleans up after itself.
  *
  *     node examples/01-bpmn-over-rest-and-grpc/check.ts [http://localhost:8000] [localhost:50051]
+ *
+ * The credential is the API key in PORTICO_API_KEY, or the development key in .portico/.
  */
 import assert from "node:assert/strict";
-import { readdirSync, readFileSync } from "node:fs";
+import { existsSync, readdirSync, readFileSync } from "node:fs";
 import path from "node:path";
 import { create, fromBinary, type MessageInitShape, toBinary } from "@bufbuild/protobuf";
-import { Client, credentials, type ServiceError } from "@grpc/grpc-js";
+import { Client, credentials, Metadata, type ServiceError } from "@grpc/grpc-js";
 import { BPMNService, DiffBPMNResponse_Change_Kind } from "#gen/portico/bpmn/v1/bpmn_pb.ts";
 
 const [rest = "http://localhost:8000", grpc = "localhost:50051"] = process.argv.slice(2);
+/** Of PORTICO_API_KEY, or the development key of a server that was started here; none where authentication is off. */
+const file = ".portico/dev-key";
+const key = process.env.PORTICO_API_KEY ?? (existsSync(file) ? readFileSync(file, "utf8").trim() : undefined);
+const credential: Record<string, string> = key === undefined ? {} : { "x-api-key": key };
 const folder = path.resolve(import.meta.dirname, "../models");
 const models = readdirSync(folder).filter((name) => name.endsWith(".bpmn"));
 assert.ok(models.length >= 3, "there are at least three models");
 
 const client = new Client(grpc, credentials.createInsecure());
+const metadata = new Metadata();
+for (const [name, value] of Object.entries(credential)) metadata.set(name, value);
 type Unary = "getBPMN" | "listBPMN" | "updateBPMN" | "diffBPMN";
 
 function call<M extends Unary>(name: M, message: MessageInitShape<(typeof BPMNService.method)[M]["input"]>) {
@@ -29,6 +37,7 @@ function call<M extends Unary>(name: M, message: MessageInitShape<(typeof BPMNSe
         (request: typeof message) => Buffer.from(toBinary(method.input, create(method.input, request))),
         (bytes: Buffer) => fromBinary(method.output as (typeof BPMNService.method)[M]["output"], bytes),
         message,
+        metadata,
         (error, answer) => (error !== null || answer === undefined ? reject(error) : resolve(answer)),
       );
     },
@@ -37,16 +46,16 @@ function call<M extends Unary>(name: M, message: MessageInitShape<(typeof BPMNSe
 
 const prefix = `example-${process.pid}`;
 for (const [index, name] of models.entries()) {
-  const file = readFileSync(path.join(folder, name));
+  const model = readFileSync(path.join(folder, name));
   const id = `${prefix}-${index}`;
   const uploaded = await fetch(
     `${rest}/api/v1/bpmn:upload?metadata.documentId=${id}&metadata.filename=${name}`,
-    { method: "POST", headers: { "content-type": "application/xml" }, body: file },
+    { method: "POST", headers: { "content-type": "application/xml", ...credential }, body: model },
   );
   assert.equal(uploaded.status, 200, `${name}: ${await uploaded.clone().text()}`);
 
   const read = await call("getBPMN", { id });
-  assert.equal(read.xml, file.toString("utf8"));
+  assert.equal(read.xml, model.toString("utf8"));
   console.log(
     `${name}: ${read.metadata?.elementCount} elements, processes ${read.metadata?.processes.map((process) => process.id).join(", ")}`,
   );
@@ -61,8 +70,8 @@ for (const [index, name] of models.entries()) {
   assert.equal(stale?.code, 10, "a stale etag is refused");
   assert.equal(changed.description, "changed over gRPC");
 
-  const downloaded = await fetch(`${rest}/api/v1/bpmn/${id}:download`);
-  assert.deepEqual(Buffer.from(await downloaded.arrayBuffer()), file, `${name} came back as it went`);
+  const downloaded = await fetch(`${rest}/api/v1/bpmn/${id}:download`, { headers: credential });
+  assert.deepEqual(Buffer.from(await downloaded.arrayBuffer()), model, `${name} came back as it went`);
 }
 
 // A next version of the invoice, as a revision of the document that holds the first one.
@@ -70,7 +79,7 @@ const invoice = `${prefix}-${models.indexOf("invoice.bpmn")}`;
 const second = readFileSync(path.join(folder, "invoice-v2.bpmn"));
 const revised = await fetch(`${rest}/api/v1/bpmn:upload?metadata.id=${invoice}&metadata.comment=by+mail`, {
   method: "POST",
-  headers: { "content-type": "application/xml" },
+  headers: { "content-type": "application/xml", ...credential },
   body: second,
 });
 assert.equal(revised.status, 200, await revised.clone().text());
@@ -93,6 +102,6 @@ assert.ok(
 const listed = await call("listBPMN", { pageSize: 1000 });
 assert.equal(listed.documents.filter((document) => document.id.startsWith(prefix)).length, models.length);
 for (let index = 0; index < models.length; index += 1)
-  await fetch(`${rest}/api/v1/bpmn/${prefix}-${index}`, { method: "DELETE" });
+  await fetch(`${rest}/api/v1/bpmn/${prefix}-${index}`, { method: "DELETE", headers: credential });
 client.close();
 console.log(`${models.length} models went up over REST, were read over gRPC and came back byte for byte`);

@@ -4,6 +4,7 @@ import { callGrpc } from "./call-grpc.ts";
 import type { CallRequest } from "./call-request.ts";
 import { callRest } from "./call-rest.ts";
 import { loadContract } from "./contract.ts";
+import { withCredential } from "./credential.ts";
 import { CommandError, type ExitCode, type Terminal } from "./terminal.ts";
 
 interface Given {
@@ -18,7 +19,8 @@ interface Given {
 
 const description = `call a method and print its answer as JSON, a line a message
   by name:  portico call BPMNService/GetBPMN -d '{"id":"order"}'          (gRPC)
-  by path:  portico call /api/v1/bpmn/order                               (REST)`;
+  by path:  portico call /api/v1/bpmn/order                               (REST)
+Sends the API key in PORTICO_API_KEY, or the development key of the data folder here.`;
 
 export function callCommand(terminal: Terminal, finish: (code: ExitCode) => void): Command {
   return new Command("call")
@@ -48,7 +50,7 @@ function collect(value: string, before: readonly string[]): string[] {
 async function call(target: string, given: Given, terminal: Terminal): Promise<ExitCode> {
   const request: CallRequest = {
     messages: await readMessages(given.data),
-    headers: given.header.map(parseHeader),
+    headers: withCredential(given.header.map(parseHeader), terminal),
     timeoutSeconds: parseTimeout(given.timeout),
   };
   if (!target.startsWith("/")) {

@@ -63,10 +63,20 @@ function greeting(config: Config, portico: Portico): string {
     `  Health   ${portico.url}/readyz`,
     `  Metrics  ${portico.url}/metrics`,
     `  Data     ${portico.database}`,
-    "Listening on loopback only: there is no authentication yet.",
-    `Try: curl ${portico.url}/api/v1/bpmn`,
+    ...hints(config, portico),
   ];
   return `${lines.join("\n")}\n`;
+}
+
+function hints(config: Config, portico: Portico): string[] {
+  const list = `${portico.url}/api/v1/bpmn`;
+  if (config.authentication === "off")
+    return ["Authentication is off: everybody may do everything, on loopback only.", `Try: curl ${list}`];
+  if (portico.developmentKeyFile === undefined) return [];
+  return [
+    `  Key      ${portico.developmentKeyFile} (users/admin; for development)`,
+    `Try: curl -H "X-API-Key: $(cat ${portico.developmentKeyFile})" ${list}`,
+  ];
 }
 
 /** Resolves on the first SIGTERM or SIGINT; the second has its default effect and ends the process. */

@@ -43,6 +43,7 @@ describe("configuration", () => {
         databaseUrl: `sqlite:${path.join(".portico", "portico.db")}`,
         autoMigrate: true,
         secretFile: undefined,
+        authentication: "on",
         logLevel: "info",
         unknownParameters: "reject",
         unknownFields: "reject",
@@ -101,6 +102,7 @@ const wrong: readonly (readonly [OptionName, string, RegExp])[] = [
   ],
   ["autoMigrate", "maybe", /must be true or false; it is "maybe"/],
   ["secretFile", "", /must not be empty/],
+  ["authentication", "maybe", /must be on or off; it is "maybe"/],
   ["logLevel", "loud", /must be trace, debug, info, warn, error or silent; it is "loud"/],
   ["unknownParameters", "warn", /must be reject or ignore/],
   ["unknownFields", "keep", /must be reject or ignore/],
@@ -139,7 +141,6 @@ describe("values that are refused", () => {
         "PORTICO_HTTP_PROT: no such variable",
         "portico.config.ts: grpc.port: must be a whole number",
         "--log-level: must be trace, debug, info, warn, error or silent",
-        "PORTICO_HOST is 0.0.0.0: without authentication Portico listens on loopback only",
         "PORTICO_SECRET_FILE is missing: production needs a secret that all processes share",
       ],
     );
@@ -155,10 +156,34 @@ describe("values that are refused", () => {
     assert.deepEqual(await problemsOf({ flags: { httpPort: "0", grpcPort: "0" } }), []);
   });
 
+  test("of an address that is not loopback: in development, and without authentication", async () => {
+    const host = "0.0.0.0";
+    assert.deepEqual((await problemsOf({ flags: { host, mode: "production", secretFile: "s" } })).length, 0);
+    const off = await problemsOf({
+      flags: { host, mode: "production", secretFile: "s", authentication: "off" },
+    });
+    assert.match(
+      off[0] ?? "",
+      /without authentication Portico listens on loopback only.*remove PORTICO_AUTHENTICATION$/,
+    );
+    const development = await problemsOf({ flags: { host } });
+    assert.match(development[0] ?? "", /in development mode .* or PORTICO_MODE=production$/);
+  });
+
+  test("of a development key in production", async () => {
+    writeFileSync(path.join(cwd, "dev-key"), "ptk_test_\n");
+    const flags = { mode: "production", secretFile: "s", dataDir: cwd };
+    assert.match((await problemsOf({ flags }))[0] ?? "", /dev-key is a development key.*remove the file/);
+  });
+
+  test("a client's variables are none of the server's", async () => {
+    assert.deepEqual(await problemsOf({ env: { PORTICO_API_KEY: "ptk_live_x" } }), []);
+  });
+
   for (const host of ["0.0.0.0", "::", "192.168.1.1", "example.org", "127.0.0.1.example.org"])
     test(`the address ${host}, for it is not loopback`, async () => {
       assert.match(
-        (await problemsOf({ flags: { host } }))[0] ?? "",
+        (await problemsOf({ flags: { host, authentication: "off" } }))[0] ?? "",
         /loopback only; use 127\.0\.0\.1 or ::1/,
       );
     });

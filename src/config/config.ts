@@ -4,10 +4,13 @@
  * Reads flags, `PORTICO_*` variables and `portico.config.ts`; all mistakes are reported together, each with its remedy.
  * Reads nothing else and starts nothing. Boot options only: a change needs a restart.
  */
+import { existsSync } from "node:fs";
 import path from "node:path";
+import { developmentKeyName } from "./development-key.ts";
 import { gather, type Sources } from "./load.ts";
 import { type Given, type OptionName, options } from "./options.ts";
 
+export { readDevelopmentKey, writeDevelopmentKey } from "./development-key.ts";
 export type { Sources } from "./load.ts";
 export type { Option, OptionName } from "./options.ts";
 export { options } from "./options.ts";
@@ -26,6 +29,8 @@ export interface Config {
   readonly autoMigrate: boolean;
   /** Undefined only in development: the secret is then generated in the data folder. */
   readonly secretFile: string | undefined;
+  /** Off: everybody is `users/local` and may do everything. */
+  readonly authentication: "on" | "off";
   readonly logLevel: "trace" | "debug" | "info" | "warn" | "error" | "silent";
   readonly unknownParameters: "reject" | "ignore";
   readonly unknownFields: "reject" | "ignore";
@@ -54,6 +59,7 @@ export interface UserConfig {
   readonly dataDir?: string;
   readonly database?: { readonly url?: string; readonly autoMigrate?: boolean };
   readonly secretFile?: string;
+  readonly authentication?: "on" | "off";
   readonly log?: { readonly level?: Config["logLevel"] };
   readonly rest?: {
     readonly unknownParameters?: "reject" | "ignore";
@@ -87,6 +93,7 @@ function complete(given: Given, fallbackMode: Config["mode"]): Config {
     databaseUrl: given.databaseUrl ?? `sqlite:${path.join(dataDir, "portico.db")}`,
     autoMigrate: given.autoMigrate ?? true,
     secretFile: given.secretFile,
+    authentication: given.authentication ?? "on",
     logLevel: given.logLevel ?? "info",
     unknownParameters: given.unknownParameters ?? "reject",
     unknownFields: given.unknownFields ?? "reject",
@@ -96,9 +103,20 @@ function complete(given: Given, fallbackMode: Config["mode"]): Config {
 /** What no single option can judge. */
 function check(config: Config, given: Given): string[] {
   const problems: string[] = [];
-  if (!isLoopback(config.host)) {
+  const exposed = !isLoopback(config.host);
+  if (exposed && config.authentication === "off") {
     problems.push(
-      `${spelled("host")} is ${config.host}: without authentication Portico listens on loopback only; use 127.0.0.1 or ::1`,
+      `${spelled("host")} is ${config.host}: without authentication Portico listens on loopback only; use 127.0.0.1 or ::1, or remove ${spelled("authentication")}`,
+    );
+  }
+  if (exposed && config.mode === "development") {
+    problems.push(
+      `${spelled("host")} is ${config.host}: in development mode Portico listens on loopback only, for its key lies in a file; use 127.0.0.1 or ::1, or ${spelled("mode")}=production`,
+    );
+  }
+  if (config.mode === "production" && existsSync(path.join(config.dataDir, developmentKeyName))) {
+    problems.push(
+      `${path.join(config.dataDir, developmentKeyName)} is a development key, which is no credential for production: remove the file, or choose another ${spelled("dataDir")}`,
     );
   }
   if (config.httpPort !== 0 && config.httpPort === config.grpcPort) {

@@ -24,6 +24,9 @@ export interface Sources {
   readonly cwd: string;
 }
 
+/** Variables of the client commands, which may stand in the environment of a server too. */
+const ofClients: ReadonlySet<string> = new Set(["PORTICO_API_KEY"]);
+
 const names = Object.keys(options) as OptionName[];
 const optionOf = (name: OptionName): Option => options[name];
 
@@ -58,7 +61,7 @@ function shown(name: OptionName, value: unknown): string {
 function readEnvironment(env: Sources["env"], raw: Map<OptionName, Source>, problems: string[]): void {
   const byVariable = new Map(names.map((name) => [optionOf(name).env, name]));
   for (const [variable, value] of Object.entries(env)) {
-    if (!variable.startsWith("PORTICO_") || value === undefined) continue;
+    if (!variable.startsWith("PORTICO_") || value === undefined || ofClients.has(variable)) continue;
     const name = byVariable.get(variable);
     if (name !== undefined) raw.set(name, { name: variable, value });
     else

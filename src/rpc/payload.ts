@@ -72,6 +72,32 @@ export class MessagePayload implements Payload {
   }
 }
 
+/** A payload made when somebody asks for it: policies that judge by metadata have had their say by then. */
+export class LazyPayload implements Payload {
+  readonly type: MessageType;
+  readonly #make: () => Message;
+  #message: Message | undefined;
+
+  /** @param make what it throws, asking throws. */
+  constructor(type: MessageType, make: () => Message) {
+    this.type = type;
+    this.#make = make;
+  }
+
+  message(): Message {
+    this.#message ??= this.#make();
+    return this.#message;
+  }
+
+  bytesIn(encoding: Encoding): Uint8Array {
+    return this.type.encode(this.message(), encoding);
+  }
+
+  text(): string {
+    return this.type.encodeText(this.message());
+  }
+}
+
 /** A payload made from bytes off the wire. */
 export class BytesPayload implements Payload {
   readonly type: MessageType;

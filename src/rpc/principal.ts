@@ -1,9 +1,43 @@
 /** Who calls. The tenant comes from here and from nowhere else: never from a path, a body or a header. */
 export interface Principal {
-  /** Resource name of the caller, such as `users/ana`. */
+  /** Resource name of the caller, such as `users/ana`; empty: nobody showed who they are. */
   readonly name: string;
   readonly tenant: string;
+  /** What the caller may do: `area:verb`, `area:*`, or `*` for everything. */
+  readonly scopes: ReadonlySet<string>;
+  /** Resource name of what was shown, `apiKeys/…` or `sessions/…`; empty where nothing was. */
+  readonly credential: string;
+  /** When the credential ends, in milliseconds since 1970; undefined: it does not by itself. */
+  readonly expiresAt?: number;
 }
 
-/** Everybody, while the process listens on loopback only and knows no identities. */
-export const localPrincipal: Principal = Object.freeze({ name: "users/local", tenant: "default" });
+/** Everybody, while authentication is off: the process then listens on loopback only. */
+export const localPrincipal: Principal = Object.freeze({
+  name: "users/local",
+  tenant: "default",
+  scopes: new Set(["*"]),
+  credential: "",
+});
+
+/** A caller without a credential. */
+export const anonymous: Principal = Object.freeze({
+  name: "",
+  tenant: "",
+  scopes: new Set<string>(),
+  credential: "",
+});
+
+/** Whether a set of scopes allows one: by its name, its area's `*`, or `*`. */
+export function allows(scopes: ReadonlySet<string>, scope: string): boolean {
+  if (scopes.has(scope) || scopes.has("*")) return true;
+  const colon = scope.indexOf(":");
+  return colon !== -1 && scopes.has(`${scope.slice(0, colon)}:*`);
+}
+
+/** What both sets allow: a credential narrowed to `wanted` never has more than its owner. */
+export function narrowed(owned: ReadonlySet<string>, wanted: ReadonlySet<string>): ReadonlySet<string> {
+  return new Set([
+    ...[...wanted].filter((scope) => allows(owned, scope)),
+    ...[...owned].filter((scope) => allows(wanted, scope)),
+  ]);
+}

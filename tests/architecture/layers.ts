@@ -75,6 +75,11 @@ export const layers: Readonly<Record<string, Row>> = {
     packages: ["pino"],
     why: "watches calls; changes nothing",
   },
+  policy: {
+    uses: ["std", "rpc"],
+    packages: [protobuf],
+    why: "judges calls; never sees bytes",
+  },
   config: { uses: ["std"], packages: ["zod"], why: "plain data with defaults" },
   storage: {
     uses: ["std", "rpc"],
@@ -86,6 +91,11 @@ export const layers: Readonly<Record<string, Row>> = {
     uses: ["std", "rpc", "gen", "storage"],
     packages: [protobuf, "kysely", "bpmn-moddle", "bpmnlint"],
     why: "does not know how it was called; never another service",
+  },
+  "services/users": {
+    uses: ["std", "rpc", "gen", "storage"],
+    packages: [protobuf, "kysely", "jose", "@node-rs/argon2"],
+    why: "who there is; does not know how it was called; never another service",
   },
   cli: {
     uses: ["std", "rpc", "gen", "config", "gateway/catalog"],
@@ -104,7 +114,8 @@ export const guarded: Readonly<Record<string, readonly string[]>> = {
   "node:http": ["gateway/ingress/listener.ts"],
   "node:http2": ["gateway/ingress/listener.ts"],
   "node:tls": ["gateway/ingress/listener.ts"],
-  "node:net": ["gateway/ingress/listener.ts"],
+  // BlockList and isIP: no sockets.
+  "node:net": ["gateway/ingress/listener.ts", "std/networks.ts"],
   "node:sqlite": ["storage/"],
   pg: ["storage/"],
   "node:vm": [],

@@ -23,6 +23,9 @@ const commands = pages.flatMap((page) => {
       .map((command) => ({ page, command })),
   );
 });
+/** Lines such as `KEY=$(cat file)`: they hold for all that follow, on every page. */
+const isAssignment = (command: string): boolean => /^[A-Z_]+=/.test(command);
+const prelude = commands.map(({ command }) => command).filter(isAssignment);
 
 const dataDir = mkdtempSync(path.join(tmpdir(), "portico-docs-"));
 let server: ReturnType<typeof spawn>;
@@ -57,7 +60,8 @@ after(async () => {
 function onPorts(command: string): string {
   return command
     .replaceAll("localhost:8000", `localhost:${ports.http}`)
-    .replaceAll("localhost:50051", `localhost:${ports.grpc}`);
+    .replaceAll("localhost:50051", `localhost:${ports.grpc}`)
+    .replaceAll(".portico/dev-key", path.join(dataDir, "dev-key"));
 }
 
 describe("commands in the pages", () => {
@@ -65,14 +69,16 @@ describe("commands in the pages", () => {
     assert.ok(commands.filter(({ page }) => page === "README.md").length >= 7);
     assert.ok(commands.some(({ page }) => page === "docs/tour.md"));
   });
-  for (const { page, command } of commands) {
+  for (const { page, command } of commands.filter((one) => !isAssignment(one.command))) {
     test(`${page}: ${command}`, async () => {
       let line = onPorts(command);
       // Two commands take their addresses from their defaults.
       if (/portico\.js call /.test(line))
         line += ` --url http://localhost:${ports.http} --grpc localhost:${ports.grpc}`;
       if (line.includes("check.ts")) line += ` http://localhost:${ports.http} localhost:${ports.grpc}`;
-      const { stdout } = await run("bash", ["-c", line], { cwd: root, env });
+      const script = [...prelude.map(onPorts), line].join("\n");
+      const PORTICO_API_KEY = readFileSync(path.join(dataDir, "dev-key"), "utf8").trim();
+      const { stdout } = await run("bash", ["-c", script], { cwd: root, env: { ...env, PORTICO_API_KEY } });
       assert.notEqual(stdout, "", "the command says nothing");
       if (!command.includes("pageSiz=")) assert.doesNotMatch(stdout, /"code":\d/);
       else assert.match(stdout, /did you mean pageSize/);

@@ -91,11 +91,9 @@ describe("health and reflection", () => {
   test("health knows the hosted services and refuses others", async () => {
     assert.equal((await unary(client, Health.method.check, { service: BPMNService.typeName })).status, 1);
     assert.equal((await failureOf(unary(client, Health.method.check, { service: "nobody" }))).code, 5);
-    assert.deepEqual(Object.keys((await unary(client, Health.method.list, {})).statuses).sort(), [
-      "",
-      "grpc.health.v1.Health",
-      BPMNService.typeName,
-    ]);
+    const known = Object.keys((await unary(client, Health.method.list, {})).statuses);
+    for (const name of ["", "grpc.health.v1.Health", BPMNService.typeName])
+      assert.ok(known.includes(name), name);
   });
 
   test("reflection gives files as they were compiled, custom options included", async () => {

@@ -39,6 +39,7 @@ describe("the process", () => {
       PORTICO_LOG_LEVEL: "loud",
       PORTICO_HTTP_PROT: "1",
       PORTICO_HOST: "0.0.0.0",
+      PORTICO_AUTHENTICATION: "off",
     });
     assert.equal(code, 2);
     for (const part of [

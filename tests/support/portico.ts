@@ -1,5 +1,5 @@
 /** A whole Portico in this process, on free ports, with its data in memory. */
-import { mkdtempSync, rmSync } from "node:fs";
+import { mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import path from "node:path";
 import { type Portico, start } from "#compose.ts";
@@ -7,15 +7,27 @@ import { loadConfig } from "#config/config.ts";
 
 export interface TestPortico extends Portico {
   readonly base: string;
+  /** The development key; empty where authentication is off. */
+  readonly key: string;
 }
 
 export async function startPortico(flags: Readonly<Record<string, string>> = {}): Promise<TestPortico> {
   const dataDir = mkdtempSync(path.join(tmpdir(), "portico-test-"));
-  const all = { httpPort: "0", grpcPort: "0", databaseUrl: "memory:", logLevel: "silent", dataDir, ...flags };
+  const all = {
+    httpPort: "0",
+    grpcPort: "0",
+    databaseUrl: "memory:",
+    authentication: "off",
+    logLevel: "silent",
+    dataDir,
+    ...flags,
+  };
   const config = await loadConfig({ flags: all, env: {}, cwd: dataDir }, "development");
   const portico = await start(config);
   return Object.assign(portico, {
     base: `http://127.0.0.1:${portico.httpPort}`,
+    key:
+      portico.developmentKeyFile === undefined ? "" : readFileSync(portico.developmentKeyFile, "utf8").trim(),
     stop: ((stop) => async () => {
       await stop();
       rmSync(dataDir, { recursive: true, force: true });

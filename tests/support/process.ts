@@ -17,7 +17,18 @@ export interface Running {
 
 /** Resolves when it serves. @throws Error when it ends before. */
 export function serve(dataDir: string, more: readonly string[] = []): Promise<Running> {
-  const flags = ["--mode", "development", "--http-port", "0", "--grpc-port", "0", "--data-dir", dataDir];
+  const flags = [
+    "--mode",
+    "development",
+    "--http-port",
+    "0",
+    "--grpc-port",
+    "0",
+    "--data-dir",
+    dataDir,
+    "--authentication",
+    "off",
+  ];
   const child = spawn(process.execPath, [script, "serve", ...flags, ...more], {
     stdio: ["ignore", "pipe", "pipe"],
   });

@@ -9,7 +9,7 @@ import { load } from "./load.ts";
 import type { Catalog, CatalogInput } from "./shape.ts";
 
 export { CatalogError, type CatalogProblem } from "./problems.ts";
-export type { Catalog, CatalogInput, HttpRoute, MethodOptions, Plane } from "./shape.ts";
+export type { AccessRule, Catalog, CatalogInput, HttpRoute, MethodOptions, Plane } from "./shape.ts";
 
 /** @throws CatalogError with every problem at once. */
 export function loadCatalog(input: CatalogInput): Catalog {

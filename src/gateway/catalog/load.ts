@@ -108,7 +108,7 @@ function toBinding(route: HttpRoute): Binding<HttpRoute> {
   return { httpMethod: route.httpMethod, template: route.template, target: route };
 }
 
-const noOptions: MethodOptions = { plane: undefined, upload: false };
+const noOptions: MethodOptions = { plane: undefined, access: undefined, upload: false };
 
 const planes: Readonly<Record<number, Plane>> = {
   [PlaneValue.DESIGN]: "design",
@@ -118,8 +118,10 @@ const planes: Readonly<Record<number, Plane>> = {
 };
 
 function readOptions(desc: DescMethod): MethodOptions {
+  const policy = hasOption(desc, policyOption) ? getOption(desc, policyOption) : undefined;
   return {
-    plane: hasOption(desc, policyOption) ? planes[getOption(desc, policyOption).plane] : undefined,
+    plane: planes[policy?.plane ?? PlaneValue.PLANE_UNSPECIFIED],
+    access: policy && { public: policy.public, scopes: policy.scopes },
     upload: hasOption(desc, uploadOption) && getOption(desc, uploadOption),
   };
 }

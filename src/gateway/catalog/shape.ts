@@ -28,8 +28,17 @@ export interface HttpRoute {
 
 export type Plane = "design" | "runtime" | "identity" | "admin";
 
+/** What a method asks of its callers. */
+export interface AccessRule {
+  readonly public: boolean;
+  /** Any of these is enough; "self": anybody, for themselves. Empty: administrators. */
+  readonly scopes: readonly string[];
+}
+
 export interface MethodOptions {
   readonly plane: Plane | undefined;
+  /** Undefined: the contract does not say. */
+  readonly access: AccessRule | undefined;
   /** REST feeds this client stream from a raw request body. */
   readonly upload: boolean;
 }

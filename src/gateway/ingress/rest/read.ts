@@ -18,7 +18,7 @@ import { type AdapterCall, type Call, type CallStart, createStreamCall, createUn
 import { RpcError } from "#rpc/error.ts";
 import { Metadata, type MetadataValue } from "#rpc/metadata.ts";
 import { hasUnaryRequest } from "#rpc/method.ts";
-import { MessagePayload } from "#rpc/payload.ts";
+import { LazyPayload } from "#rpc/payload.ts";
 import { localPrincipal } from "#rpc/principal.ts";
 import type { Exchange, RequestHeaders } from "../exchange.ts";
 import { httpBody } from "./accept.ts";
@@ -50,13 +50,13 @@ export function readCall(
 ): AdapterCall<Call> | Promise<AdapterCall<Call>> {
   const start = startOf(exchange, route, options.id);
   if (hasUnaryRequest(route.method.kind)) {
-    const toCall = (message: Message): AdapterCall<Call> =>
+    const toCall = (read: () => Message): AdapterCall<Call> =>
       createUnaryCall(
         start,
-        new MessagePayload(route.method.input, bind(message, exchange, { route, options })),
+        new LazyPayload(route.method.input, () => bind(read(), exchange, { route, options })),
       );
     return route.body.kind === "none"
-      ? toCall(readBodiless(exchange, route))
+      ? toCall(() => readBodiless(exchange, route))
       : readBody(exchange, route, options.limits).then(toCall);
   }
   if (isUpload(route)) return createStreamCall(start, uploadRequests(exchange, route, options.variables));
@@ -196,38 +196,56 @@ function bindHeaders(exchange: Exchange, route: HttpRoute, message: Message): vo
   }
 }
 
-async function readBody(exchange: Exchange, route: HttpRoute, limits: RestLimits): Promise<Message> {
+/** Reads the bytes; what it gives makes the message of them when somebody asks. */
+async function readBody(exchange: Exchange, route: HttpRoute, limits: RestLimits): Promise<() => Message> {
   const type = route.method.input as CompiledType;
   if (route.body.kind === "field") return readFieldBody(exchange, route, { field: route.body.field, limits });
   if (type.desc.typeName === httpBody) return readHttpBody(exchange, type.desc, limits);
-  const bytes = await readJson(exchange, limits);
-  return bytes.length === 0 ? create(type.desc) : type.decode(bytes, "json");
+  const read = await readJson(exchange, limits);
+  return () => {
+    const bytes = read();
+    return bytes.length === 0 ? create(type.desc) : type.decode(bytes, "json");
+  };
 }
 
 async function readFieldBody(
   exchange: Exchange,
   route: HttpRoute,
   body: { readonly field: DescField; readonly limits: RestLimits },
-): Promise<Message> {
+): Promise<() => Message> {
   const { field, limits } = body;
   const type = route.method.input as CompiledType;
-  const message = create(type.desc);
-  const fields = message as unknown as Fields;
   if (field.fieldKind === "message" && field.message.typeName === httpBody) {
-    fields[field.localName] = await readHttpBody(exchange, field.message, limits);
-    return message;
+    const read = await readHttpBody(exchange, field.message, limits);
+    return () => withField(type.desc, field, read());
   }
-  const bytes = await readJson(exchange, limits);
-  if (bytes.length === 0) return message;
+  const read = await readJson(exchange, limits);
+  return () => {
+    const bytes = read();
+    return bytes.length === 0 ? create(type.desc) : fromFieldBody(exchange, type, { field, bytes });
+  };
+}
+
+function fromFieldBody(
+  exchange: Exchange,
+  type: CompiledType,
+  { field, bytes }: { readonly field: DescField; readonly bytes: Uint8Array },
+): Message {
   const mask = maskField(type.desc);
-  if (exchange.method === "PATCH" && mask !== undefined && field.fieldKind === "message") {
-    const { message: inner, paths } = type.decodeJsonFieldWithPaths(field, bytes);
-    fields[field.localName] = inner;
-    if (!/(^|&)(updateMask|update_mask)=/.test(exchange.query))
-      fields[mask.localName] = create(mask.message, { paths } as MessageInitShape<DescMessage>);
-    return message;
-  }
-  fields[field.localName] = type.decodeJsonField(field, bytes);
+  if (exchange.method !== "PATCH" || mask === undefined || field.fieldKind !== "message")
+    return withField(type.desc, field, type.decodeJsonField(field, bytes));
+  const { message: inner, paths } = type.decodeJsonFieldWithPaths(field, bytes);
+  const message = withField(type.desc, field, inner);
+  if (!/(^|&)(updateMask|update_mask)=/.test(exchange.query))
+    (message as unknown as Fields)[mask.localName] = create(mask.message, {
+      paths,
+    } as MessageInitShape<DescMessage>);
+  return message;
+}
+
+function withField(desc: DescMessage, field: DescField, value: unknown): Message {
+  const message = create(desc);
+  (message as unknown as Fields)[field.localName] = value;
   return message;
 }
 
@@ -239,15 +257,17 @@ function maskField(desc: DescMessage): (DescField & { readonly fieldKind: "messa
     : undefined;
 }
 
-async function readHttpBody(exchange: Exchange, desc: DescMessage, limits: RestLimits): Promise<Message> {
+async function readHttpBody(
+  exchange: Exchange,
+  desc: DescMessage,
+  limits: RestLimits,
+): Promise<() => Message> {
   const contentType = String(exchange.headers["content-type"] ?? "application/octet-stream");
-  return create(desc, {
-    contentType,
-    data: await exchange.readBody(limits.maxRawBytes),
-  } as MessageInitShape<DescMessage>);
+  const data = await exchange.readBody(limits.maxRawBytes);
+  return () => create(desc, { contentType, data } as MessageInitShape<DescMessage>);
 }
 
-async function readJson(exchange: Exchange, limits: RestLimits): Promise<Uint8Array> {
+async function readJson(exchange: Exchange, limits: RestLimits): Promise<() => Uint8Array> {
   const contentType = exchange.headers["content-type"];
   if (
     contentType === undefined
@@ -261,8 +281,11 @@ async function readJson(exchange: Exchange, limits: RestLimits): Promise<Uint8Ar
   }
   const bytes = await exchange.readBody(limits.maxJsonBytes);
   const encoding = exchange.headers["content-encoding"];
-  if (encoding === undefined || encoding === "identity") return bytes;
-  if (encoding === "gzip") return gunzipBounded(bytes, limits.maxJsonBytes);
+  if (encoding === undefined || encoding === "identity") return () => bytes;
+  if (encoding === "gzip") {
+    const inflated = await gunzipBounded(bytes, limits.maxJsonBytes);
+    return () => inflated;
+  }
   throw new RpcError("invalid_argument", {
     reason: "ENCODING_UNSUPPORTED",
     message: "content-encoding: must be gzip or identity",

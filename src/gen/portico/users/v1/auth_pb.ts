@@ -61,7 +61,7 @@ export type ApiKey = Message<"portico.users.v1.ApiKey"> & {
   owner: string;
 
   /**
-   * Never more than the owner has. Empty: all that the owner has, also what it gets later.
+   * Never more than the owner has. Empty: what the caller has.
    * Example: bpmn:read
    *
    * @generated from field: repeated string scopes = 5;

@@ -1,0 +1,158 @@
+/**
+ * Who calls: from the credential in the call's metadata to a principal.
+ *
+ * `Authorization: Bearer` with an access token or an API key, or `X-API-Key`; the same names in gRPC metadata. A call without
+ * any goes on as nobody. What a credential stands for is kept for two seconds, so a suspension or revocation is seen in less
+ * than five on every process; its form and signature are checked once.
+ */
+import { hash } from "node:crypto";
+import type { Call } from "#rpc/call.ts";
+import { RpcError } from "#rpc/error.ts";
+import type { Interceptor } from "#rpc/interceptor.ts";
+import type { Metadata } from "#rpc/metadata.ts";
+import { anonymous, type Principal } from "#rpc/principal.ts";
+import type { Clock } from "#std/clock.ts";
+
+/** A credential whose form and signature are good. */
+export interface Credential {
+  /** Milliseconds since 1970. */
+  readonly expiresAt: number;
+  /** Whom it stands for now; undefined: nobody, or not from this address. */
+  principal(address: string): Principal | undefined | Promise<Principal | undefined>;
+}
+
+/** What knows credentials. */
+export interface Credentials {
+  /** Undefined: it is none. */
+  read(text: string): Credential | undefined | Promise<Credential | undefined>;
+}
+
+export interface AuthenticateOptions {
+  readonly credentials: Credentials;
+  readonly clock: Clock;
+}
+
+/** How long an answer of the directory is good, in milliseconds. */
+const goodForMs = 2000;
+const maxKnown = 10_000;
+/** Longer ones are not looked at. */
+const maxCharacters = 8192;
+
+interface Known {
+  readonly credential: Credential;
+  readonly principal: Principal;
+  readonly address: string;
+  /** `clock.monotonic()` reading. */
+  readonly checkedAt: number;
+}
+
+export function createAuthenticate(options: AuthenticateOptions): Interceptor {
+  const authenticator = new Authenticator(options);
+  return (next) => (call) => {
+    const found = authenticator.principalOf(call);
+    if (found instanceof Promise)
+      return found.then((principal) => {
+        call.principal = principal;
+        return next(call);
+      });
+    call.principal = found;
+    return next(call);
+  };
+}
+
+class Authenticator {
+  readonly #credentials: Credentials;
+  readonly #clock: Clock;
+  /** By the hash of the credential; the one that was checked longest ago is first. */
+  readonly #known = new Map<string, Known>();
+
+  constructor(options: AuthenticateOptions) {
+    this.#credentials = options.credentials;
+    this.#clock = options.clock;
+  }
+
+  /** @throws RpcError CREDENTIAL_INVALID, CREDENTIAL_AMBIGUOUS, CREDENTIALS_DIFFER. */
+  principalOf(call: Call): Principal | Promise<Principal> {
+    const bearer = bearerOf(call.metadata);
+    const key = single(call.metadata, "x-api-key");
+    if (bearer === undefined) return key === undefined ? anonymous : this.#resolve(key, call.peer.address);
+    const principal = this.#resolve(bearer, call.peer.address);
+    return key === undefined ? principal : this.#same(principal, this.#resolve(key, call.peer.address));
+  }
+
+  #resolve(text: string, address: string): Principal | Promise<Principal> {
+    if (text.length > maxCharacters) throw invalid();
+    const id = hash("sha256", text, "base64url");
+    const known = this.#known.get(id);
+    if (known === undefined) return this.#readNew(id, text, address);
+    if (known.credential.expiresAt <= this.#clock.now()) throw invalid();
+    const age = this.#clock.monotonic() - known.checkedAt;
+    if (age < goodForMs && known.address === address) return known.principal;
+    return this.#ask(id, known.credential, address);
+  }
+
+  #readNew(id: string, text: string, address: string): Principal | Promise<Principal> {
+    const read = this.#credentials.read(text);
+    return read instanceof Promise
+      ? read.then((credential) => this.#ask(id, credential, address))
+      : this.#ask(id, read, address);
+  }
+
+  #ask(id: string, credential: Credential | undefined, address: string): Principal | Promise<Principal> {
+    const principal = credential?.principal(address);
+    return principal instanceof Promise
+      ? principal.then((found) => this.#keep(id, { credential, principal: found, address }))
+      : this.#keep(id, { credential, principal, address });
+  }
+
+  /** Only what is good is kept: made-up credentials take no room. */
+  #keep(
+    id: string,
+    found: { credential: Credential | undefined; principal: Principal | undefined; address: string },
+  ): Principal {
+    const { credential, principal, address } = found;
+    this.#known.delete(id);
+    if (credential === undefined || principal === undefined) throw invalid();
+    this.#known.set(id, { credential, principal, address, checkedAt: this.#clock.monotonic() });
+    if (this.#known.size > maxKnown) {
+      const [oldest] = this.#known.keys();
+      if (oldest !== undefined) this.#known.delete(oldest);
+    }
+    return principal;
+  }
+
+  async #same(a: Principal | Promise<Principal>, b: Principal | Promise<Principal>): Promise<Principal> {
+    const [first, second] = await Promise.all([a, b]);
+    if (first.name === second.name && first.tenant === second.tenant) return first;
+    throw new RpcError("unauthenticated", {
+      reason: "CREDENTIALS_DIFFER",
+      message: "the Authorization header and X-API-Key stand for different callers; send one of them",
+    });
+  }
+}
+
+/** The token of `Authorization: Bearer`; undefined: the header is not there. */
+function bearerOf(metadata: Metadata): string | undefined {
+  const text = single(metadata, "authorization");
+  if (text === undefined) return undefined;
+  const match = /^bearer +(\S+)$/i.exec(text);
+  if (match === null) throw invalid();
+  return match[1];
+}
+
+function single(metadata: Metadata, name: string): string | undefined {
+  const values = metadata.getAll(name);
+  if (values.length < 2) return values[0] as string | undefined;
+  throw new RpcError("invalid_argument", {
+    reason: "CREDENTIAL_AMBIGUOUS",
+    message: `${name} came ${values.length} times; send it once`,
+  });
+}
+
+/** One answer for all that can be wrong: who guesses learns nothing. */
+function invalid(): RpcError {
+  return new RpcError("unauthenticated", {
+    reason: "CREDENTIAL_INVALID",
+    message: "the credential is not good: it may be mistyped, over, revoked, or its user suspended",
+  });
+}

@@ -1,0 +1,26 @@
+/** Reasons of the policies. */
+import type { Reasons } from "#rpc/reasons.ts";
+
+export const reasons = {
+  CREDENTIAL_MISSING: {
+    code: "unauthenticated",
+    meaning: "the method is not for everybody, and no credential came",
+  },
+  CREDENTIAL_INVALID: {
+    code: "unauthenticated",
+    meaning:
+      "the credential is not one of ours, is over, revoked, or not for this network, or its user is suspended",
+  },
+  CREDENTIAL_AMBIGUOUS: {
+    code: "invalid_argument",
+    meaning: "more than one credential of a kind came; send one",
+  },
+  CREDENTIALS_DIFFER: {
+    code: "unauthenticated",
+    meaning: "two credentials came that stand for different callers",
+  },
+  SCOPE_MISSING: {
+    code: "permission_denied",
+    meaning: "the caller has none of the scopes that the method asks for",
+  },
+} as const satisfies Reasons;

@@ -1,0 +1,163 @@
+/**
+ * Who a credential stands for, now: from keys and tokens to principals with the scopes that their roles give them.
+ *
+ * Reads are prepared and answer at once on SQLite. What a user, a session or a key may changes here first: nothing is kept.
+ */
+import { narrowed, type Principal } from "#rpc/principal.ts";
+import type { Clock } from "#std/clock.ts";
+import { isInBlocks } from "#std/networks.ts";
+import type { PreparedRead, Tables } from "#storage/storage.ts";
+import type { AccessTokens, VerifiedGrant } from "./access-tokens.ts";
+import { looksLikeKey, type ParsedKey, parseKey } from "./key-format.ts";
+import { noteUse, prepareKeyRead } from "./key-store.ts";
+import { builtInRole } from "./roles.ts";
+import { isEqual, type Secrets } from "./secrets.ts";
+import { prepareUserReads, type UserReads } from "./store.ts";
+import type { KeyColumns, UserColumns, UsersTables } from "./tables.ts";
+
+type Maybe<T> = T | Promise<T>;
+
+/** A credential whose form and signature are good; whether it still stands is asked again and again. */
+export interface Credential {
+  /** Milliseconds since 1970; infinite: it says nothing of its end. */
+  readonly expiresAt: number;
+  /** Undefined: it does not stand any more, or not from this address. */
+  principal(address: string): Maybe<Principal | undefined>;
+}
+
+export interface Directory {
+  /** Undefined: no credential of ours. */
+  read(text: string): Maybe<Credential | undefined>;
+  /** What a user may do; undefined: there is none, or it may do nothing. */
+  scopesOf(tenant: string, user: string): Maybe<ReadonlySet<string> | undefined>;
+}
+
+/** A key's last use is written down no more often. */
+const noteEveryMs = 60_000;
+
+export function createDirectory(options: {
+  readonly tables: Tables<UsersTables>;
+  readonly secrets: Secrets;
+  readonly tokens: AccessTokens;
+  readonly clock: Clock;
+}): Directory {
+  return new StoredDirectory(options.tables, options);
+}
+
+class StoredDirectory implements Directory {
+  readonly #tables: Tables<UsersTables>;
+  readonly #reads: UserReads;
+  readonly #key: PreparedRead<KeyColumns>;
+  readonly #secrets: Secrets;
+  readonly #tokens: AccessTokens;
+  readonly #clock: Clock;
+
+  constructor(
+    tables: Tables<UsersTables>,
+    options: { readonly secrets: Secrets; readonly tokens: AccessTokens; readonly clock: Clock },
+  ) {
+    this.#tables = tables;
+    this.#reads = prepareUserReads(tables);
+    this.#key = prepareKeyRead(tables);
+    this.#secrets = options.secrets;
+    this.#tokens = options.tokens;
+    this.#clock = options.clock;
+  }
+
+  read(text: string): Maybe<Credential | undefined> {
+    if (!looksLikeKey(text)) return this.#readToken(text);
+    const key = parseKey(text);
+    if (key === undefined) return undefined;
+    const hash = this.#secrets.hashKey(key.text);
+    return {
+      expiresAt: Number.POSITIVE_INFINITY,
+      principal: (address) => then(this.#key(key.id), (row) => this.#ofKey(key, { hash, row, address })),
+    };
+  }
+
+  scopesOf(tenant: string, user: string): Maybe<ReadonlySet<string> | undefined> {
+    return then(this.#reads.user(tenant, user), (row) => this.#scopes(tenant, row));
+  }
+
+  async #readToken(text: string): Promise<Credential | undefined> {
+    const grant = await this.#tokens.verify(text);
+    if (grant === undefined) return undefined;
+    return { expiresAt: grant.expiresAt, principal: () => this.#ofGrant(grant) };
+  }
+
+  #ofKey(
+    key: ParsedKey,
+    found: { readonly hash: Uint8Array; readonly row: KeyColumns | undefined; readonly address: string },
+  ): Maybe<Principal | undefined> {
+    const { row, hash, address } = found;
+    const now = this.#clock.now();
+    if (row === undefined || row.revoked_at !== null || row.expires_at <= now) return undefined;
+    const previous = row.previous_until !== null && row.previous_until > now ? row.previous_hash : null;
+    if (!isEqual(hash, row.hash) && !isEqual(hash, previous)) return undefined;
+    const networks = JSON.parse(row.networks) as string[];
+    if (networks.length > 0 && !isInBlocks(address, networks)) return undefined;
+    this.#note(row, { at: now, address });
+    return then(this.scopesOf(row.tenant, row.owner), (owned) => {
+      if (owned === undefined) return undefined;
+      const wanted = JSON.parse(row.scopes) as string[];
+      return {
+        name: `users/${row.owner}`,
+        tenant: row.tenant,
+        scopes: wanted.length === 0 ? owned : narrowed(owned, new Set(wanted)),
+        credential: `apiKeys/${key.id}`,
+        expiresAt: row.expires_at,
+      };
+    });
+  }
+
+  #ofGrant(grant: VerifiedGrant): Maybe<Principal | undefined> {
+    const now = this.#clock.now();
+    if (grant.expiresAt <= now) return undefined;
+    if (grant.session === "") return this.#granted(grant);
+    return then(this.#reads.session(grant.session, grant.tenant, now), (session) =>
+      session?.user_id === grant.user ? this.#granted(grant) : undefined,
+    );
+  }
+
+  #granted(grant: VerifiedGrant): Maybe<Principal | undefined> {
+    return then(this.scopesOf(grant.tenant, grant.user), (owned) => {
+      if (owned === undefined) return undefined;
+      return {
+        name: `users/${grant.user}`,
+        tenant: grant.tenant,
+        scopes: grant.scopes === undefined ? owned : narrowed(owned, new Set(grant.scopes)),
+        credential: grant.session === "" ? `tokens/${grant.id}` : `sessions/${grant.session}`,
+        expiresAt: grant.expiresAt,
+      };
+    });
+  }
+
+  #scopes(
+    tenant: string,
+    row: Pick<UserColumns, "state" | "roles"> | undefined,
+  ): Maybe<ReadonlySet<string> | undefined> {
+    // Invited people have no password; services need none, and are active from the start.
+    if (row === undefined || row.state === "SUSPENDED") return undefined;
+    const roles = JSON.parse(row.roles) as string[];
+    const lists = roles.map((role) => {
+      const own = builtInRole(role);
+      return own === undefined
+        ? then(this.#reads.role(tenant, role), (found) => JSON.parse(found?.scopes ?? "[]") as string[])
+        : own.scopes;
+    });
+    return lists.some((list) => list instanceof Promise)
+      ? Promise.all(lists).then((all) => new Set(all.flat()))
+      : new Set((lists as (readonly string[])[]).flat());
+  }
+
+  #note(row: KeyColumns, use: { readonly at: number; readonly address: string }): void {
+    if (row.last_used_at !== null && use.at - row.last_used_at < noteEveryMs) return;
+    // A use that cannot be written down is no reason to refuse the call.
+    void noteUse(this.#tables, row.id, use).catch(() => undefined);
+  }
+}
+
+/** Goes on at once where there is nothing to wait for. */
+function then<T, U>(value: Maybe<T>, next: (value: T) => Maybe<U>): Maybe<U> {
+  return value instanceof Promise ? value.then(next) : next(value);
+}

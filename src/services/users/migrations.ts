@@ -1,0 +1,42 @@
+/** Tables of the users service. A row belongs to one tenant; keys are also found by their id alone, which names the tenant. */
+import type { Migration } from "#storage/storage.ts";
+
+export const migrations: readonly Migration[] = [
+  {
+    name: "users_0001_identity",
+    statements: ({ text, integer, bytes, options }) => [
+      `CREATE TABLE users_users (
+        tenant ${text} NOT NULL, id ${text} NOT NULL, uid ${text} NOT NULL, version ${integer} NOT NULL,
+        display_name ${text} NOT NULL, email ${text} NOT NULL, state ${text} NOT NULL, kind ${text} NOT NULL,
+        roles ${text} NOT NULL, labels ${text} NOT NULL, password ${text} NOT NULL,
+        created_at ${integer} NOT NULL, updated_at ${integer} NOT NULL, last_sign_in_at ${integer},
+        PRIMARY KEY (tenant, id))${options}`,
+      "CREATE UNIQUE INDEX users_users_email ON users_users (tenant, email) WHERE email <> ''",
+      `CREATE TABLE users_user_roles (
+        tenant ${text} NOT NULL, user_id ${text} NOT NULL, role ${text} NOT NULL,
+        PRIMARY KEY (tenant, user_id, role))${options}`,
+      "CREATE INDEX users_user_roles_role ON users_user_roles (tenant, role)",
+      `CREATE TABLE users_roles (
+        tenant ${text} NOT NULL, id ${text} NOT NULL, version ${integer} NOT NULL,
+        display_name ${text} NOT NULL, description ${text} NOT NULL, scopes ${text} NOT NULL,
+        PRIMARY KEY (tenant, id))${options}`,
+      `CREATE TABLE users_sessions (
+        id ${text} NOT NULL PRIMARY KEY, tenant ${text} NOT NULL, user_id ${text} NOT NULL,
+        token ${bytes} NOT NULL, previous_token ${bytes}, rotated_at ${integer} NOT NULL,
+        client ${text} NOT NULL, user_agent ${text} NOT NULL, address ${text} NOT NULL,
+        created_at ${integer} NOT NULL, last_used_at ${integer} NOT NULL, expires_at ${integer} NOT NULL)${options}`,
+      "CREATE INDEX users_sessions_user ON users_sessions (tenant, user_id, created_at)",
+      "CREATE INDEX users_sessions_expires ON users_sessions (expires_at)",
+      `CREATE TABLE users_api_keys (
+        id ${text} NOT NULL PRIMARY KEY, tenant ${text} NOT NULL, owner ${text} NOT NULL, version ${integer} NOT NULL,
+        display_name ${text} NOT NULL, hint ${text} NOT NULL, scopes ${text} NOT NULL, networks ${text} NOT NULL,
+        hash ${bytes} NOT NULL, previous_hash ${bytes}, previous_until ${integer},
+        created_at ${integer} NOT NULL, expires_at ${integer} NOT NULL, revoked_at ${integer},
+        last_used_at ${integer}, last_used_address ${text} NOT NULL)${options}`,
+      "CREATE INDEX users_api_keys_owner ON users_api_keys (tenant, owner, id)",
+      `CREATE TABLE users_signing_keys (
+        id ${text} NOT NULL PRIMARY KEY, public_key ${text} NOT NULL, private_key ${bytes} NOT NULL,
+        created_at ${integer} NOT NULL, signs_from ${integer} NOT NULL, retires_at ${integer})${options}`,
+    ],
+  },
+];

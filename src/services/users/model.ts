@@ -1,0 +1,106 @@
+/** Rows to messages, and what follows from a row: names and etags. */
+import { createHash } from "node:crypto";
+import { create } from "@bufbuild/protobuf";
+import { timestampFromMs } from "@bufbuild/protobuf/wkt";
+import { type ApiKey, ApiKey_State, ApiKeySchema } from "#gen/portico/users/v1/auth_pb.ts";
+import {
+  type Role,
+  RoleSchema,
+  type Session,
+  SessionSchema,
+  type User,
+  User_Kind,
+  User_State,
+  UserSchema,
+} from "#gen/portico/users/v1/users_pb.ts";
+import type { KeyColumns, RoleRow, SessionRow, UserKind, UserRow } from "./tables.ts";
+
+function etag(...parts: readonly (string | number)[]): string {
+  return createHash("sha256").update(parts.join("\0")).digest("base64url").slice(0, 16);
+}
+
+export function userEtag(row: UserRow): string {
+  return etag(row.uid, row.version);
+}
+
+export function roleEtag(row: RoleRow): string {
+  return etag("role", row.id, row.version);
+}
+
+export function keyEtag(row: KeyColumns): string {
+  return etag("key", row.id, row.version);
+}
+
+const kinds: Readonly<Record<UserKind, User_Kind>> = {
+  PERSON: User_Kind.PERSON,
+  SERVICE: User_Kind.SERVICE,
+};
+
+/** @param scopes what its roles give it. */
+export function toUser(row: UserRow, scopes: ReadonlySet<string>): User {
+  return create(UserSchema, {
+    name: `users/${row.id}`,
+    id: row.id,
+    displayName: row.displayName,
+    email: row.email,
+    state: User_State[row.state],
+    roles: row.roles.map((role) => `roles/${role}`),
+    effectiveScopes: [...scopes].sort(),
+    kind: kinds[row.kind],
+    labels: { ...row.labels },
+    etag: userEtag(row),
+    createTime: timestampFromMs(row.createdAt),
+    updateTime: timestampFromMs(row.updatedAt),
+    ...(row.lastSignInAt === undefined ? {} : { lastSignInTime: timestampFromMs(row.lastSignInAt) }),
+  });
+}
+
+export function toRole(row: RoleRow): Role {
+  return create(RoleSchema, {
+    name: `roles/${row.id}`,
+    id: row.id,
+    displayName: row.displayName,
+    description: row.description,
+    scopes: [...row.scopes],
+    builtIn: row.version === 0,
+    etag: roleEtag(row),
+  });
+}
+
+/** @param current id of the session of the call. */
+export function toSession(row: SessionRow, current: string): Session {
+  return create(SessionSchema, {
+    id: row.id,
+    userAgent: row.user_agent,
+    address: row.address,
+    createTime: timestampFromMs(row.created_at),
+    lastUseTime: timestampFromMs(row.last_used_at),
+    current: row.id === current,
+  });
+}
+
+export function toApiKey(row: KeyColumns, now: number): ApiKey {
+  return create(ApiKeySchema, {
+    name: `apiKeys/${row.id}`,
+    id: row.id,
+    displayName: row.display_name,
+    owner: `users/${row.owner}`,
+    scopes: JSON.parse(row.scopes) as string[],
+    allowedNetworks: JSON.parse(row.networks) as string[],
+    hint: row.hint,
+    state: stateOf(row, now),
+    expireTime: timestampFromMs(row.expires_at),
+    createTime: timestampFromMs(row.created_at),
+    ...(row.last_used_at === null ? {} : { lastUseTime: timestampFromMs(row.last_used_at) }),
+    lastUseAddress: row.last_used_address,
+    etag: keyEtag(row),
+  });
+}
+
+function stateOf(row: KeyColumns, now: number): ApiKey_State {
+  if (row.revoked_at !== null) return ApiKey_State.REVOKED;
+  if (row.expires_at <= now) return ApiKey_State.EXPIRED;
+  return row.previous_until !== null && row.previous_until > now
+    ? ApiKey_State.ROTATING
+    : ApiKey_State.ACTIVE;
+}

@@ -1,0 +1,32 @@
+/** What callers may do to others: nobody gives away, takes or changes more than they have themselves. */
+import type { CallHead } from "#rpc/call.ts";
+import { RpcError } from "#rpc/error.ts";
+import { allows, type Principal } from "#rpc/principal.ts";
+
+/** The id that "me", and nothing at all, stand for. */
+export function idOrMe(id: string, call: Pick<CallHead, "principal">): string {
+  return id === "me" || id === "" ? ownId(call.principal) : id;
+}
+
+export function ownId(principal: Principal): string {
+  return principal.name.slice("users/".length);
+}
+
+/** @throws RpcError SCOPE_EXCEEDED naming what is missing. */
+export function demandScopes(principal: Principal, scopes: Iterable<string>, what: string): void {
+  for (const scope of scopes) {
+    if (allows(principal.scopes, scope)) continue;
+    throw new RpcError("permission_denied", {
+      reason: "SCOPE_EXCEEDED",
+      message: `${what} needs ${scope}, which you do not have yourself`,
+      metadata: { scope },
+    });
+  }
+}
+
+export function selfForbidden(what: string): RpcError {
+  return new RpcError("permission_denied", {
+    reason: "SELF_FORBIDDEN",
+    message: `nobody may ${what} themselves; ask another administrator`,
+  });
+}

@@ -1,0 +1,220 @@
+/** What can be done about being somebody: the methods of AuthService. */
+import { create } from "@bufbuild/protobuf";
+import { durationFromMs, durationMs } from "@bufbuild/protobuf/wkt";
+import { RetryInfoSchema } from "#gen/google/rpc/error_details_pb.ts";
+import type {
+  ChangePasswordRequest,
+  CheckAccessRequest,
+  ExchangeTokenRequest,
+  SignInRequest,
+} from "#gen/portico/users/v1/auth_pb.ts";
+import type { CallHead } from "#rpc/call.ts";
+import { RpcError } from "#rpc/error.ts";
+import { allows } from "#rpc/principal.ts";
+import { demand, notFound } from "#rpc/resource.ts";
+import type { Clock } from "#std/clock.ts";
+import { MemoryLimiter } from "#std/gcra.ts";
+import type { Tables } from "#storage/storage.ts";
+import { type AccessTokens, lifeSeconds } from "./access-tokens.ts";
+import type { Directory } from "./directory.ts";
+import { toUser } from "./model.ts";
+import { checkPassword, type Passwords } from "./passwords.ts";
+import { demandScopes, ownId } from "./rights.ts";
+import { checkScopes } from "./roles.ts";
+import type { OpenedSession, Sessions } from "./sessions.ts";
+import { UsersStore } from "./store.ts";
+import type { UserRow, UsersTables } from "./tables.ts";
+
+/** What a method asks of its callers. */
+export interface MethodRule {
+  readonly public: boolean;
+  /** Any of these; "self" among them: anybody, for themselves. Empty: administrators. */
+  readonly scopes: readonly string[];
+}
+
+export interface SignInOptions {
+  readonly tables: Tables<UsersTables>;
+  readonly directory: Directory;
+  readonly passwords: Passwords;
+  readonly tokens: AccessTokens;
+  readonly sessions: Sessions;
+  readonly clock: Clock;
+  /** Undefined: there is no such method. @param name `package.Service/Method`. */
+  ruleOf(name: string): MethodRule | undefined;
+}
+
+const quarterHourMs = 15 * 60 * 1000;
+const defaultTenant = "default";
+
+export class SignIn {
+  readonly #options: SignInOptions;
+  readonly #byAccount = new MemoryLimiter({ burst: 10, intervalMs: quarterHourMs / 10 });
+  readonly #byAddress = new MemoryLimiter({ burst: 100, intervalMs: quarterHourMs / 100 });
+
+  constructor(options: SignInOptions) {
+    this.#options = options;
+  }
+
+  /** As long, and with the same words, for users that are not there as for wrong passwords. */
+  async signIn(request: SignInRequest, call: CallHead) {
+    demand(
+      (["email", "password"] as const)
+        .filter((field) => request[field] === "")
+        .map((field) => ({ field, description: "must not be empty" })),
+    );
+    const tenant = request.tenant === "" ? defaultTenant : request.tenant;
+    const email = request.email.toLowerCase();
+    const account = `${tenant}\0${email}`;
+    this.#demandPatience(account, call.peer.address);
+    const store = this.#store(tenant);
+    const row = await store.findByEmail(email);
+    const right = await this.#options.passwords.matches(request.password, row?.password ?? "");
+    if (row === undefined || !right || row.state !== "ACTIVE" || row.kind !== "PERSON") throw signInRefused();
+    this.#byAccount.clear(account);
+    await this.#options.tables.db
+      .updateTable("users_users")
+      .set({ last_sign_in_at: this.#options.clock.now() })
+      .where("tenant", "=", tenant)
+      .where("id", "=", row.id)
+      .execute();
+    return await this.#answer(row, await this.#options.sessions.open(row, call));
+  }
+
+  /** @throws RpcError REFRESH_TOKEN_INVALID. */
+  async refresh(refreshToken: string, call: CallHead) {
+    const opened = await this.#options.sessions.refresh(refreshToken, call);
+    const row = await this.#store(opened.row.tenant).find(opened.row.user_id);
+    if (row === undefined || row.state !== "ACTIVE") throw signInRefused();
+    return await this.#answer(row, opened);
+  }
+
+  async signOut(everywhere: boolean, call: CallHead): Promise<void> {
+    const { tenant, credential } = call.principal;
+    const session = /^sessions\/(.+)$/.exec(credential)?.[1];
+    if (!everywhere && session === undefined)
+      demand([
+        {
+          field: "everywhere",
+          description: "there is no session behind this credential; set it to end all of yours",
+        },
+      ]);
+    const only = everywhere || session === undefined ? {} : { only: [session] };
+    await this.#options.sessions.close(tenant, ownId(call.principal), only);
+  }
+
+  async changePassword(request: ChangePasswordRequest, call: CallHead): Promise<void> {
+    const { passwords, sessions } = this.#options;
+    const { tenant, credential } = call.principal;
+    const row = await this.#own(call);
+    demand(checkPassword(request.newPassword, "newPassword"));
+    this.#demandPatience(`${tenant}\0${row.email}`, call.peer.address);
+    if (!(await passwords.matches(request.currentPassword, row.password))) throw signInRefused();
+    const password = await passwords.hash(request.newPassword);
+    await this.#options.tables.transaction(async (db) => {
+      const store = new UsersStore(db, this.#options.tables.engine, tenant);
+      const now = (await store.lock(row.id)) ?? row;
+      await store.save({ ...now, password, version: now.version + 1, updatedAt: this.#options.clock.now() });
+    });
+    await sessions.close(tenant, row.id, { but: credential.replace(/^sessions\//, "") });
+  }
+
+  async exchange(request: ExchangeTokenRequest, call: CallHead) {
+    const { principal } = call;
+    demand(checkScopes(request.scopes, "scopes"));
+    demandScopes(principal, request.scopes, "such a token");
+    const left = Math.floor(
+      ((principal.expiresAt ?? Number.POSITIVE_INFINITY) - this.#options.clock.now()) / 1000,
+    );
+    const asked =
+      request.lifetime === undefined ? lifeSeconds : Math.floor(durationMs(request.lifetime) / 1000);
+    if (asked < 1 || asked > lifeSeconds)
+      demand([{ field: "lifetime", description: `must be 1 to ${lifeSeconds} seconds` }]);
+    const seconds = Math.min(asked, left);
+    const scopes = request.scopes.length === 0 ? [...principal.scopes].sort() : [...new Set(request.scopes)];
+    const accessToken = await this.#options.tokens.issue(
+      {
+        tenant: principal.tenant,
+        user: ownId(principal),
+        session: /^sessions\/(.+)$/.exec(principal.credential)?.[1] ?? "",
+        scopes,
+      },
+      seconds,
+    );
+    return { accessToken, tokenType: "Bearer", expiresIn: durationFromMs(seconds * 1000), scopes };
+  }
+
+  async checkAccess(request: CheckAccessRequest, call: CallHead) {
+    const rule = this.#options.ruleOf(request.method);
+    if (rule === undefined) throw notFound(`method ${request.method.slice(0, 150)}`);
+    const id =
+      request.principal === "" || request.principal === "users/me"
+        ? ownId(call.principal)
+        : request.principal.replace(/^users\//, "");
+    const scopes =
+      id === ownId(call.principal)
+        ? call.principal.scopes
+        : await this.#options.directory.scopesOf(call.principal.tenant, id);
+    if (rule.public) return { allowed: true, reason: "everybody may" };
+    if (scopes === undefined)
+      return {
+        allowed: false,
+        reason: `users/${id.slice(0, 80)} may do nothing: it is suspended, or not there`,
+      };
+    const held = rule.scopes.find((scope) => allows(scopes, scope));
+    if (held !== undefined) return { allowed: true, reason: `${held} is held` };
+    if (rule.scopes.includes("self")) return { allowed: true, reason: "for themselves alone" };
+    if (allows(scopes, "*")) return { allowed: true, reason: "administrators may" };
+    const missingScopes = rule.scopes.length === 0 ? ["*"] : [...rule.scopes];
+    return { allowed: false, reason: `${missingScopes.join(" or ")} is missing`, missingScopes };
+  }
+
+  async #own(call: CallHead): Promise<UserRow> {
+    const id = ownId(call.principal);
+    const row = await this.#store(call.principal.tenant).find(id);
+    if (row === undefined) throw notFound(`users/${id}`);
+    return row;
+  }
+
+  async #answer(row: UserRow, opened: OpenedSession) {
+    const { tokens, directory } = this.#options;
+    const accessToken = await tokens.issue({
+      tenant: row.tenant,
+      user: row.id,
+      session: opened.row.id,
+      scopes: undefined,
+    });
+    const scopes = (await directory.scopesOf(row.tenant, row.id)) ?? new Set<string>();
+    return {
+      accessToken,
+      tokenType: "Bearer",
+      expiresIn: durationFromMs(lifeSeconds * 1000),
+      refreshToken: opened.refreshToken,
+      scopes: [...scopes].sort(),
+      user: toUser(row, scopes),
+    };
+  }
+
+  /** @throws RpcError SIGN_IN_LIMITED, with RetryInfo. */
+  #demandPatience(account: string, address: string): void {
+    const now = this.#options.clock.monotonic();
+    const verdicts = [this.#byAccount.take(account, now), this.#byAddress.take(address, now)];
+    const waitMs = Math.max(...verdicts.map((verdict) => verdict.retryAfterMs));
+    if (waitMs === 0) return;
+    throw new RpcError("resource_exhausted", {
+      reason: "SIGN_IN_LIMITED",
+      message: `too many attempts; try again in ${Math.ceil(waitMs / 1000)} s`,
+      details: [create(RetryInfoSchema, { retryDelay: durationFromMs(Math.ceil(waitMs / 1000) * 1000) })],
+    });
+  }
+
+  #store(tenant: string): UsersStore {
+    return new UsersStore(this.#options.tables.db, this.#options.tables.engine, tenant);
+  }
+}
+
+function signInRefused(): RpcError {
+  return new RpcError("unauthenticated", {
+    reason: "SIGN_IN_REFUSED",
+    message: "the e-mail or the password is not right, or the user may not sign in",
+  });
+}

@@ -1,0 +1,219 @@
+/**
+ * Users: who there is, how they show who they are, and what they may do. UserService, RoleService, AuthService and ApiKeyService.
+ *
+ * Behind them a directory that answers for every call whom its credential stands for. Everything belongs to one tenant, which
+ * comes from the credential. Passwords, keys and refresh tokens are stored as hashes only.
+ */
+import { randomUUID } from "node:crypto";
+import { ApiKeyService, AuthService } from "#gen/portico/users/v1/auth_pb.ts";
+import { RoleService, UserService } from "#gen/portico/users/v1/users_pb.ts";
+import { checkBatch } from "#rpc/resource.ts";
+import { type HostedService, hostService } from "#rpc/service.ts";
+import type { Clock } from "#std/clock.ts";
+import type { Storage } from "#storage/storage.ts";
+import { createAccessTokens } from "./access-tokens.ts";
+import { Accounts } from "./accounts.ts";
+import { ApiKeys } from "./api-keys.ts";
+import { createDirectory, type Directory } from "./directory.ts";
+import { hintOf, newKey, newKeyId, parseKey } from "./key-format.ts";
+import { KeyStore } from "./key-store.ts";
+import { createPasswords } from "./passwords.ts";
+import { RoleMethods } from "./role-service.ts";
+import { createSecrets, type Secrets } from "./secrets.ts";
+import { Sessions } from "./sessions.ts";
+import { type MethodRule, SignIn } from "./sign-in.ts";
+import { createSigningKeys, type SigningKeys } from "./signing-keys.ts";
+import { UsersStore } from "./store.ts";
+import type { UsersTables } from "./tables.ts";
+
+export type { Credential, Directory } from "./directory.ts";
+export { migrations } from "./migrations.ts";
+export { reasons } from "./reasons.ts";
+export type { MethodRule } from "./sign-in.ts";
+export type { SigningKeys } from "./signing-keys.ts";
+
+export interface UsersOptions {
+  readonly storage: Storage;
+  /** The installation's: seals page tokens, keys hashes, encrypts signing keys. */
+  readonly secret: Uint8Array;
+  readonly clock: Clock;
+  /** "test": new keys say that they are not for production. */
+  readonly keyMode: "live" | "test";
+  /** The issuer of tokens: where clients reach this installation. */
+  issuer(): string;
+  /** What a method asks of its callers; undefined: there is no such method. */
+  ruleOf(name: string): MethodRule | undefined;
+}
+
+export interface UsersHost {
+  readonly services: readonly HostedService[];
+  readonly directory: Directory;
+  readonly signingKeys: SigningKeys;
+  /**
+   * Makes sure that there are an administrator, `users/admin`, and a key for it: the one given, written into this store again, or a
+   * new one. For development.
+   */
+  developmentKey(given: string | undefined): Promise<string>;
+  close(): Promise<void>;
+}
+
+const maintainEveryMs = 3600 * 1000;
+
+export function createUsers(options: UsersOptions): UsersHost {
+  const { storage, secret, clock } = options;
+  const tables = storage.tables<UsersTables>();
+  const secrets = createSecrets(secret);
+  const passwords = createPasswords(secrets);
+  const signingKeys = createSigningKeys({ tables, secrets, clock });
+  const tokens = createAccessTokens({ keys: signingKeys, clock, issuer: options.issuer });
+  const directory = createDirectory({ tables, secrets, tokens, clock });
+  const sessions = new Sessions(tables, clock);
+  const accounts = new Accounts({ tables, directory, passwords, secret, clock });
+  const signIn = new SignIn({
+    tables,
+    directory,
+    passwords,
+    tokens,
+    sessions,
+    clock,
+    ruleOf: options.ruleOf,
+  });
+  const keys = new ApiKeys({ tables, directory, secrets, secret, clock, mode: options.keyMode });
+  let maintaining: Promise<unknown> = Promise.resolve();
+  const timer = setInterval(() => {
+    // A database that is away now is asked again in an hour.
+    maintaining = Promise.all([sessions.purge(), signingKeys.maintain()]).catch(() => undefined);
+  }, maintainEveryMs).unref();
+  return {
+    services: [
+      userService(accounts),
+      roleService(new RoleMethods(tables)),
+      authService(signIn),
+      apiKeyService(keys),
+    ],
+    directory,
+    signingKeys,
+    developmentKey: (given) => developmentKey({ storage, secrets, clock }, given),
+    close: async () => {
+      clearInterval(timer);
+      await maintaining;
+    },
+  };
+}
+
+function userService(accounts: Accounts): HostedService {
+  return hostService(UserService, {
+    createUser: async (request, call) => (await accounts.create([request], call))[0] ?? {},
+    batchCreateUsers: async (request, call) => ({
+      users: await accounts.create(checkBatch(request.requests, "requests"), call, "requests"),
+    }),
+    getUser: (request, call) => accounts.get(request.id, call),
+    batchGetUsers: async (request, call) => ({
+      users: await accounts.getMany(checkBatch(request.ids, "ids"), call),
+    }),
+    listUsers: (request, call) => accounts.list(request, call),
+    updateUser: (request, call) => accounts.update(request, call),
+    deleteUser: async (request, call) => {
+      await accounts.remove(request, call);
+      return {};
+    },
+    suspendUser: (request, call) => accounts.suspend(request.id, call),
+    reactivateUser: (request, call) => accounts.reactivate(request.id, call),
+    listSessions: (request, call) => accounts.listSessions(request.id, call),
+    revokeSessions: async (request, call) => {
+      await accounts.revokeSessions(request, call);
+      return {};
+    },
+  });
+}
+
+function roleService(roles: RoleMethods): HostedService {
+  return hostService(RoleService, {
+    createRole: (request, call) => roles.create(request, call),
+    getRole: (request, call) => roles.get(request.id, call),
+    listRoles: (_request, call) => roles.list(call),
+    updateRole: (request, call) => roles.update(request, call),
+    deleteRole: async (request, call) => {
+      await roles.remove(request, call);
+      return {};
+    },
+  });
+}
+
+function authService(signIn: SignIn): HostedService {
+  return hostService(AuthService, {
+    signIn: (request, call) => signIn.signIn(request, call),
+    refreshToken: (request, call) => signIn.refresh(request.refreshToken, call),
+    signOut: async (request, call) => {
+      await signIn.signOut(request.everywhere, call);
+      return {};
+    },
+    changePassword: async (request, call) => {
+      await signIn.changePassword(request, call);
+      return {};
+    },
+    exchangeToken: (request, call) => signIn.exchange(request, call),
+    checkAccess: (request, call) => signIn.checkAccess(request, call),
+  });
+}
+
+function apiKeyService(keys: ApiKeys): HostedService {
+  return hostService(ApiKeyService, {
+    createApiKey: (request, call) => keys.create(request, call),
+    getApiKey: (request, call) => keys.get(request.id, call),
+    listApiKeys: (request, call) => keys.list(request, call),
+    updateApiKey: (request, call) => keys.update(request, call),
+    rotateApiKey: (request, call) => keys.rotate(request, call),
+    revokeApiKey: (request, call) => keys.revoke(request.id, call),
+  });
+}
+
+const developmentTenant = "default";
+const developmentAdmin = "admin";
+const yearMs = 365 * 24 * 3600 * 1000;
+
+async function developmentKey(
+  { storage, secrets, clock }: { storage: Storage; secrets: Secrets; clock: Clock },
+  given: string | undefined,
+): Promise<string> {
+  const tables = storage.tables<UsersTables>();
+  const now = clock.now();
+  const known = given === undefined ? undefined : parseKey(given);
+  const id = known?.id ?? newKeyId();
+  const key = known?.text ?? newKey("test", id);
+  await new UsersStore(tables.db, tables.engine, developmentTenant).insert({
+    tenant: developmentTenant,
+    id: developmentAdmin,
+    uid: randomUUID(),
+    version: 1,
+    displayName: "Administrator",
+    email: "",
+    state: "ACTIVE",
+    kind: "PERSON",
+    roles: ["admin"],
+    labels: {},
+    password: "",
+    createdAt: now,
+    updatedAt: now,
+    lastSignInAt: undefined,
+  });
+  await new KeyStore(tables.db, tables.engine, developmentTenant).put({
+    id,
+    tenant: developmentTenant,
+    owner: developmentAdmin,
+    version: 1,
+    display_name: "Development",
+    hint: hintOf("test", id),
+    scopes: "[]",
+    networks: "[]",
+    hash: secrets.hashKey(key),
+    previous_hash: null,
+    previous_until: null,
+    created_at: now,
+    expires_at: now + yearMs,
+    revoked_at: null,
+    last_used_at: null,
+    last_used_address: "",
+  });
+  return key;
+}

@@ -1,0 +1,74 @@
+/**
+ * Rate limits by the generic cell rate algorithm: one number a key, no windows, no timers.
+ *
+ * The number is the time at which the bucket will be full again ("theoretical arrival time"). A request of cost `c` moves it
+ * by `c` intervals; one that would move it further than the burst allows is refused and changes nothing.
+ *
+ * @see https://en.wikipedia.org/wiki/Generic_cell_rate_algorithm
+ */
+export interface Rate {
+  /** Requests that are allowed at once. */
+  readonly burst: number;
+  /** Milliseconds until one more is allowed. */
+  readonly intervalMs: number;
+}
+
+export interface Verdict {
+  readonly allowed: boolean;
+  /** What is left of the burst. */
+  readonly remaining: number;
+  /** Until a request of the same cost is allowed; 0 where this one was. */
+  readonly retryAfterMs: number;
+  /** Until the burst is whole again. */
+  readonly resetMs: number;
+}
+
+/** The arithmetic alone: for stores of every kind. @param arrival what is stored for the key; undefined: nothing. */
+export function judge(
+  rate: Rate,
+  arrival: number | undefined,
+  request: { readonly now: number; readonly cost: number },
+): Verdict & { readonly arrival: number } {
+  const { now, cost } = request;
+  const from = Math.max(arrival ?? now, now);
+  const next = from + cost * rate.intervalMs;
+  const most = now + rate.burst * rate.intervalMs;
+  const allowed = next <= most;
+  const kept = allowed ? next : from;
+  return {
+    allowed,
+    arrival: kept,
+    remaining: Math.max(0, Math.floor((most - kept) / rate.intervalMs)),
+    retryAfterMs: allowed ? 0 : next - most,
+    resetMs: kept - now,
+  };
+}
+
+/** Keys in memory: at most `maxKeys`; the one that was asked for longest ago goes first. */
+export class MemoryLimiter {
+  readonly #rate: Rate;
+  readonly #maxKeys: number;
+  readonly #arrivals = new Map<string, number>();
+
+  constructor(rate: Rate, maxKeys = 100_000) {
+    this.#rate = rate;
+    this.#maxKeys = maxKeys;
+  }
+
+  /** @param now milliseconds of any clock that does not go back. */
+  take(key: string, now: number, cost = 1): Verdict {
+    const { arrival, ...verdict } = judge(this.#rate, this.#arrivals.get(key), { now, cost });
+    this.#arrivals.delete(key);
+    this.#arrivals.set(key, arrival);
+    if (this.#arrivals.size > this.#maxKeys) {
+      const [oldest] = this.#arrivals.keys();
+      if (oldest !== undefined) this.#arrivals.delete(oldest);
+    }
+    return verdict;
+  }
+
+  /** Forgets what a key has used up. */
+  clear(key: string): void {
+    this.#arrivals.delete(key);
+  }
+}
