@@ -12,11 +12,11 @@ export type { Credential, Credentials } from "./authenticate/authenticate.ts";
 export type { MethodRule } from "./authorize/authorize.ts";
 export { reasons } from "./reasons.ts";
 
-export type PolicyOptions = AuthenticateOptions & AuthorizeOptions;
+export type PolicyOptions = Omit<AuthenticateOptions, "isPublic"> & AuthorizeOptions;
 
 export function createPolicies(options: PolicyOptions): readonly Interceptor[] {
   return [
-    createAuthenticate(options), // first: all others judge by who calls
+    createAuthenticate({ ...options, isPublic: (method) => options.ruleOf(method)?.public === true }), // first: all others judge by who calls
     createAuthorize(options), // before anything that costs: who may not is sent away for the price of a look into a set
   ];
 }

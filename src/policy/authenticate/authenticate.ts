@@ -2,14 +2,15 @@
  * Who calls: from the credential in the call's metadata to a principal.
  *
  * `Authorization: Bearer` with an access token or an API key, or `X-API-Key`; the same names in gRPC metadata. A call without
- * any goes on as nobody. What a credential stands for is kept for two seconds, so a suspension or revocation is seen in less
+ * any, and every call of a public method, goes on as nobody. What a credential stands for is kept for two seconds, so a suspension or revocation is seen in less
  * than five on every process; its form and signature are checked once.
  */
 import { hash } from "node:crypto";
 import type { Call } from "#rpc/call.ts";
 import { RpcError } from "#rpc/error.ts";
-import type { Interceptor } from "#rpc/interceptor.ts";
+import type { Handler, Interceptor } from "#rpc/interceptor.ts";
 import type { Metadata } from "#rpc/metadata.ts";
+import type { Method } from "#rpc/method.ts";
 import { anonymous, type Principal } from "#rpc/principal.ts";
 import type { Clock } from "#std/clock.ts";
 
@@ -30,6 +31,8 @@ export interface Credentials {
 export interface AuthenticateOptions {
   readonly credentials: Credentials;
   readonly clock: Clock;
+  /** Whether a method is for everybody: its callers are nobody, whatever they show. */
+  isPublic(method: Method): boolean;
 }
 
 /** How long an answer of the directory is good, in milliseconds. */
@@ -48,16 +51,26 @@ interface Known {
 
 export function createAuthenticate(options: AuthenticateOptions): Interceptor {
   const authenticator = new Authenticator(options);
-  return (next) => (call) => {
-    const found = authenticator.principalOf(call);
-    if (found instanceof Promise)
-      return found.then((principal) => {
-        call.principal = principal;
+  return (next, method) => {
+    // A stale token beside a refresh token, or any at a health check, is no reason to refuse.
+    if (options.isPublic(method))
+      return (call) => {
+        call.principal = anonymous;
         return next(call);
-      });
-    call.principal = found;
-    return next(call);
+      };
+    return (call) => authenticated(authenticator, next, call);
   };
+}
+
+function authenticated(authenticator: Authenticator, next: Handler, call: Call): ReturnType<Handler> {
+  const found = authenticator.principalOf(call);
+  if (found instanceof Promise)
+    return found.then((principal) => {
+      call.principal = principal;
+      return next(call);
+    });
+  call.principal = found;
+  return next(call);
 }
 
 class Authenticator {

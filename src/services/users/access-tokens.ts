@@ -135,8 +135,8 @@ function encode(text: string): string {
 }
 
 function toGrant(claims: Claims): VerifiedGrant | undefined {
-  const { sub, tid, sid, scope, jti, exp } = claims;
-  const texts = [sub, tid, jti, sid ?? "", scope ?? ""];
+  const { sub, tid, sid, scope, jti, exp, aud } = claims;
+  const texts = [sub, tid, jti, aud, sid ?? "", scope ?? ""];
   if (texts.some((text) => typeof text !== "string") || typeof exp !== "number") return undefined;
   return {
     tenant: tid,

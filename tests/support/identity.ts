@@ -1,0 +1,115 @@
+/** A whole server in this process with authentication on, and what a test of it needs to know of the inside: its signing key. */
+import { readFileSync } from "node:fs";
+import { type JWTHeaderParameters, SignJWT } from "jose";
+import { loadCatalog } from "#gateway/catalog/catalog.ts";
+import { createDeadline, createRuntime } from "#gateway/dispatch/dispatch.ts";
+import { createGrpc, createPages, createRest, listen } from "#gateway/ingress/ingress.ts";
+import { createPolicies } from "#policy/policy.ts";
+import type { Method } from "#rpc/method.ts";
+import { migrations as bpmnMigrations, createBpmn } from "#services/bpmn/bpmn.ts";
+import { createUsers, type UsersHost, migrations as usersMigrations } from "#services/users/users.ts";
+import { systemClock } from "#std/clock.ts";
+import { openStorage } from "#storage/storage.ts";
+import { ask } from "./portico.ts";
+
+export interface IdentityServer {
+  readonly base: string;
+  readonly grpcPort: number;
+  readonly issuer: string;
+  readonly users: UsersHost;
+  readonly methods: readonly Method[];
+  ruleOf(method: Method): { readonly public: boolean; readonly scopes: readonly string[] } | undefined;
+  /** Of an administrator. */
+  readonly adminKey: string;
+  /** A user with these roles and a key for it. */
+  userWithKey(id: string, roles: readonly string[], scopes?: readonly string[]): Promise<string>;
+  /** Signed with the server's own key: the claims of a good token, and what the test changes of them. */
+  token(claims?: Readonly<Record<string, unknown>>, header?: Partial<JWTHeaderParameters>): Promise<string>;
+  close(): Promise<void>;
+}
+
+export async function startIdentity(
+  options: { readonly databaseUrl?: string } = {},
+): Promise<IdentityServer> {
+  const clock = systemClock;
+  const catalog = loadCatalog({
+    descriptorSet: readFileSync(new URL("../../src/gen/contract.binpb", import.meta.url)),
+  });
+  const storage = await openStorage({
+    url: options.databaseUrl ?? "memory:",
+    migrations: [...bpmnMigrations, ...usersMigrations],
+  });
+  const secret = new Uint8Array(32).fill(7);
+  const issuer = "https://portico.test";
+  const ruleOf = (method: Method) => catalog.optionsOf(method).access;
+  const bpmn = createBpmn({ storage, secret, clock });
+  const users = createUsers({
+    ...{ storage, secret, clock, keyMode: "test", issuer: () => issuer },
+    ruleOf: (name) => {
+      const method = catalog.methods.get(`/${name}`);
+      return method && (ruleOf(method) ?? { public: false, scopes: [] });
+    },
+  });
+  const runtime = createRuntime({
+    catalog,
+    services: [bpmn.service, ...users.services],
+    interceptors: [
+      createDeadline({ clock }),
+      ...createPolicies({ credentials: users.directory, clock, ruleOf }),
+    ],
+  });
+  const adminKey = await users.developmentKey(undefined);
+  const listener = await listen({
+    host: "127.0.0.1",
+    httpPort: 0,
+    grpcPort: 0,
+    clock,
+    adapters: {
+      grpc: createGrpc({ runtime: () => runtime }),
+      rest: createRest({ runtime: () => runtime }),
+      pages: createPages({
+        ...{ runtime: () => runtime, ready: () => true, reasons: [], renderMetrics: () => "" },
+        ...{ serverUrl: () => issuer, version: "0.0.0" },
+      }),
+    },
+  });
+  const base = `http://127.0.0.1:${listener.httpPort}`;
+  const admin = { headers: { "x-api-key": adminKey } };
+  return {
+    base,
+    issuer,
+    users,
+    ruleOf,
+    adminKey,
+    grpcPort: listener.grpcPort,
+    methods: [...catalog.methods.values()].filter((method) => runtime.hosted.includes(method.service)),
+    userWithKey: async (id, roles, scopes = []) => {
+      const user = { kind: "SERVICE", roles: roles.map((role) => `roles/${role}`) };
+      const created = await ask(base, "POST", `/api/v1/users?userId=${id}`, { ...admin, body: user });
+      if (created.status !== 200) throw new Error(created.text);
+      const key = await ask(base, "POST", "/api/v1/apiKeys", {
+        ...admin,
+        body: { owner: `users/${id}`, scopes },
+      });
+      if (key.status !== 200) throw new Error(key.text);
+      return key.json.secret;
+    },
+    token: async (claims = {}, header = {}) => {
+      const { id, key } = await users.signingKeys.signer();
+      const now = Math.floor(Date.now() / 1000);
+      const good = {
+        ...{ iss: issuer, aud: issuer, sub: "admin", client_id: "portico", tid: "default" },
+        ...{ jti: "01jf8z3c4m5n6p7q8r9s0t1v2w", iat: now, exp: now + 600 },
+      };
+      return await new SignJWT({ ...good, ...claims })
+        .setProtectedHeader({ alg: "ES256", typ: "at+jwt", kid: id, ...header })
+        .sign(key);
+    },
+    close: async () => {
+      await listener.close();
+      await users.close();
+      await bpmn.close();
+      await storage.close();
+    },
+  };
+}
