@@ -4,7 +4,7 @@
 import { readFileSync } from "node:fs";
 import { type Config, readDevelopmentKey, readSecret, writeDevelopmentKey } from "#config/config.ts";
 import { reasons as adminReasons, createHealth, createReflection } from "#gateway/admin/admin.ts";
-import { type AccessRule, loadCatalog } from "#gateway/catalog/catalog.ts";
+import { loadCatalog } from "#gateway/catalog/catalog.ts";
 import { createDeadline, createRuntime } from "#gateway/dispatch/dispatch.ts";
 import {
   createGrpc,
@@ -59,13 +59,6 @@ const reasons = [
   bpmnReasons,
 ];
 
-/** Of the gateway's own services, whose contracts are not ours to write in. */
-const ownRules: Readonly<Record<string, AccessRule>> = {
-  "grpc.health.v1.Health": { public: true, scopes: [] },
-  "grpc.reflection.v1.ServerReflection": { public: true, scopes: [] },
-  "grpc.reflection.v1alpha.ServerReflection": { public: true, scopes: [] },
-};
-
 /** @throws Error with what, why and what to do, when a port, the database or the contract is not usable. */
 export async function start(config: Config): Promise<Portico> {
   const catalog = loadCatalog({
@@ -83,7 +76,7 @@ export async function start(config: Config): Promise<Portico> {
   const secret = readSecret(config);
   let listener: Listener | undefined;
   const url = (): string => config.publicUrl ?? `http://localhost:${listener?.httpPort ?? config.httpPort}`;
-  const ruleOf = (method: Method) => catalog.optionsOf(method).access ?? ownRules[method.service];
+  const ruleOf = (method: Method) => catalog.optionsOf(method).access;
   const keyMode = config.mode === "production" ? "live" : "test";
   const bpmn = createBpmn({ storage, secret, clock });
   const users = createUsers({
@@ -132,6 +125,7 @@ export async function start(config: Config): Promise<Portico> {
           reasons,
           renderMetrics: telemetry.renderMetrics,
           serverUrl: url,
+          authentication: config.authentication === "on",
           version,
         }),
       },

@@ -1,6 +1,6 @@
 /** `portico routes`: the route table of the contract; `portico routes explain`: why a request goes where it goes. */
 import { Command } from "commander";
-import type { Catalog, HttpRoute } from "#gateway/catalog/catalog.ts";
+import type { AccessRule, Catalog, HttpRoute } from "#gateway/catalog/catalog.ts";
 import type { Method } from "#rpc/method.ts";
 import { loadContract } from "./contract.ts";
 import type { ExitCode, Terminal } from "./terminal.ts";
@@ -9,9 +9,13 @@ export function routesCommand(terminal: Terminal, finish: (code: ExitCode) => vo
   const routes = new Command("routes")
     .description("print every method with its kind and its HTTP bindings")
     .option("--json", "as JSON, one object a method")
-    .action((given: { json?: boolean }) => {
-      const rows = rowsOf(loadContract());
-      terminal.out.write(given.json === true ? toLines(rows) : toTable(rows));
+    .option("--public", "only methods that need no credential")
+    .option("--by-scope", "by the scopes that let callers in, with the methods that each opens")
+    .action((given: { json?: boolean; public?: boolean; byScope?: boolean }) => {
+      const all = rowsOf(loadContract());
+      const rows = given.public === true ? all.filter((row) => row.access.public) : all;
+      const print = given.byScope === true ? byScope : given.json === true ? toLines : toTable;
+      terminal.out.write(print(rows));
     });
   routes
     .command("explain <METHOD> <PATH>")
@@ -28,6 +32,7 @@ interface Row {
   readonly method: string;
   readonly kind: Method["kind"];
   readonly bindings: readonly string[];
+  readonly access: AccessRule;
 }
 
 function rowsOf(catalog: Catalog): Row[] {
@@ -35,7 +40,8 @@ function rowsOf(catalog: Catalog): Row[] {
     const bound = catalog.routes
       .filter((route) => route.method === method)
       .map((route) => `${route.httpMethod} ${route.template}`);
-    return { method: method.name, kind: method.kind, bindings: [...bound, `POST ${method.path}`] };
+    const access = catalog.optionsOf(method).access ?? { public: false, scopes: [] };
+    return { method: method.name, kind: method.kind, bindings: [...bound, `POST ${method.path}`], access };
   });
 }
 
@@ -54,6 +60,19 @@ function toTable(rows: readonly Row[]): string {
       (line) =>
         `${(line[0] ?? "").padEnd(widths[0] ?? 0)}  ${(line[1] ?? "").padEnd(widths[1] ?? 0)}  ${line[2]}\n`,
     )
+    .join("");
+}
+
+/** What nobody decided is for administrators, whose scope is "*". */
+function byScope(rows: readonly Row[]): string {
+  const opened = new Map<string, string[]>();
+  for (const { method, access } of rows) {
+    const scopes = access.public ? ["(public)"] : access.scopes.length === 0 ? ["*"] : access.scopes;
+    for (const scope of scopes) opened.set(scope, [...(opened.get(scope) ?? []), method]);
+  }
+  return [...opened]
+    .sort(([a], [b]) => (a < b ? -1 : 1))
+    .map(([scope, methods]) => `${scope}\n${methods.map((method) => `  ${method}\n`).join("")}`)
     .join("");
 }
 

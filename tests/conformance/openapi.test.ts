@@ -17,7 +17,7 @@ const file = path.join(folder, "openapi.json");
 let portico: TestPortico;
 
 before(async () => {
-  portico = await startPortico();
+  portico = await startPortico({ authentication: "on" });
   writeFileSync(file, (await ask(portico.base, "GET", "/openapi.json")).text);
   writeFileSync(
     path.join(folder, "redocly.yaml"),
@@ -61,6 +61,15 @@ describe("the OpenAPI document", () => {
     assert.equal(operations.length, loadContract().routes.length);
   });
 
+  test("says who may call each operation", async () => {
+    const { json } = await ask(portico.base, "GET", "/openapi.json");
+    assert.deepEqual(json.paths["/api/v1/auth:signIn"].post.security, []);
+    assert.deepEqual(json.paths["/api/v1/bpmn"].post["x-required-scopes"], ["bpmn:write"]);
+    assert.deepEqual(Object.keys(json.components.securitySchemes), ["bearer", "apiKey"]);
+    assert.ok("401" in json.paths["/api/v1/bpmn"].post.responses);
+    assert.ok(!("403" in json.paths["/api/v1/auth:signIn"].post.responses));
+  });
+
   test("can be asked for one service, and says which service it does not know", async () => {
     const health = await ask(portico.base, "GET", "/openapi.json?service=portico.bpmn.v1.BPMNService");
     assert.deepEqual(
@@ -102,7 +111,7 @@ describe("the pages", () => {
   test("health is green and metrics count calls", async () => {
     for (const probe of ["/livez", "/readyz", "/health"])
       assert.equal((await ask(portico.base, "GET", probe)).status, 200);
-    await ask(portico.base, "GET", "/api/v1/bpmn/none");
+    await ask(portico.base, "GET", "/api/v1/bpmn/none", { headers: { "x-api-key": portico.key } });
     assert.match(
       (await ask(portico.base, "GET", "/metrics")).text,
       /portico_calls_total\{method="portico.bpmn.v1.BPMNService\/GetBPMN",protocol="rest",code="not_found"\} 1/,

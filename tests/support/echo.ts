@@ -56,6 +56,7 @@ export async function startEcho(options: EchoOptions = {}): Promise<EchoServer> 
         renderMetrics: () => "",
         serverUrl: () => "http://localhost",
         version: "0.0.0",
+        authentication: false,
       }),
     },
   });

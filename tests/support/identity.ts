@@ -69,7 +69,7 @@ export async function startIdentity(
       rest: createRest({ runtime: () => runtime }),
       pages: createPages({
         ...{ runtime: () => runtime, ready: () => true, reasons: [], renderMetrics: () => "" },
-        ...{ serverUrl: () => issuer, version: "0.0.0" },
+        ...{ serverUrl: () => issuer, version: "0.0.0", authentication: true },
       }),
     },
   });

@@ -20,7 +20,7 @@ import {
 import type { Method, MethodKind } from "#rpc/method.ts";
 import { compileRoutes } from "./http-rule.ts";
 import { CatalogError, type CatalogProblem } from "./problems.ts";
-import type { Catalog, CatalogInput, HttpRoute, MethodOptions, Plane } from "./shape.ts";
+import type { AccessRule, Catalog, CatalogInput, HttpRoute, MethodOptions, Plane } from "./shape.ts";
 import { SourceInfo } from "./source-info.ts";
 
 /** Field number of the `google.api.http` extension in MethodOptions. */
@@ -117,11 +117,23 @@ const planes: Readonly<Record<number, Plane>> = {
   [PlaneValue.ADMIN]: "admin",
 };
 
+const everybody: AccessRule = { public: true, scopes: [] };
+
+/** Of contracts that are not ours to write in: probes have no credentials, and tools ask what there is before they show any. */
+const wellKnownAccess: ReadonlyMap<string, AccessRule> = new Map([
+  ["grpc.health.v1.Health", everybody],
+  ["grpc.reflection.v1.ServerReflection", everybody],
+  ["grpc.reflection.v1alpha.ServerReflection", everybody],
+]);
+
 function readOptions(desc: DescMethod): MethodOptions {
   const policy = hasOption(desc, policyOption) ? getOption(desc, policyOption) : undefined;
   return {
     plane: planes[policy?.plane ?? PlaneValue.PLANE_UNSPECIFIED],
-    access: policy && { public: policy.public, scopes: policy.scopes },
+    access:
+      policy === undefined
+        ? wellKnownAccess.get(desc.parent.typeName)
+        : { public: policy.public, scopes: policy.scopes },
     upload: hasOption(desc, uploadOption) && getOption(desc, uploadOption),
   };
 }

@@ -33,6 +33,7 @@ export interface OpenApiDocument {
   readonly components: {
     readonly schemas: Readonly<Record<string, Schema>>;
     readonly responses: Readonly<Record<string, Answer>>;
+    readonly securitySchemes?: Readonly<Record<string, Schema>>;
   };
 }
 
@@ -44,6 +45,10 @@ export interface Operation {
   readonly description: string;
   /** Full name of the gRPC method behind it, `package.Service/Method`. */
   readonly "x-grpc-method": string;
+  /** Any of these is enough; "self": anybody, for themselves. Absent: nothing is asked for. */
+  readonly "x-required-scopes"?: readonly string[];
+  /** Empty: no credential. */
+  readonly security?: readonly Schema[];
   readonly parameters: readonly Parameter[];
   readonly requestBody?: { readonly required: true; readonly content: Content };
   /** By status, or `default`. */
@@ -62,6 +67,8 @@ export interface Parameter {
 export interface OpenApiOptions {
   readonly serverUrl: string;
   readonly version: string;
+  /** Whether callers have to show who they are. */
+  readonly authentication: boolean;
   /** Full name of the only service to describe; absent: all that have bindings. */
   readonly service?: string;
 }
@@ -87,6 +94,7 @@ export function describeOpenApi(catalog: Catalog, options: OpenApiOptions): Open
       route,
       names,
       suffix: count === 1 ? "" : `_${count}`,
+      authentication: options.authentication,
     });
     paths[path] = item;
   }
@@ -105,7 +113,7 @@ export function describeOpenApi(catalog: Catalog, options: OpenApiOptions): Open
       contact: { name: "The operators of this installation", url: options.serverUrl },
     },
     servers: [{ url: options.serverUrl }],
-    security: [],
+    security: options.authentication ? anyCredential : [],
     tags: services.map((service) => ({
       name: service.name,
       description: catalog.commentOf(service) || service.typeName,
@@ -114,8 +122,27 @@ export function describeOpenApi(catalog: Catalog, options: OpenApiOptions): Open
     components: {
       schemas: { ...schemas.all(), Problem: problemSchema },
       responses: errorResponses(),
+      ...(options.authentication ? { securitySchemes } : {}),
     },
   };
+}
+
+const securitySchemes = {
+  bearer: {
+    type: "http",
+    scheme: "bearer",
+    description: "An access token from signing in, or an API key.",
+  },
+  apiKey: { type: "apiKey", in: "header", name: "X-API-Key", description: "An API key." },
+};
+const anyCredential: readonly Schema[] = [{ bearer: [] }, { apiKey: [] }];
+
+/** What the contract asks of callers; what it does not mention is for administrators. */
+function access(catalog: Catalog, route: HttpRoute): Pick<Operation, "security" | "x-required-scopes"> {
+  const rule = catalog.optionsOf(route.method).access;
+  if (rule?.public === true) return { security: [] };
+  const scopes = rule?.scopes ?? [];
+  return { "x-required-scopes": scopes.length === 0 ? ["*"] : scopes };
 }
 
 function statusOf(catalog: Catalog): DescMessage {
@@ -145,13 +172,11 @@ interface OperationOptions {
   /** Of the path parameters, in template order. */
   readonly names: readonly string[];
   readonly suffix: string;
+  readonly authentication: boolean;
 }
 
-function operation(
-  catalog: Catalog,
-  schemas: Schemas,
-  { route, names, suffix }: OperationOptions,
-): Operation {
+function operation(catalog: Catalog, schemas: Schemas, options: OperationOptions): Operation {
+  const { route, suffix, authentication } = options;
   const { method } = route;
   const comment = catalog.commentOf(method.desc) || method.desc.name;
   const service: DescService = method.desc.parent;
@@ -162,9 +187,13 @@ function operation(
     summary: (comment.split(/(?<=[.!?])\s/, 1)[0] ?? comment).replace(/\n/g, " ").slice(0, 120),
     description: comment,
     "x-grpc-method": method.name,
-    parameters: parameters(catalog, schemas, { route, names, suffix }),
+    ...(authentication ? access(catalog, route) : {}),
+    parameters: parameters(catalog, schemas, options),
     ...(body === undefined ? {} : { requestBody: body }),
-    responses: responses(catalog, schemas, route),
+    responses: responses(catalog, schemas, {
+      route,
+      authenticated: authentication && catalog.optionsOf(method).access?.public !== true,
+    }),
   };
 }
 

@@ -43,6 +43,22 @@ const errors: readonly ErrorAnswer[] = [
     message: "pageSiz: there is no such field; did you mean pageSize?",
   },
   {
+    name: "Unauthorized",
+    status: "401",
+    description: "No credential came, or one that is not good.",
+    code: 16,
+    reason: "CREDENTIAL_MISSING",
+    message: "show who you are: send `Authorization: Bearer <token>` or `X-API-Key: <key>`",
+  },
+  {
+    name: "Forbidden",
+    status: "403",
+    description: "The caller has none of the scopes that the method asks for.",
+    code: 7,
+    reason: "SCOPE_MISSING",
+    message: "portico.bpmn.v1.BPMNService/CreateBPMN needs bpmn:write",
+  },
+  {
     name: "NotFound",
     status: "404",
     description: "What the path names is not there.",
@@ -162,8 +178,9 @@ const etag = { description: "The version of what was answered.", schema: { type:
 export function responses(
   catalog: Catalog,
   schemas: Schemas,
-  route: HttpRoute,
+  of: { readonly route: HttpRoute; readonly authenticated: boolean },
 ): Record<string, Answer | Reference> {
+  const { route } = of;
   const tagged = hasEtag(route);
   const success = successes(catalog, schemas, route);
   const headers = { "X-Request-Id": requestId, ...(tagged ? { ETag: etag } : {}) };
@@ -176,14 +193,20 @@ export function responses(
       : {}),
     ...Object.fromEntries(
       errors
-        .filter((error) => happens(error.name, route))
+        .filter((error) => happens(error.name, of))
         .map(({ name, status }) => [status, { $ref: `#/components/responses/${name}` }]),
     ),
   };
 }
 
-function happens(name: string, route: HttpRoute): boolean {
+function happens(
+  name: string,
+  { route, authenticated }: { readonly route: HttpRoute; readonly authenticated: boolean },
+): boolean {
   switch (name) {
+    case "Unauthorized":
+    case "Forbidden":
+      return authenticated;
     case "NotFound":
       return route.variables.length > 0;
     case "Conflict":

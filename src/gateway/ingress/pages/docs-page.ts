@@ -28,6 +28,7 @@ export function docsPage(document: OpenApiDocument, version: string): string {
     html`<header>
 <h1>Portico <small>${version}</small></h1>
 <nav aria-label="Documents"><a href="/openapi.json">OpenAPI</a> <a href="/docs/errors">Errors</a> <a href="/readyz">Readiness</a> <a href="/metrics">Metrics</a></nav>
+${document.components.securitySchemes === undefined ? undefined : credentialInput}
 </header>
 <div class="columns">
 <nav class="index" aria-label="Operations">
@@ -44,6 +45,9 @@ ${document.tags.map((tag) => html`<section><h2>${tag.name}</h2><p>${prose(tag.de
   );
 }
 
+/** Kept by the page alone, until it is left. */
+const credentialInput = html`<label class="credential" hidden><span>Credential</span><input id="credential" type="password" autocomplete="off" placeholder="access token or API key"></label>`;
+
 function indexEntry({ verb, path, operation }: Entry): Html {
   return html`<li><a href="#${operation.operationId}" title="${verb} ${path}"><span class="verb ${verb.toLowerCase()}">${verb}</span> ${methodOf(operation)}</a></li>`;
 }
@@ -55,6 +59,7 @@ function article(document: OpenApiDocument, entry: Entry): Html {
 <h3><a href="#${operation.operationId}">${methodOf(operation)}</a></h3>
 <p class="route"><span class="verb ${verb.toLowerCase()}">${verb}</span> <code>${path}</code></p>
 <p>${prose(operation.description)}</p>
+${needed(operation)}
 ${parameters(operation.parameters)}
 ${operation.requestBody === undefined ? undefined : html`<h4>Body</h4>${content(operation.requestBody.content)}`}
 <h4>Answers</h4>
@@ -63,6 +68,12 @@ ${answers(document, operation)}
 <p>gRPC: <code>${operation["x-grpc-method"]}</code></p></details>
 ${form(entry)}
 </article>`;
+}
+
+function needed(operation: Operation): Html | undefined {
+  const scopes = operation["x-required-scopes"];
+  if (scopes === undefined) return undefined;
+  return html`<p>Needs ${scopes.map((scope, at) => html`${at === 0 ? "" : " or "}<code>${scope}</code>`)}.</p>`;
 }
 
 function parameters(list: readonly Parameter[]): Html | undefined {
@@ -170,7 +181,8 @@ function curlLine(document: OpenApiDocument, { verb, path, operation }: Entry): 
     return encodeURIComponent(textOf(parameter?.example) || name);
   });
   const url = `${document.servers[0]?.url ?? ""}${target}`;
-  const base = verb === "GET" ? `curl '${url}'` : `curl -X ${verb} '${url}'`;
+  const credential = operation["x-required-scopes"] === undefined ? "" : ` -H "X-API-Key: $KEY"`;
+  const base = `${verb === "GET" ? "curl" : `curl -X ${verb}`} '${url}'${credential}`;
   const [type, body] = Object.entries(operation.requestBody?.content ?? {})[0] ?? [];
   if (type === undefined) return base;
   if (type !== "application/json") return `${base} -H 'content-type: ${type}' --data-binary @FILE`;

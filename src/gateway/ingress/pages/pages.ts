@@ -35,6 +35,8 @@ export interface PagesOptions {
   /** Every area's: what `/docs/errors` explains. */
   readonly reasons: readonly Reasons[];
   serverUrl(): string;
+  /** Whether callers have to show who they are. */
+  readonly authentication: boolean;
   readonly version: string;
 }
 
@@ -54,8 +56,12 @@ export function createPages(options: PagesOptions): Pages {
     const runtime = options.runtime();
     const known = documents.get(runtime);
     if (known !== undefined) return known;
-    const { version } = options;
-    const made = describeOpenApi(runtime.catalog, { serverUrl: options.serverUrl(), version });
+    const { version, authentication } = options;
+    const made = describeOpenApi(runtime.catalog, {
+      serverUrl: options.serverUrl(),
+      version,
+      authentication,
+    });
     documents.set(runtime, made);
     return made;
   };
@@ -140,11 +146,11 @@ function openApi(exchange: Exchange, options: PagesOptions, whole: () => OpenApi
   if (service !== null && !catalog.services.some((known) => known.typeName === service)) {
     return text(404, `there is no service "${service.slice(0, 200)}"; without ?service= all are described`);
   }
-  const { version } = options;
+  const { version, authentication } = options;
   const document =
     service === null
       ? whole()
-      : describeOpenApi(catalog, { serverUrl: options.serverUrl(), version, service });
+      : describeOpenApi(catalog, { serverUrl: options.serverUrl(), version, authentication, service });
   return {
     status: 200,
     type: "application/json; charset=utf-8",

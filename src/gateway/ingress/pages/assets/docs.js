@@ -17,6 +17,8 @@ if (filter !== null) {
     filter.focus();
   });
 }
+const credential = /** @type {HTMLInputElement | null} */ (document.getElementById("credential"));
+credential?.closest("label")?.removeAttribute("hidden");
 for (const details of document.querySelectorAll("details.try")) {
   details.removeAttribute("hidden");
   const form = /** @type {HTMLFormElement} */ (details.querySelector("form"));
@@ -83,6 +85,8 @@ function request(form) {
         query.append(name, value.trim());
     else headers[name] = field.value;
   }
+  if (credential !== null && credential.value !== "")
+    headers.authorization = `Bearer ${credential.value.trim()}`;
   const text = query.toString();
   if (text !== "") target += `?${text}`;
   const method = form.dataset.verb ?? "GET";
