@@ -8,6 +8,7 @@ import { bpmnSuite } from "./bpmn-suite.ts";
 import { postgresSuite } from "./postgres-suite.ts";
 import { sqliteFileSuite } from "./sqlite-file-suite.ts";
 import { storageSuite } from "./storage-suite.ts";
+import { usersSuite } from "./users-suite.ts";
 
 const folder = mkdtempSync(path.join(tmpdir(), "portico-engines-"));
 let postgres: TestPostgres | undefined;
@@ -40,6 +41,7 @@ for (const [name, fresh] of Object.entries(engines)) {
   describe(name, () => {
     storageSuite(fresh);
     bpmnSuite(fresh);
+    usersSuite(fresh);
   });
 }
 

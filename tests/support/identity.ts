@@ -8,7 +8,7 @@ import { createPolicies } from "#policy/policy.ts";
 import type { Method } from "#rpc/method.ts";
 import { migrations as bpmnMigrations, createBpmn } from "#services/bpmn/bpmn.ts";
 import { createUsers, type UsersHost, migrations as usersMigrations } from "#services/users/users.ts";
-import { systemClock } from "#std/clock.ts";
+import { type Clock, systemClock } from "#std/clock.ts";
 import { openStorage } from "#storage/storage.ts";
 import { ask } from "./portico.ts";
 
@@ -29,9 +29,9 @@ export interface IdentityServer {
 }
 
 export async function startIdentity(
-  options: { readonly databaseUrl?: string } = {},
+  options: { readonly databaseUrl?: string; readonly clock?: Clock } = {},
 ): Promise<IdentityServer> {
-  const clock = systemClock;
+  const clock = options.clock ?? systemClock;
   const catalog = loadCatalog({
     descriptorSet: readFileSync(new URL("../../src/gen/contract.binpb", import.meta.url)),
   });

@@ -58,7 +58,7 @@ const filterFields: FilterFields = {
   email: text("email"),
   state: text("state"),
   kind: text("kind"),
-  roles: { type: "text", column: "('roles/' || users_user_roles.role)", exists: inRoles },
+  roles: { type: "text", column: "users_user_roles.role", exists: inRoles },
   labels: { type: "map", column: "users_users.labels" },
   create_time: time("created_at"),
   update_time: time("updated_at"),

@@ -180,7 +180,7 @@ export class UsersStore {
       .selectFrom("users_user_roles")
       .select("role")
       .where("tenant", "=", this.#tenant)
-      .where("role", "=", id)
+      .where("role", "=", `roles/${id}`)
       .limit(1)
       .executeTakeFirst();
     return row !== undefined;
@@ -195,7 +195,7 @@ export class UsersStore {
     if (row.roles.length === 0) return;
     await this.#db
       .insertInto("users_user_roles")
-      .values(row.roles.map((role) => ({ tenant: this.#tenant, user_id: row.id, role })))
+      .values(row.roles.map((role) => ({ tenant: this.#tenant, user_id: row.id, role: `roles/${role}` })))
       .execute();
   }
 

@@ -5,6 +5,7 @@ export type UserKind = "PERSON" | "SERVICE";
 
 export interface UsersTables {
   readonly users_users: UserColumns;
+  /** Resource names of roles, as filters have them. */
   readonly users_user_roles: { tenant: string; user_id: string; role: string };
   readonly users_roles: RoleColumns;
   readonly users_sessions: SessionRow;
