@@ -77,6 +77,12 @@ describe("the examples, in the order of a life", () => {
     ["RoleService_DeleteRole", 200],
     ["ApiKeyService_CreateApiKey", 200],
     ["ApiKeyService_ListApiKeys", 200],
+    ["TenantService_CreateTenant", 200],
+    ["TenantService_GetTenant", 200],
+    ["TenantService_ListTenants", 200],
+    ["TenantService_UpdateTenant", 200],
+    ["TenantService_SuspendTenant", 200],
+    ["TenantService_ReactivateTenant", 200],
     ["AuthService_ExchangeToken", 200],
     ["AuthService_CheckAccess", 200],
     // Well formed, and about what is not there: nobody has the example's key, password or token.

@@ -37,7 +37,7 @@ import type { Tables } from "#storage/storage.ts";
 import type { Directory } from "./directory.ts";
 import { toSession, toUser, userEtag } from "./model.ts";
 import { checkPassword, type Passwords } from "./passwords.ts";
-import { demandScopes, idOrMe, ownId, selfForbidden } from "./rights.ts";
+import { checkEmailForm, demandScopes, idOrMe, ownId, selfForbidden } from "./rights.ts";
 import { SessionStore } from "./session-store.ts";
 import { inRoles, UsersStore } from "./store.ts";
 import { toUserRow, type UserColumns, type UserRow, type UsersTables } from "./tables.ts";
@@ -321,15 +321,12 @@ function required(user: User | undefined): User {
   return user;
 }
 
-const emailForm = /^[^\s@]{1,64}@[^\s@]{1,190}$/;
-
 function checkFields(user: User): Violation[] {
   const violations = [
     ...checkLength(user.displayName, "user.displayName", 200),
     ...checkLabels(user.labels, "user.labels"),
   ];
-  if (user.email !== "" && !emailForm.test(user.email))
-    violations.push({ field: "user.email", description: "is not an e-mail address" });
+  if (user.email !== "") violations.push(...checkEmailForm(user.email, "user.email"));
   if (user.roles.length > 50) violations.push({ field: "user.roles", description: "has more than 50 roles" });
   for (const [index, role] of user.roles.entries())
     if (!role.startsWith("roles/"))

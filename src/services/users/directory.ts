@@ -76,7 +76,11 @@ class StoredDirectory implements Directory {
   }
 
   scopesOf(tenant: string, user: string): Maybe<ReadonlySet<string> | undefined> {
-    return then(this.#reads.user(tenant, user), (row) => this.#scopes(tenant, row));
+    return then(this.#reads.tenant(tenant), (found) =>
+      found?.state === "ACTIVE"
+        ? then(this.#reads.user(tenant, user), (row) => this.#scopes(tenant, row))
+        : undefined,
+    );
   }
 
   async #readToken(text: string): Promise<Credential | undefined> {

@@ -5,6 +5,10 @@ export const migrations: readonly Migration[] = [
   {
     name: "users_0001_identity",
     statements: ({ text, integer, bytes, options }) => [
+      `CREATE TABLE users_tenants (
+        id ${text} NOT NULL PRIMARY KEY, version ${integer} NOT NULL, display_name ${text} NOT NULL, state ${text} NOT NULL,
+        created_at ${integer} NOT NULL, updated_at ${integer} NOT NULL)${options}`,
+      "INSERT INTO users_tenants VALUES ('default', 1, 'Default', 'ACTIVE', 0, 0)",
       `CREATE TABLE users_users (
         tenant ${text} NOT NULL, id ${text} NOT NULL, uid ${text} NOT NULL, version ${integer} NOT NULL,
         display_name ${text} NOT NULL, email ${text} NOT NULL, state ${text} NOT NULL, kind ${text} NOT NULL,

@@ -8,12 +8,15 @@ import {
   RoleSchema,
   type Session,
   SessionSchema,
+  type Tenant,
+  Tenant_State,
+  TenantSchema,
   type User,
   User_Kind,
   User_State,
   UserSchema,
 } from "#gen/portico/users/v1/users_pb.ts";
-import type { KeyColumns, RoleRow, SessionRow, UserKind, UserRow } from "./tables.ts";
+import type { KeyColumns, RoleRow, SessionRow, TenantRow, UserKind, UserRow } from "./tables.ts";
 
 function etag(...parts: readonly (string | number)[]): string {
   return createHash("sha256").update(parts.join("\0")).digest("base64url").slice(0, 16);
@@ -25,6 +28,10 @@ export function userEtag(row: UserRow): string {
 
 export function roleEtag(row: RoleRow): string {
   return etag("role", row.id, row.version);
+}
+
+export function tenantEtag(row: TenantRow): string {
+  return etag("tenant", row.id, row.version);
 }
 
 export function keyEtag(row: KeyColumns): string {
@@ -64,6 +71,18 @@ export function toRole(row: RoleRow): Role {
     scopes: [...row.scopes],
     builtIn: row.version === 0,
     etag: roleEtag(row),
+  });
+}
+
+export function toTenant(row: TenantRow): Tenant {
+  return create(TenantSchema, {
+    name: `tenants/${row.id}`,
+    id: row.id,
+    displayName: row.display_name,
+    state: Tenant_State[row.state],
+    etag: tenantEtag(row),
+    createTime: timestampFromMs(row.created_at),
+    updateTime: timestampFromMs(row.updated_at),
   });
 }
 

@@ -2,6 +2,7 @@
 import type { CallHead } from "#rpc/call.ts";
 import { RpcError } from "#rpc/error.ts";
 import { allows, type Principal } from "#rpc/principal.ts";
+import type { Violation } from "#rpc/resource.ts";
 
 /** The id that "me", and nothing at all, stand for. */
 export function idOrMe(id: string, call: Pick<CallHead, "principal">): string {
@@ -29,4 +30,11 @@ export function selfForbidden(what: string): RpcError {
     reason: "SELF_FORBIDDEN",
     message: `nobody may ${what} themselves; ask another administrator`,
   });
+}
+
+const emailForm = /^[^\s@]{1,64}@[^\s@]{1,190}$/;
+
+/** Not whether it exists: only a message that arrives shows that. */
+export function checkEmailForm(email: string, field: string): Violation[] {
+  return emailForm.test(email) ? [] : [{ field, description: "is not an e-mail address" }];
 }

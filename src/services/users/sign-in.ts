@@ -70,6 +70,8 @@ export class SignIn {
     const row = await store.findByEmail(email);
     const right = await this.#options.passwords.matches(request.password, row?.password ?? "");
     if (row === undefined || !right || row.state !== "ACTIVE" || row.kind !== "PERSON") throw signInRefused();
+    // Asked last, and of everybody who knows the password: a suspended tenant lets nobody in.
+    if ((await this.#options.directory.scopesOf(tenant, row.id)) === undefined) throw signInRefused();
     this.#byAccount.clear(account);
     await this.#options.tables.db
       .updateTable("users_users")
@@ -84,7 +86,8 @@ export class SignIn {
   async refresh(refreshToken: string, call: CallHead) {
     const opened = await this.#options.sessions.refresh(refreshToken, call);
     const row = await this.#store(opened.row.tenant).find(opened.row.user_id);
-    if (row === undefined || row.state !== "ACTIVE") throw signInRefused();
+    if (row === undefined || (await this.#options.directory.scopesOf(row.tenant, row.id)) === undefined)
+      throw signInRefused();
     return await this.#answer(row, opened);
   }
 

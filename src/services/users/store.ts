@@ -214,6 +214,7 @@ export class UsersStore {
 
 /** Reads that every call may make: compiled once, whatever the tenant. */
 export interface UserReads {
+  readonly tenant: PreparedRead<{ readonly state: string }>;
   readonly user: PreparedRead<Pick<UserColumns, "state" | "roles">>;
   readonly role: PreparedRead<{ readonly scopes: string }>;
   /** Of a session that is open. */
@@ -222,6 +223,9 @@ export interface UserReads {
 
 export function prepareUserReads(tables: Tables<UsersTables>): UserReads {
   return {
+    tenant: tables.prepare((db, parameter) =>
+      db.selectFrom("users_tenants").select("state").where("id", "=", parameter<string>(0)),
+    ),
     user: tables.prepare((db, parameter) =>
       db
         .selectFrom("users_users")

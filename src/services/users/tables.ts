@@ -4,6 +4,7 @@ export type UserState = "INVITED" | "ACTIVE" | "SUSPENDED";
 export type UserKind = "PERSON" | "SERVICE";
 
 export interface UsersTables {
+  readonly users_tenants: TenantRow;
   readonly users_users: UserColumns;
   /** Resource names of roles, as filters have them. */
   readonly users_user_roles: { tenant: string; user_id: string; role: string };
@@ -11,6 +12,15 @@ export interface UsersTables {
   readonly users_sessions: SessionRow;
   readonly users_api_keys: KeyColumns;
   readonly users_signing_keys: SigningKeyRow;
+}
+
+export interface TenantRow {
+  id: string;
+  version: number;
+  display_name: string;
+  state: "ACTIVE" | "SUSPENDED";
+  created_at: number;
+  updated_at: number;
 }
 
 export interface UserColumns {

@@ -1,12 +1,13 @@
 /**
- * Users: who there is, how they show who they are, and what they may do. UserService, RoleService, AuthService and ApiKeyService.
+ * Users: who there is, how they show who they are, and what they may do. UserService, RoleService, TenantService, AuthService and
+ * ApiKeyService.
  *
  * Behind them a directory that answers for every call whom its credential stands for. Everything belongs to one tenant, which
  * comes from the credential. Passwords, keys and refresh tokens are stored as hashes only.
  */
 import { randomUUID } from "node:crypto";
 import { ApiKeyService, AuthService } from "#gen/portico/users/v1/auth_pb.ts";
-import { RoleService, UserService } from "#gen/portico/users/v1/users_pb.ts";
+import { RoleService, TenantService, UserService } from "#gen/portico/users/v1/users_pb.ts";
 import { checkBatch } from "#rpc/resource.ts";
 import { type HostedService, hostService } from "#rpc/service.ts";
 import type { Clock } from "#std/clock.ts";
@@ -25,6 +26,7 @@ import { type MethodRule, SignIn } from "./sign-in.ts";
 import { createSigningKeys, type SigningKeys } from "./signing-keys.ts";
 import { UsersStore } from "./store.ts";
 import type { UsersTables } from "./tables.ts";
+import { Tenants } from "./tenants.ts";
 
 export type { Credential, Directory } from "./directory.ts";
 export { migrations } from "./migrations.ts";
@@ -88,6 +90,7 @@ export function createUsers(options: UsersOptions): UsersHost {
     services: [
       userService(accounts),
       roleService(new RoleMethods(tables)),
+      tenantService(new Tenants(tables, passwords, clock)),
       authService(signIn),
       apiKeyService(keys),
     ],
@@ -137,6 +140,17 @@ function roleService(roles: RoleMethods): HostedService {
       await roles.remove(request, call);
       return {};
     },
+  });
+}
+
+function tenantService(tenants: Tenants): HostedService {
+  return hostService(TenantService, {
+    createTenant: (request, call) => tenants.create(request, call),
+    getTenant: (request, call) => tenants.get(request.tenant, call),
+    listTenants: (_request, call) => tenants.list(call),
+    updateTenant: (request, call) => tenants.update(request, call),
+    suspendTenant: (request, call) => tenants.suspend(request.tenant, call),
+    reactivateTenant: (request, call) => tenants.reactivate(request.tenant, call),
   });
 }
 

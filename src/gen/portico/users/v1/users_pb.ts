@@ -18,7 +18,7 @@ import type { Message, UnknownEnum } from "@bufbuild/protobuf";
  * Describes the file portico/users/v1/users.proto.
  */
 export const file_portico_users_v1_users: GenFile = /*@__PURE__*/
-  fileDesc("Chxwb3J0aWNvL3VzZXJzL3YxL3VzZXJzLnByb3RvEhBwb3J0aWNvLnVzZXJzLnYxIqAFCgRVc2VyEhEKBG5hbWUYASABKAlCA+BBAxIPCgJpZBgCIAEoCUID4EEDEhQKDGRpc3BsYXlfbmFtZRgDIAEoCRINCgVlbWFpbBgEIAEoCRIwCgVzdGF0ZRgGIAEoDjIcLnBvcnRpY28udXNlcnMudjEuVXNlci5TdGF0ZUID4EEDEg0KBXJvbGVzGAcgAygJEh0KEGVmZmVjdGl2ZV9zY29wZXMYCCADKAlCA+BBAxIpCgRraW5kGAkgASgOMhsucG9ydGljby51c2Vycy52MS5Vc2VyLktpbmQSMgoGbGFiZWxzGAwgAygLMiIucG9ydGljby51c2Vycy52MS5Vc2VyLkxhYmVsc0VudHJ5EgwKBGV0YWcYDSABKAkSNAoLY3JlYXRlX3RpbWUYDiABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wQgPgQQMSNAoLdXBkYXRlX3RpbWUYDyABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wQgPgQQMSOgoRbGFzdF9zaWduX2luX3RpbWUYECABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wQgPgQQMaLQoLTGFiZWxzRW50cnkSCwoDa2V5GAEgASgJEg0KBXZhbHVlGAIgASgJOgI4ASJGCgVTdGF0ZRIVChFTVEFURV9VTlNQRUNJRklFRBAAEgsKB0lOVklURUQQARIKCgZBQ1RJVkUQAhINCglTVVNQRU5ERUQQAyI1CgRLaW5kEhQKEEtJTkRfVU5TUEVDSUZJRUQQABIKCgZQRVJTT04QARILCgdTRVJWSUNFEAI6LOpBKQoMcG9ydGljby9Vc2VyEgx1c2Vycy97dXNlcn0qBXVzZXJzMgR1c2VyIq8BCgdTZXNzaW9uEgoKAmlkGAEgASgJEhIKCnVzZXJfYWdlbnQYAiABKAkSDwoHYWRkcmVzcxgDIAEoCRIvCgtjcmVhdGVfdGltZRgEIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASMQoNbGFzdF91c2VfdGltZRgFIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASDwoHY3VycmVudBgGIAEoCCK4AQoEUm9sZRIRCgRuYW1lGAEgASgJQgPgQQMSDwoCaWQYAiABKAlCA+BBAxIUCgxkaXNwbGF5X25hbWUYAyABKAkSEwoLZGVzY3JpcHRpb24YBCABKAkSDgoGc2NvcGVzGAUgAygJEhUKCGJ1aWx0X2luGAYgASgIQgPgQQMSDAoEZXRhZxgHIAEoCTos6kEpCgxwb3J0aWNvL1JvbGUSDHJvbGVzL3tyb2xlfSoFcm9sZXMyBHJvbGUiZwoRQ3JlYXRlVXNlclJlcXVlc3QSKQoEdXNlchgBIAEoCzIWLnBvcnRpY28udXNlcnMudjEuVXNlckID4EECEg8KB3VzZXJfaWQYAiABKAkSFgoIcGFzc3dvcmQYAyABKAlCBJj0GAEiHAoOR2V0VXNlclJlcXVlc3QSCgoCaWQYASABKAkidwoQTGlzdFVzZXJzUmVxdWVzdBIRCglwYWdlX3NpemUYASABKAUSEgoKcGFnZV90b2tlbhgCIAEoCRIOCgZmaWx0ZXIYAyABKAkSEAoIb3JkZXJfYnkYBCABKAkSGgoSaW5jbHVkZV90b3RhbF9zaXplGAYgASgIImcKEUxpc3RVc2Vyc1Jlc3BvbnNlEiUKBXVzZXJzGAEgAygLMhYucG9ydGljby51c2Vycy52MS5Vc2VyEhcKD25leHRfcGFnZV90b2tlbhgCIAEoCRISCgp0b3RhbF9zaXplGAMgASgFIm8KEVVwZGF0ZVVzZXJSZXF1ZXN0EikKBHVzZXIYASABKAsyFi5wb3J0aWNvLnVzZXJzLnYxLlVzZXJCA+BBAhIvCgt1cGRhdGVfbWFzaxgCIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5GaWVsZE1hc2siMgoRRGVsZXRlVXNlclJlcXVlc3QSDwoCaWQYASABKAlCA+BBAhIMCgRldGFnGAIgASgJIlUKF0JhdGNoQ3JlYXRlVXNlcnNSZXF1ZXN0EjoKCHJlcXVlc3RzGAEgAygLMiMucG9ydGljby51c2Vycy52MS5DcmVhdGVVc2VyUmVxdWVzdEID4EECIkEKGEJhdGNoQ3JlYXRlVXNlcnNSZXNwb25zZRIlCgV1c2VycxgBIAMoCzIWLnBvcnRpY28udXNlcnMudjEuVXNlciIoChRCYXRjaEdldFVzZXJzUmVxdWVzdBIQCgNpZHMYASADKAlCA+BBAiI+ChVCYXRjaEdldFVzZXJzUmVzcG9uc2USJQoFdXNlcnMYASADKAsyFi5wb3J0aWNvLnVzZXJzLnYxLlVzZXIiJQoSU3VzcGVuZFVzZXJSZXF1ZXN0Eg8KAmlkGAEgASgJQgPgQQIiKAoVUmVhY3RpdmF0ZVVzZXJSZXF1ZXN0Eg8KAmlkGAEgASgJQgPgQQIiJgoTTGlzdFNlc3Npb25zUmVxdWVzdBIPCgJpZBgBIAEoCUID4EECIkMKFExpc3RTZXNzaW9uc1Jlc3BvbnNlEisKCHNlc3Npb25zGAEgAygLMhkucG9ydGljby51c2Vycy52MS5TZXNzaW9uIj0KFVJldm9rZVNlc3Npb25zUmVxdWVzdBIPCgJpZBgBIAEoCUID4EECEhMKC3Nlc3Npb25faWRzGAIgAygJIlQKEUNyZWF0ZVJvbGVSZXF1ZXN0EikKBHJvbGUYASABKAsyFi5wb3J0aWNvLnVzZXJzLnYxLlJvbGVCA+BBAhIUCgdyb2xlX2lkGAIgASgJQgPgQQIiIQoOR2V0Um9sZVJlcXVlc3QSDwoCaWQYASABKAlCA+BBAiISChBMaXN0Um9sZXNSZXF1ZXN0IjoKEUxpc3RSb2xlc1Jlc3BvbnNlEiUKBXJvbGVzGAEgAygLMhYucG9ydGljby51c2Vycy52MS5Sb2xlIm8KEVVwZGF0ZVJvbGVSZXF1ZXN0EikKBHJvbGUYASABKAsyFi5wb3J0aWNvLnVzZXJzLnYxLlJvbGVCA+BBAhIvCgt1cGRhdGVfbWFzaxgCIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5GaWVsZE1hc2siMgoRRGVsZXRlUm9sZVJlcXVlc3QSDwoCaWQYASABKAlCA+BBAhIMCgRldGFnGAIgASgJMq0MCgtVc2VyU2VydmljZRJ5CgpDcmVhdGVVc2VyEiMucG9ydGljby51c2Vycy52MS5DcmVhdGVVc2VyUmVxdWVzdBoWLnBvcnRpY28udXNlcnMudjEuVXNlciIuyvMYDwoLdXNlcnM6d3JpdGUYA4LT5JMCFToEdXNlciINL2FwaS92MS91c2VycxKIAQoHR2V0VXNlchIgLnBvcnRpY28udXNlcnMudjEuR2V0VXNlclJlcXVlc3QaFi5wb3J0aWNvLnVzZXJzLnYxLlVzZXIiQ5ACAcrzGBQKCnVzZXJzOnJlYWQKBHNlbGYYA4LT5JMCIloMEgovYXBpL3YxL21lEhIvYXBpL3YxL3VzZXJzL3tpZH0SgAEKCUxpc3RVc2VycxIiLnBvcnRpY28udXNlcnMudjEuTGlzdFVzZXJzUmVxdWVzdBojLnBvcnRpY28udXNlcnMudjEuTGlzdFVzZXJzUmVzcG9uc2UiKpACAcrzGA4KCnVzZXJzOnJlYWQYA4LT5JMCDxINL2FwaS92MS91c2VycxKJAQoKVXBkYXRlVXNlchIjLnBvcnRpY28udXNlcnMudjEuVXBkYXRlVXNlclJlcXVlc3QaFi5wb3J0aWNvLnVzZXJzLnYxLlVzZXIiPsrzGBUKC3VzZXJzOndyaXRlCgRzZWxmGAOC0+STAh86BHVzZXIyFy9hcGkvdjEvdXNlcnMve3VzZXIuaWR9EngKCkRlbGV0ZVVzZXISIy5wb3J0aWNvLnVzZXJzLnYxLkRlbGV0ZVVzZXJSZXF1ZXN0GhYuZ29vZ2xlLnByb3RvYnVmLkVtcHR5Ii3K8xgPCgt1c2Vyczp3cml0ZRgDgtPkkwIUKhIvYXBpL3YxL3VzZXJzL3tpZH0SogEKEEJhdGNoQ3JlYXRlVXNlcnMSKS5wb3J0aWNvLnVzZXJzLnYxLkJhdGNoQ3JlYXRlVXNlcnNSZXF1ZXN0GioucG9ydGljby51c2Vycy52MS5CYXRjaENyZWF0ZVVzZXJzUmVzcG9uc2UiN8rzGA8KC3VzZXJzOndyaXRlGAOC0+STAh46ASoiGS9hcGkvdjEvdXNlcnM6YmF0Y2hDcmVhdGUSlQEKDUJhdGNoR2V0VXNlcnMSJi5wb3J0aWNvLnVzZXJzLnYxLkJhdGNoR2V0VXNlcnNSZXF1ZXN0GicucG9ydGljby51c2Vycy52MS5CYXRjaEdldFVzZXJzUmVzcG9uc2UiM5ACAcrzGA4KCnVzZXJzOnJlYWQYA4LT5JMCGBIWL2FwaS92MS91c2VyczpiYXRjaEdldBKFAQoLU3VzcGVuZFVzZXISJC5wb3J0aWNvLnVzZXJzLnYxLlN1c3BlbmRVc2VyUmVxdWVzdBoWLnBvcnRpY28udXNlcnMudjEuVXNlciI4yvMYDwoLdXNlcnM6d3JpdGUYA4LT5JMCHzoBKiIaL2FwaS92MS91c2Vycy97aWR9OnN1c3BlbmQSjgEKDlJlYWN0aXZhdGVVc2VyEicucG9ydGljby51c2Vycy52MS5SZWFjdGl2YXRlVXNlclJlcXVlc3QaFi5wb3J0aWNvLnVzZXJzLnYxLlVzZXIiO8rzGA8KC3VzZXJzOndyaXRlGAOC0+STAiI6ASoiHS9hcGkvdjEvdXNlcnMve2lkfTpyZWFjdGl2YXRlEp0BCgxMaXN0U2Vzc2lvbnMSJS5wb3J0aWNvLnVzZXJzLnYxLkxpc3RTZXNzaW9uc1JlcXVlc3QaJi5wb3J0aWNvLnVzZXJzLnYxLkxpc3RTZXNzaW9uc1Jlc3BvbnNlIj6QAgHK8xgUCgp1c2VyczpyZWFkCgRzZWxmGAOC0+STAh0SGy9hcGkvdjEvdXNlcnMve2lkfS9zZXNzaW9ucxKYAQoOUmV2b2tlU2Vzc2lvbnMSJy5wb3J0aWNvLnVzZXJzLnYxLlJldm9rZVNlc3Npb25zUmVxdWVzdBoWLmdvb2dsZS5wcm90b2J1Zi5FbXB0eSJFyvMYFQoLdXNlcnM6d3JpdGUKBHNlbGYYA4LT5JMCJjoBKiIhL2FwaS92MS91c2Vycy97aWR9OnJldm9rZVNlc3Npb25zMoEFCgtSb2xlU2VydmljZRJ5CgpDcmVhdGVSb2xlEiMucG9ydGljby51c2Vycy52MS5DcmVhdGVSb2xlUmVxdWVzdBoWLnBvcnRpY28udXNlcnMudjEuUm9sZSIuyvMYDwoLcm9sZXM6d3JpdGUYA4LT5JMCFToEcm9sZSINL2FwaS92MS9yb2xlcxJ0CgdHZXRSb2xlEiAucG9ydGljby51c2Vycy52MS5HZXRSb2xlUmVxdWVzdBoWLnBvcnRpY28udXNlcnMudjEuUm9sZSIvkAIByvMYDgoKcm9sZXM6cmVhZBgDgtPkkwIUEhIvYXBpL3YxL3JvbGVzL3tpZH0SgAEKCUxpc3RSb2xlcxIiLnBvcnRpY28udXNlcnMudjEuTGlzdFJvbGVzUmVxdWVzdBojLnBvcnRpY28udXNlcnMudjEuTGlzdFJvbGVzUmVzcG9uc2UiKpACAcrzGA4KCnJvbGVzOnJlYWQYA4LT5JMCDxINL2FwaS92MS9yb2xlcxKDAQoKVXBkYXRlUm9sZRIjLnBvcnRpY28udXNlcnMudjEuVXBkYXRlUm9sZVJlcXVlc3QaFi5wb3J0aWNvLnVzZXJzLnYxLlJvbGUiOMrzGA8KC3JvbGVzOndyaXRlGAOC0+STAh86BHJvbGUyFy9hcGkvdjEvcm9sZXMve3JvbGUuaWR9EngKCkRlbGV0ZVJvbGUSIy5wb3J0aWNvLnVzZXJzLnYxLkRlbGV0ZVJvbGVSZXF1ZXN0GhYuZ29vZ2xlLnByb3RvYnVmLkVtcHR5Ii3K8xgPCgtyb2xlczp3cml0ZRgDgtPkkwIUKhIvYXBpL3YxL3JvbGVzL3tpZH1iBnByb3RvMw", [file_google_api_annotations, file_google_api_field_behavior, file_google_api_resource, file_google_protobuf_empty, file_google_protobuf_field_mask, file_google_protobuf_timestamp, file_portico_options_v1_options]);
+  fileDesc("Chxwb3J0aWNvL3VzZXJzL3YxL3VzZXJzLnByb3RvEhBwb3J0aWNvLnVzZXJzLnYxIqAFCgRVc2VyEhEKBG5hbWUYASABKAlCA+BBAxIPCgJpZBgCIAEoCUID4EEDEhQKDGRpc3BsYXlfbmFtZRgDIAEoCRINCgVlbWFpbBgEIAEoCRIwCgVzdGF0ZRgGIAEoDjIcLnBvcnRpY28udXNlcnMudjEuVXNlci5TdGF0ZUID4EEDEg0KBXJvbGVzGAcgAygJEh0KEGVmZmVjdGl2ZV9zY29wZXMYCCADKAlCA+BBAxIpCgRraW5kGAkgASgOMhsucG9ydGljby51c2Vycy52MS5Vc2VyLktpbmQSMgoGbGFiZWxzGAwgAygLMiIucG9ydGljby51c2Vycy52MS5Vc2VyLkxhYmVsc0VudHJ5EgwKBGV0YWcYDSABKAkSNAoLY3JlYXRlX3RpbWUYDiABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wQgPgQQMSNAoLdXBkYXRlX3RpbWUYDyABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wQgPgQQMSOgoRbGFzdF9zaWduX2luX3RpbWUYECABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wQgPgQQMaLQoLTGFiZWxzRW50cnkSCwoDa2V5GAEgASgJEg0KBXZhbHVlGAIgASgJOgI4ASJGCgVTdGF0ZRIVChFTVEFURV9VTlNQRUNJRklFRBAAEgsKB0lOVklURUQQARIKCgZBQ1RJVkUQAhINCglTVVNQRU5ERUQQAyI1CgRLaW5kEhQKEEtJTkRfVU5TUEVDSUZJRUQQABIKCgZQRVJTT04QARILCgdTRVJWSUNFEAI6LOpBKQoMcG9ydGljby9Vc2VyEgx1c2Vycy97dXNlcn0qBXVzZXJzMgR1c2VyIq8BCgdTZXNzaW9uEgoKAmlkGAEgASgJEhIKCnVzZXJfYWdlbnQYAiABKAkSDwoHYWRkcmVzcxgDIAEoCRIvCgtjcmVhdGVfdGltZRgEIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASMQoNbGFzdF91c2VfdGltZRgFIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASDwoHY3VycmVudBgGIAEoCCK4AQoEUm9sZRIRCgRuYW1lGAEgASgJQgPgQQMSDwoCaWQYAiABKAlCA+BBAxIUCgxkaXNwbGF5X25hbWUYAyABKAkSEwoLZGVzY3JpcHRpb24YBCABKAkSDgoGc2NvcGVzGAUgAygJEhUKCGJ1aWx0X2luGAYgASgIQgPgQQMSDAoEZXRhZxgHIAEoCTos6kEpCgxwb3J0aWNvL1JvbGUSDHJvbGVzL3tyb2xlfSoFcm9sZXMyBHJvbGUi4wIKBlRlbmFudBIRCgRuYW1lGAEgASgJQgPgQQMSDwoCaWQYAiABKAlCA+BBAxIUCgxkaXNwbGF5X25hbWUYAyABKAkSMgoFc3RhdGUYBCABKA4yHi5wb3J0aWNvLnVzZXJzLnYxLlRlbmFudC5TdGF0ZUID4EEDEgwKBGV0YWcYCCABKAkSNAoLY3JlYXRlX3RpbWUYCSABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wQgPgQQMSNAoLdXBkYXRlX3RpbWUYCiABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wQgPgQQMiOQoFU3RhdGUSFQoRU1RBVEVfVU5TUEVDSUZJRUQQABIKCgZBQ1RJVkUQARINCglTVVNQRU5ERUQQAjo26kEzCg5wb3J0aWNvL1RlbmFudBIQdGVuYW50cy97dGVuYW50fSoHdGVuYW50czIGdGVuYW50ImcKEUNyZWF0ZVVzZXJSZXF1ZXN0EikKBHVzZXIYASABKAsyFi5wb3J0aWNvLnVzZXJzLnYxLlVzZXJCA+BBAhIPCgd1c2VyX2lkGAIgASgJEhYKCHBhc3N3b3JkGAMgASgJQgSY9BgBIhwKDkdldFVzZXJSZXF1ZXN0EgoKAmlkGAEgASgJIncKEExpc3RVc2Vyc1JlcXVlc3QSEQoJcGFnZV9zaXplGAEgASgFEhIKCnBhZ2VfdG9rZW4YAiABKAkSDgoGZmlsdGVyGAMgASgJEhAKCG9yZGVyX2J5GAQgASgJEhoKEmluY2x1ZGVfdG90YWxfc2l6ZRgGIAEoCCJnChFMaXN0VXNlcnNSZXNwb25zZRIlCgV1c2VycxgBIAMoCzIWLnBvcnRpY28udXNlcnMudjEuVXNlchIXCg9uZXh0X3BhZ2VfdG9rZW4YAiABKAkSEgoKdG90YWxfc2l6ZRgDIAEoBSJvChFVcGRhdGVVc2VyUmVxdWVzdBIpCgR1c2VyGAEgASgLMhYucG9ydGljby51c2Vycy52MS5Vc2VyQgPgQQISLwoLdXBkYXRlX21hc2sYAiABKAsyGi5nb29nbGUucHJvdG9idWYuRmllbGRNYXNrIjIKEURlbGV0ZVVzZXJSZXF1ZXN0Eg8KAmlkGAEgASgJQgPgQQISDAoEZXRhZxgCIAEoCSJVChdCYXRjaENyZWF0ZVVzZXJzUmVxdWVzdBI6CghyZXF1ZXN0cxgBIAMoCzIjLnBvcnRpY28udXNlcnMudjEuQ3JlYXRlVXNlclJlcXVlc3RCA+BBAiJBChhCYXRjaENyZWF0ZVVzZXJzUmVzcG9uc2USJQoFdXNlcnMYASADKAsyFi5wb3J0aWNvLnVzZXJzLnYxLlVzZXIiKAoUQmF0Y2hHZXRVc2Vyc1JlcXVlc3QSEAoDaWRzGAEgAygJQgPgQQIiPgoVQmF0Y2hHZXRVc2Vyc1Jlc3BvbnNlEiUKBXVzZXJzGAEgAygLMhYucG9ydGljby51c2Vycy52MS5Vc2VyIiUKElN1c3BlbmRVc2VyUmVxdWVzdBIPCgJpZBgBIAEoCUID4EECIigKFVJlYWN0aXZhdGVVc2VyUmVxdWVzdBIPCgJpZBgBIAEoCUID4EECIiYKE0xpc3RTZXNzaW9uc1JlcXVlc3QSDwoCaWQYASABKAlCA+BBAiJDChRMaXN0U2Vzc2lvbnNSZXNwb25zZRIrCghzZXNzaW9ucxgBIAMoCzIZLnBvcnRpY28udXNlcnMudjEuU2Vzc2lvbiI9ChVSZXZva2VTZXNzaW9uc1JlcXVlc3QSDwoCaWQYASABKAlCA+BBAhITCgtzZXNzaW9uX2lkcxgCIAMoCSJUChFDcmVhdGVSb2xlUmVxdWVzdBIpCgRyb2xlGAEgASgLMhYucG9ydGljby51c2Vycy52MS5Sb2xlQgPgQQISFAoHcm9sZV9pZBgCIAEoCUID4EECIiEKDkdldFJvbGVSZXF1ZXN0Eg8KAmlkGAEgASgJQgPgQQIiEgoQTGlzdFJvbGVzUmVxdWVzdCI6ChFMaXN0Um9sZXNSZXNwb25zZRIlCgVyb2xlcxgBIAMoCzIWLnBvcnRpY28udXNlcnMudjEuUm9sZSJvChFVcGRhdGVSb2xlUmVxdWVzdBIpCgRyb2xlGAEgASgLMhYucG9ydGljby51c2Vycy52MS5Sb2xlQgPgQQISLwoLdXBkYXRlX21hc2sYAiABKAsyGi5nb29nbGUucHJvdG9idWYuRmllbGRNYXNrIjIKEURlbGV0ZVJvbGVSZXF1ZXN0Eg8KAmlkGAEgASgJQgPgQQISDAoEZXRhZxgCIAEoCSJ+ChNDcmVhdGVUZW5hbnRSZXF1ZXN0EhYKCXRlbmFudF9pZBgBIAEoCUID4EECEhQKDGRpc3BsYXlfbmFtZRgCIAEoCRIYCgthZG1pbl9lbWFpbBgDIAEoCUID4EECEh8KDmFkbWluX3Bhc3N3b3JkGAQgASgJQgfgQQKY9BgBIicKEEdldFRlbmFudFJlcXVlc3QSEwoGdGVuYW50GAEgASgJQgPgQQIiFAoSTGlzdFRlbmFudHNSZXF1ZXN0IkAKE0xpc3RUZW5hbnRzUmVzcG9uc2USKQoHdGVuYW50cxgBIAMoCzIYLnBvcnRpY28udXNlcnMudjEuVGVuYW50InUKE1VwZGF0ZVRlbmFudFJlcXVlc3QSLQoGdGVuYW50GAEgASgLMhgucG9ydGljby51c2Vycy52MS5UZW5hbnRCA+BBAhIvCgt1cGRhdGVfbWFzaxgCIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5GaWVsZE1hc2siKwoUU3VzcGVuZFRlbmFudFJlcXVlc3QSEwoGdGVuYW50GAEgASgJQgPgQQIiLgoXUmVhY3RpdmF0ZVRlbmFudFJlcXVlc3QSEwoGdGVuYW50GAEgASgJQgPgQQIyrQwKC1VzZXJTZXJ2aWNlEnkKCkNyZWF0ZVVzZXISIy5wb3J0aWNvLnVzZXJzLnYxLkNyZWF0ZVVzZXJSZXF1ZXN0GhYucG9ydGljby51c2Vycy52MS5Vc2VyIi7K8xgPCgt1c2Vyczp3cml0ZRgDgtPkkwIVOgR1c2VyIg0vYXBpL3YxL3VzZXJzEogBCgdHZXRVc2VyEiAucG9ydGljby51c2Vycy52MS5HZXRVc2VyUmVxdWVzdBoWLnBvcnRpY28udXNlcnMudjEuVXNlciJDkAIByvMYFAoKdXNlcnM6cmVhZAoEc2VsZhgDgtPkkwIiWgwSCi9hcGkvdjEvbWUSEi9hcGkvdjEvdXNlcnMve2lkfRKAAQoJTGlzdFVzZXJzEiIucG9ydGljby51c2Vycy52MS5MaXN0VXNlcnNSZXF1ZXN0GiMucG9ydGljby51c2Vycy52MS5MaXN0VXNlcnNSZXNwb25zZSIqkAIByvMYDgoKdXNlcnM6cmVhZBgDgtPkkwIPEg0vYXBpL3YxL3VzZXJzEokBCgpVcGRhdGVVc2VyEiMucG9ydGljby51c2Vycy52MS5VcGRhdGVVc2VyUmVxdWVzdBoWLnBvcnRpY28udXNlcnMudjEuVXNlciI+yvMYFQoLdXNlcnM6d3JpdGUKBHNlbGYYA4LT5JMCHzoEdXNlcjIXL2FwaS92MS91c2Vycy97dXNlci5pZH0SeAoKRGVsZXRlVXNlchIjLnBvcnRpY28udXNlcnMudjEuRGVsZXRlVXNlclJlcXVlc3QaFi5nb29nbGUucHJvdG9idWYuRW1wdHkiLcrzGA8KC3VzZXJzOndyaXRlGAOC0+STAhQqEi9hcGkvdjEvdXNlcnMve2lkfRKiAQoQQmF0Y2hDcmVhdGVVc2VycxIpLnBvcnRpY28udXNlcnMudjEuQmF0Y2hDcmVhdGVVc2Vyc1JlcXVlc3QaKi5wb3J0aWNvLnVzZXJzLnYxLkJhdGNoQ3JlYXRlVXNlcnNSZXNwb25zZSI3yvMYDwoLdXNlcnM6d3JpdGUYA4LT5JMCHjoBKiIZL2FwaS92MS91c2VyczpiYXRjaENyZWF0ZRKVAQoNQmF0Y2hHZXRVc2VycxImLnBvcnRpY28udXNlcnMudjEuQmF0Y2hHZXRVc2Vyc1JlcXVlc3QaJy5wb3J0aWNvLnVzZXJzLnYxLkJhdGNoR2V0VXNlcnNSZXNwb25zZSIzkAIByvMYDgoKdXNlcnM6cmVhZBgDgtPkkwIYEhYvYXBpL3YxL3VzZXJzOmJhdGNoR2V0EoUBCgtTdXNwZW5kVXNlchIkLnBvcnRpY28udXNlcnMudjEuU3VzcGVuZFVzZXJSZXF1ZXN0GhYucG9ydGljby51c2Vycy52MS5Vc2VyIjjK8xgPCgt1c2Vyczp3cml0ZRgDgtPkkwIfOgEqIhovYXBpL3YxL3VzZXJzL3tpZH06c3VzcGVuZBKOAQoOUmVhY3RpdmF0ZVVzZXISJy5wb3J0aWNvLnVzZXJzLnYxLlJlYWN0aXZhdGVVc2VyUmVxdWVzdBoWLnBvcnRpY28udXNlcnMudjEuVXNlciI7yvMYDwoLdXNlcnM6d3JpdGUYA4LT5JMCIjoBKiIdL2FwaS92MS91c2Vycy97aWR9OnJlYWN0aXZhdGUSnQEKDExpc3RTZXNzaW9ucxIlLnBvcnRpY28udXNlcnMudjEuTGlzdFNlc3Npb25zUmVxdWVzdBomLnBvcnRpY28udXNlcnMudjEuTGlzdFNlc3Npb25zUmVzcG9uc2UiPpACAcrzGBQKCnVzZXJzOnJlYWQKBHNlbGYYA4LT5JMCHRIbL2FwaS92MS91c2Vycy97aWR9L3Nlc3Npb25zEpgBCg5SZXZva2VTZXNzaW9ucxInLnBvcnRpY28udXNlcnMudjEuUmV2b2tlU2Vzc2lvbnNSZXF1ZXN0GhYuZ29vZ2xlLnByb3RvYnVmLkVtcHR5IkXK8xgVCgt1c2Vyczp3cml0ZQoEc2VsZhgDgtPkkwImOgEqIiEvYXBpL3YxL3VzZXJzL3tpZH06cmV2b2tlU2Vzc2lvbnMygQUKC1JvbGVTZXJ2aWNlEnkKCkNyZWF0ZVJvbGUSIy5wb3J0aWNvLnVzZXJzLnYxLkNyZWF0ZVJvbGVSZXF1ZXN0GhYucG9ydGljby51c2Vycy52MS5Sb2xlIi7K8xgPCgtyb2xlczp3cml0ZRgDgtPkkwIVOgRyb2xlIg0vYXBpL3YxL3JvbGVzEnQKB0dldFJvbGUSIC5wb3J0aWNvLnVzZXJzLnYxLkdldFJvbGVSZXF1ZXN0GhYucG9ydGljby51c2Vycy52MS5Sb2xlIi+QAgHK8xgOCgpyb2xlczpyZWFkGAOC0+STAhQSEi9hcGkvdjEvcm9sZXMve2lkfRKAAQoJTGlzdFJvbGVzEiIucG9ydGljby51c2Vycy52MS5MaXN0Um9sZXNSZXF1ZXN0GiMucG9ydGljby51c2Vycy52MS5MaXN0Um9sZXNSZXNwb25zZSIqkAIByvMYDgoKcm9sZXM6cmVhZBgDgtPkkwIPEg0vYXBpL3YxL3JvbGVzEoMBCgpVcGRhdGVSb2xlEiMucG9ydGljby51c2Vycy52MS5VcGRhdGVSb2xlUmVxdWVzdBoWLnBvcnRpY28udXNlcnMudjEuUm9sZSI4yvMYDwoLcm9sZXM6d3JpdGUYA4LT5JMCHzoEcm9sZTIXL2FwaS92MS9yb2xlcy97cm9sZS5pZH0SeAoKRGVsZXRlUm9sZRIjLnBvcnRpY28udXNlcnMudjEuRGVsZXRlUm9sZVJlcXVlc3QaFi5nb29nbGUucHJvdG9idWYuRW1wdHkiLcrzGA8KC3JvbGVzOndyaXRlGAOC0+STAhQqEi9hcGkvdjEvcm9sZXMve2lkfTL7BgoNVGVuYW50U2VydmljZRKAAQoMQ3JlYXRlVGVuYW50EiUucG9ydGljby51c2Vycy52MS5DcmVhdGVUZW5hbnRSZXF1ZXN0GhgucG9ydGljby51c2Vycy52MS5UZW5hbnQiL8rzGBEKDXRlbmFudHM6YWRtaW4YBILT5JMCFDoBKiIPL2FwaS92MS90ZW5hbnRzEokBCglHZXRUZW5hbnQSIi5wb3J0aWNvLnVzZXJzLnYxLkdldFRlbmFudFJlcXVlc3QaGC5wb3J0aWNvLnVzZXJzLnYxLlRlbmFudCI+kAIByvMYFwoNdGVuYW50czphZG1pbgoEc2VsZhgEgtPkkwIaEhgvYXBpL3YxL3RlbmFudHMve3RlbmFudH0SkQEKC0xpc3RUZW5hbnRzEiQucG9ydGljby51c2Vycy52MS5MaXN0VGVuYW50c1JlcXVlc3QaJS5wb3J0aWNvLnVzZXJzLnYxLkxpc3RUZW5hbnRzUmVzcG9uc2UiNZACAcrzGBcKDXRlbmFudHM6YWRtaW4KBHNlbGYYBILT5JMCERIPL2FwaS92MS90ZW5hbnRzEpEBCgxVcGRhdGVUZW5hbnQSJS5wb3J0aWNvLnVzZXJzLnYxLlVwZGF0ZVRlbmFudFJlcXVlc3QaGC5wb3J0aWNvLnVzZXJzLnYxLlRlbmFudCJAyvMYEQoNdGVuYW50czphZG1pbhgEgtPkkwIlOgZ0ZW5hbnQyGy9hcGkvdjEvdGVuYW50cy97dGVuYW50LmlkfRKTAQoNU3VzcGVuZFRlbmFudBImLnBvcnRpY28udXNlcnMudjEuU3VzcGVuZFRlbmFudFJlcXVlc3QaGC5wb3J0aWNvLnVzZXJzLnYxLlRlbmFudCJAyvMYEQoNdGVuYW50czphZG1pbhgEgtPkkwIlOgEqIiAvYXBpL3YxL3RlbmFudHMve3RlbmFudH06c3VzcGVuZBKcAQoQUmVhY3RpdmF0ZVRlbmFudBIpLnBvcnRpY28udXNlcnMudjEuUmVhY3RpdmF0ZVRlbmFudFJlcXVlc3QaGC5wb3J0aWNvLnVzZXJzLnYxLlRlbmFudCJDyvMYEQoNdGVuYW50czphZG1pbhgEgtPkkwIoOgEqIiMvYXBpL3YxL3RlbmFudHMve3RlbmFudH06cmVhY3RpdmF0ZWIGcHJvdG8z", [file_google_api_annotations, file_google_api_field_behavior, file_google_api_resource, file_google_protobuf_empty, file_google_protobuf_field_mask, file_google_protobuf_timestamp, file_portico_options_v1_options]);
 
 /**
  * Somebody who may call: a person who signs in, or a service with keys.
@@ -306,6 +306,98 @@ export const RoleSchema: GenMessage<Role> = /*@__PURE__*/
   messageDesc(file_portico_users_v1_users, 2);
 
 /**
+ * A customer, a department, a stage: everything belongs to one, and nothing is seen across.
+ *
+ * @generated from message portico.users.v1.Tenant
+ */
+export type Tenant = Message<"portico.users.v1.Tenant"> & {
+  /**
+   * Resource name, "tenants/{id}".
+   * Example: tenants/acme
+   *
+   * @generated from field: string name = 1;
+   */
+  name: string;
+
+  /**
+   * Example: acme
+   *
+   * @generated from field: string id = 2;
+   */
+  id: string;
+
+  /**
+   * At most 200 characters.
+   * Example: Acme
+   *
+   * @generated from field: string display_name = 3;
+   */
+  displayName: string;
+
+  /**
+   * @generated from field: portico.users.v1.Tenant.State state = 4;
+   */
+  state: Tenant_State;
+
+  /**
+   * Changes with every write; send it back to refuse overwriting somebody else's change.
+   *
+   * @generated from field: string etag = 8;
+   */
+  etag: string;
+
+  /**
+   * @generated from field: google.protobuf.Timestamp create_time = 9;
+   */
+  createTime?: Timestamp | undefined;
+
+  /**
+   * @generated from field: google.protobuf.Timestamp update_time = 10;
+   */
+  updateTime?: Timestamp | undefined;
+};
+
+/**
+ * Describes the message portico.users.v1.Tenant.
+ * Use `create(TenantSchema)` to create a new message.
+ */
+export const TenantSchema: GenMessage<Tenant> = /*@__PURE__*/
+  messageDesc(file_portico_users_v1_users, 3);
+
+/**
+ * @generated from enum portico.users.v1.Tenant.State
+ */
+export const Tenant_State = {
+  /**
+   * @generated from enum value: STATE_UNSPECIFIED = 0;
+   */
+  STATE_UNSPECIFIED: 0,
+
+  /**
+   * @generated from enum value: ACTIVE = 1;
+   */
+  ACTIVE: 1,
+
+  /**
+   * Nobody of it may do anything.
+   *
+   * @generated from enum value: SUSPENDED = 2;
+   */
+  SUSPENDED: 2,
+} as const;
+
+/**
+ * @generated from enum portico.users.v1.Tenant.State
+ */
+export type Tenant_State = (typeof Tenant_State)[keyof typeof Tenant_State] | UnknownEnum;
+
+/**
+ * Describes the enum portico.users.v1.Tenant.State.
+ */
+export const Tenant_StateSchema: GenEnum<Tenant_State> = /*@__PURE__*/
+  enumDesc(file_portico_users_v1_users, 3, 0);
+
+/**
  * @generated from message portico.users.v1.CreateUserRequest
  */
 export type CreateUserRequest = Message<"portico.users.v1.CreateUserRequest"> & {
@@ -336,7 +428,7 @@ export type CreateUserRequest = Message<"portico.users.v1.CreateUserRequest"> & 
  * Use `create(CreateUserRequestSchema)` to create a new message.
  */
 export const CreateUserRequestSchema: GenMessage<CreateUserRequest> = /*@__PURE__*/
-  messageDesc(file_portico_users_v1_users, 3);
+  messageDesc(file_portico_users_v1_users, 4);
 
 /**
  * @generated from message portico.users.v1.GetUserRequest
@@ -356,7 +448,7 @@ export type GetUserRequest = Message<"portico.users.v1.GetUserRequest"> & {
  * Use `create(GetUserRequestSchema)` to create a new message.
  */
 export const GetUserRequestSchema: GenMessage<GetUserRequest> = /*@__PURE__*/
-  messageDesc(file_portico_users_v1_users, 4);
+  messageDesc(file_portico_users_v1_users, 5);
 
 /**
  * @generated from message portico.users.v1.ListUsersRequest
@@ -404,7 +496,7 @@ export type ListUsersRequest = Message<"portico.users.v1.ListUsersRequest"> & {
  * Use `create(ListUsersRequestSchema)` to create a new message.
  */
 export const ListUsersRequestSchema: GenMessage<ListUsersRequest> = /*@__PURE__*/
-  messageDesc(file_portico_users_v1_users, 5);
+  messageDesc(file_portico_users_v1_users, 6);
 
 /**
  * @generated from message portico.users.v1.ListUsersResponse
@@ -437,7 +529,7 @@ export type ListUsersResponse = Message<"portico.users.v1.ListUsersResponse"> & 
  * Use `create(ListUsersResponseSchema)` to create a new message.
  */
 export const ListUsersResponseSchema: GenMessage<ListUsersResponse> = /*@__PURE__*/
-  messageDesc(file_portico_users_v1_users, 6);
+  messageDesc(file_portico_users_v1_users, 7);
 
 /**
  * @generated from message portico.users.v1.UpdateUserRequest
@@ -462,7 +554,7 @@ export type UpdateUserRequest = Message<"portico.users.v1.UpdateUserRequest"> & 
  * Use `create(UpdateUserRequestSchema)` to create a new message.
  */
 export const UpdateUserRequestSchema: GenMessage<UpdateUserRequest> = /*@__PURE__*/
-  messageDesc(file_portico_users_v1_users, 7);
+  messageDesc(file_portico_users_v1_users, 8);
 
 /**
  * @generated from message portico.users.v1.DeleteUserRequest
@@ -486,7 +578,7 @@ export type DeleteUserRequest = Message<"portico.users.v1.DeleteUserRequest"> & 
  * Use `create(DeleteUserRequestSchema)` to create a new message.
  */
 export const DeleteUserRequestSchema: GenMessage<DeleteUserRequest> = /*@__PURE__*/
-  messageDesc(file_portico_users_v1_users, 8);
+  messageDesc(file_portico_users_v1_users, 9);
 
 /**
  * @generated from message portico.users.v1.BatchCreateUsersRequest
@@ -505,7 +597,7 @@ export type BatchCreateUsersRequest = Message<"portico.users.v1.BatchCreateUsers
  * Use `create(BatchCreateUsersRequestSchema)` to create a new message.
  */
 export const BatchCreateUsersRequestSchema: GenMessage<BatchCreateUsersRequest> = /*@__PURE__*/
-  messageDesc(file_portico_users_v1_users, 9);
+  messageDesc(file_portico_users_v1_users, 10);
 
 /**
  * @generated from message portico.users.v1.BatchCreateUsersResponse
@@ -522,7 +614,7 @@ export type BatchCreateUsersResponse = Message<"portico.users.v1.BatchCreateUser
  * Use `create(BatchCreateUsersResponseSchema)` to create a new message.
  */
 export const BatchCreateUsersResponseSchema: GenMessage<BatchCreateUsersResponse> = /*@__PURE__*/
-  messageDesc(file_portico_users_v1_users, 10);
+  messageDesc(file_portico_users_v1_users, 11);
 
 /**
  * @generated from message portico.users.v1.BatchGetUsersRequest
@@ -542,7 +634,7 @@ export type BatchGetUsersRequest = Message<"portico.users.v1.BatchGetUsersReques
  * Use `create(BatchGetUsersRequestSchema)` to create a new message.
  */
 export const BatchGetUsersRequestSchema: GenMessage<BatchGetUsersRequest> = /*@__PURE__*/
-  messageDesc(file_portico_users_v1_users, 11);
+  messageDesc(file_portico_users_v1_users, 12);
 
 /**
  * @generated from message portico.users.v1.BatchGetUsersResponse
@@ -559,7 +651,7 @@ export type BatchGetUsersResponse = Message<"portico.users.v1.BatchGetUsersRespo
  * Use `create(BatchGetUsersResponseSchema)` to create a new message.
  */
 export const BatchGetUsersResponseSchema: GenMessage<BatchGetUsersResponse> = /*@__PURE__*/
-  messageDesc(file_portico_users_v1_users, 12);
+  messageDesc(file_portico_users_v1_users, 13);
 
 /**
  * @generated from message portico.users.v1.SuspendUserRequest
@@ -578,7 +670,7 @@ export type SuspendUserRequest = Message<"portico.users.v1.SuspendUserRequest"> 
  * Use `create(SuspendUserRequestSchema)` to create a new message.
  */
 export const SuspendUserRequestSchema: GenMessage<SuspendUserRequest> = /*@__PURE__*/
-  messageDesc(file_portico_users_v1_users, 13);
+  messageDesc(file_portico_users_v1_users, 14);
 
 /**
  * @generated from message portico.users.v1.ReactivateUserRequest
@@ -597,7 +689,7 @@ export type ReactivateUserRequest = Message<"portico.users.v1.ReactivateUserRequ
  * Use `create(ReactivateUserRequestSchema)` to create a new message.
  */
 export const ReactivateUserRequestSchema: GenMessage<ReactivateUserRequest> = /*@__PURE__*/
-  messageDesc(file_portico_users_v1_users, 14);
+  messageDesc(file_portico_users_v1_users, 15);
 
 /**
  * @generated from message portico.users.v1.ListSessionsRequest
@@ -616,7 +708,7 @@ export type ListSessionsRequest = Message<"portico.users.v1.ListSessionsRequest"
  * Use `create(ListSessionsRequestSchema)` to create a new message.
  */
 export const ListSessionsRequestSchema: GenMessage<ListSessionsRequest> = /*@__PURE__*/
-  messageDesc(file_portico_users_v1_users, 15);
+  messageDesc(file_portico_users_v1_users, 16);
 
 /**
  * @generated from message portico.users.v1.ListSessionsResponse
@@ -635,7 +727,7 @@ export type ListSessionsResponse = Message<"portico.users.v1.ListSessionsRespons
  * Use `create(ListSessionsResponseSchema)` to create a new message.
  */
 export const ListSessionsResponseSchema: GenMessage<ListSessionsResponse> = /*@__PURE__*/
-  messageDesc(file_portico_users_v1_users, 16);
+  messageDesc(file_portico_users_v1_users, 17);
 
 /**
  * @generated from message portico.users.v1.RevokeSessionsRequest
@@ -662,7 +754,7 @@ export type RevokeSessionsRequest = Message<"portico.users.v1.RevokeSessionsRequ
  * Use `create(RevokeSessionsRequestSchema)` to create a new message.
  */
 export const RevokeSessionsRequestSchema: GenMessage<RevokeSessionsRequest> = /*@__PURE__*/
-  messageDesc(file_portico_users_v1_users, 17);
+  messageDesc(file_portico_users_v1_users, 18);
 
 /**
  * @generated from message portico.users.v1.CreateRoleRequest
@@ -687,7 +779,7 @@ export type CreateRoleRequest = Message<"portico.users.v1.CreateRoleRequest"> & 
  * Use `create(CreateRoleRequestSchema)` to create a new message.
  */
 export const CreateRoleRequestSchema: GenMessage<CreateRoleRequest> = /*@__PURE__*/
-  messageDesc(file_portico_users_v1_users, 18);
+  messageDesc(file_portico_users_v1_users, 19);
 
 /**
  * @generated from message portico.users.v1.GetRoleRequest
@@ -706,7 +798,7 @@ export type GetRoleRequest = Message<"portico.users.v1.GetRoleRequest"> & {
  * Use `create(GetRoleRequestSchema)` to create a new message.
  */
 export const GetRoleRequestSchema: GenMessage<GetRoleRequest> = /*@__PURE__*/
-  messageDesc(file_portico_users_v1_users, 19);
+  messageDesc(file_portico_users_v1_users, 20);
 
 /**
  * @generated from message portico.users.v1.ListRolesRequest
@@ -719,7 +811,7 @@ export type ListRolesRequest = Message<"portico.users.v1.ListRolesRequest"> & {
  * Use `create(ListRolesRequestSchema)` to create a new message.
  */
 export const ListRolesRequestSchema: GenMessage<ListRolesRequest> = /*@__PURE__*/
-  messageDesc(file_portico_users_v1_users, 20);
+  messageDesc(file_portico_users_v1_users, 21);
 
 /**
  * @generated from message portico.users.v1.ListRolesResponse
@@ -736,7 +828,7 @@ export type ListRolesResponse = Message<"portico.users.v1.ListRolesResponse"> & 
  * Use `create(ListRolesResponseSchema)` to create a new message.
  */
 export const ListRolesResponseSchema: GenMessage<ListRolesResponse> = /*@__PURE__*/
-  messageDesc(file_portico_users_v1_users, 21);
+  messageDesc(file_portico_users_v1_users, 22);
 
 /**
  * @generated from message portico.users.v1.UpdateRoleRequest
@@ -761,7 +853,7 @@ export type UpdateRoleRequest = Message<"portico.users.v1.UpdateRoleRequest"> & 
  * Use `create(UpdateRoleRequestSchema)` to create a new message.
  */
 export const UpdateRoleRequestSchema: GenMessage<UpdateRoleRequest> = /*@__PURE__*/
-  messageDesc(file_portico_users_v1_users, 22);
+  messageDesc(file_portico_users_v1_users, 23);
 
 /**
  * @generated from message portico.users.v1.DeleteRoleRequest
@@ -785,7 +877,164 @@ export type DeleteRoleRequest = Message<"portico.users.v1.DeleteRoleRequest"> & 
  * Use `create(DeleteRoleRequestSchema)` to create a new message.
  */
 export const DeleteRoleRequestSchema: GenMessage<DeleteRoleRequest> = /*@__PURE__*/
-  messageDesc(file_portico_users_v1_users, 23);
+  messageDesc(file_portico_users_v1_users, 24);
+
+/**
+ * @generated from message portico.users.v1.CreateTenantRequest
+ */
+export type CreateTenantRequest = Message<"portico.users.v1.CreateTenantRequest"> & {
+  /**
+   * Lower-case letters, digits and hyphens, 1 to 63 characters, a letter first.
+   * Example: acme
+   *
+   * @generated from field: string tenant_id = 1;
+   */
+  tenantId: string;
+
+  /**
+   * At most 200 characters. Default: the id.
+   * Example: Acme
+   *
+   * @generated from field: string display_name = 2;
+   */
+  displayName: string;
+
+  /**
+   * E-mail of the first administrator, who signs in with it and the tenant's id.
+   * Example: root@acme.example
+   *
+   * @generated from field: string admin_email = 3;
+   */
+  adminEmail: string;
+
+  /**
+   * 15 to 256 characters.
+   * Example: correct horse battery staple
+   *
+   * @generated from field: string admin_password = 4;
+   */
+  adminPassword: string;
+};
+
+/**
+ * Describes the message portico.users.v1.CreateTenantRequest.
+ * Use `create(CreateTenantRequestSchema)` to create a new message.
+ */
+export const CreateTenantRequestSchema: GenMessage<CreateTenantRequest> = /*@__PURE__*/
+  messageDesc(file_portico_users_v1_users, 25);
+
+/**
+ * @generated from message portico.users.v1.GetTenantRequest
+ */
+export type GetTenantRequest = Message<"portico.users.v1.GetTenantRequest"> & {
+  /**
+   * Id, or "mine".
+   * Example: mine
+   *
+   * @generated from field: string tenant = 1;
+   */
+  tenant: string;
+};
+
+/**
+ * Describes the message portico.users.v1.GetTenantRequest.
+ * Use `create(GetTenantRequestSchema)` to create a new message.
+ */
+export const GetTenantRequestSchema: GenMessage<GetTenantRequest> = /*@__PURE__*/
+  messageDesc(file_portico_users_v1_users, 26);
+
+/**
+ * @generated from message portico.users.v1.ListTenantsRequest
+ */
+export type ListTenantsRequest = Message<"portico.users.v1.ListTenantsRequest"> & {
+};
+
+/**
+ * Describes the message portico.users.v1.ListTenantsRequest.
+ * Use `create(ListTenantsRequestSchema)` to create a new message.
+ */
+export const ListTenantsRequestSchema: GenMessage<ListTenantsRequest> = /*@__PURE__*/
+  messageDesc(file_portico_users_v1_users, 27);
+
+/**
+ * @generated from message portico.users.v1.ListTenantsResponse
+ */
+export type ListTenantsResponse = Message<"portico.users.v1.ListTenantsResponse"> & {
+  /**
+   * @generated from field: repeated portico.users.v1.Tenant tenants = 1;
+   */
+  tenants: Tenant[];
+};
+
+/**
+ * Describes the message portico.users.v1.ListTenantsResponse.
+ * Use `create(ListTenantsResponseSchema)` to create a new message.
+ */
+export const ListTenantsResponseSchema: GenMessage<ListTenantsResponse> = /*@__PURE__*/
+  messageDesc(file_portico_users_v1_users, 28);
+
+/**
+ * @generated from message portico.users.v1.UpdateTenantRequest
+ */
+export type UpdateTenantRequest = Message<"portico.users.v1.UpdateTenantRequest"> & {
+  /**
+   * @generated from field: portico.users.v1.Tenant tenant = 1;
+   */
+  tenant?: Tenant | undefined;
+
+  /**
+   * Default: the fields that are in the body.
+   * Example: none
+   *
+   * @generated from field: google.protobuf.FieldMask update_mask = 2;
+   */
+  updateMask?: FieldMask | undefined;
+};
+
+/**
+ * Describes the message portico.users.v1.UpdateTenantRequest.
+ * Use `create(UpdateTenantRequestSchema)` to create a new message.
+ */
+export const UpdateTenantRequestSchema: GenMessage<UpdateTenantRequest> = /*@__PURE__*/
+  messageDesc(file_portico_users_v1_users, 29);
+
+/**
+ * @generated from message portico.users.v1.SuspendTenantRequest
+ */
+export type SuspendTenantRequest = Message<"portico.users.v1.SuspendTenantRequest"> & {
+  /**
+   * Example: acme
+   *
+   * @generated from field: string tenant = 1;
+   */
+  tenant: string;
+};
+
+/**
+ * Describes the message portico.users.v1.SuspendTenantRequest.
+ * Use `create(SuspendTenantRequestSchema)` to create a new message.
+ */
+export const SuspendTenantRequestSchema: GenMessage<SuspendTenantRequest> = /*@__PURE__*/
+  messageDesc(file_portico_users_v1_users, 30);
+
+/**
+ * @generated from message portico.users.v1.ReactivateTenantRequest
+ */
+export type ReactivateTenantRequest = Message<"portico.users.v1.ReactivateTenantRequest"> & {
+  /**
+   * Example: acme
+   *
+   * @generated from field: string tenant = 1;
+   */
+  tenant: string;
+};
+
+/**
+ * Describes the message portico.users.v1.ReactivateTenantRequest.
+ * Use `create(ReactivateTenantRequestSchema)` to create a new message.
+ */
+export const ReactivateTenantRequestSchema: GenMessage<ReactivateTenantRequest> = /*@__PURE__*/
+  messageDesc(file_portico_users_v1_users, 31);
 
 /**
  * Users and what they may do; all inside the caller's tenant. The id "me" is the caller.
@@ -964,4 +1213,73 @@ export const RoleService: GenService<{
   },
 }> = /*@__PURE__*/
   serviceDesc(file_portico_users_v1_users, 1);
+
+/**
+ * Tenants. Administrators of the tenant "default" manage them; everybody else sees their own.
+ *
+ * @generated from service portico.users.v1.TenantService
+ */
+export const TenantService: GenService<{
+  /**
+   * Creates a tenant and its first administrator.
+   *
+   * @generated from rpc portico.users.v1.TenantService.CreateTenant
+   */
+  createTenant: {
+    methodKind: "unary";
+    input: typeof CreateTenantRequestSchema;
+    output: typeof TenantSchema;
+  },
+  /**
+   * Reads one tenant.
+   *
+   * @generated from rpc portico.users.v1.TenantService.GetTenant
+   */
+  getTenant: {
+    methodKind: "unary";
+    input: typeof GetTenantRequestSchema;
+    output: typeof TenantSchema;
+  },
+  /**
+   * Lists the tenants that the caller sees, in the order of their ids.
+   *
+   * @generated from rpc portico.users.v1.TenantService.ListTenants
+   */
+  listTenants: {
+    methodKind: "unary";
+    input: typeof ListTenantsRequestSchema;
+    output: typeof ListTenantsResponseSchema;
+  },
+  /**
+   * Changes the display name.
+   *
+   * @generated from rpc portico.users.v1.TenantService.UpdateTenant
+   */
+  updateTenant: {
+    methodKind: "unary";
+    input: typeof UpdateTenantRequestSchema;
+    output: typeof TenantSchema;
+  },
+  /**
+   * Stops everybody of a tenant, within five seconds everywhere.
+   *
+   * @generated from rpc portico.users.v1.TenantService.SuspendTenant
+   */
+  suspendTenant: {
+    methodKind: "unary";
+    input: typeof SuspendTenantRequestSchema;
+    output: typeof TenantSchema;
+  },
+  /**
+   * Lets a suspended tenant in again.
+   *
+   * @generated from rpc portico.users.v1.TenantService.ReactivateTenant
+   */
+  reactivateTenant: {
+    methodKind: "unary";
+    input: typeof ReactivateTenantRequestSchema;
+    output: typeof TenantSchema;
+  },
+}> = /*@__PURE__*/
+  serviceDesc(file_portico_users_v1_users, 2);
 
