@@ -12,7 +12,7 @@ export const reasons = {
       "the credential is not one of ours, is over, revoked, or not for this network, or its user is suspended",
   },
   CREDENTIAL_AMBIGUOUS: {
-    code: "invalid_argument",
+    code: "unauthenticated",
     meaning: "more than one credential of a kind came; send one",
   },
   CREDENTIALS_DIFFER: {

@@ -19,7 +19,7 @@ import type { Adapter, Exchange } from "./exchange.ts";
 import { Http1Exchange } from "./http1-exchange.ts";
 import { Http2Exchange } from "./http2-exchange.ts";
 import { defaultLimits, type ListenerLimits } from "./limits.ts";
-import { type Refusal, refuseFields, refuseHttp1, refuseUrl } from "./precheck.ts";
+import { joinCredentials, type Refusal, refuseFields, refuseHttp1, refuseUrl } from "./precheck.ts";
 
 export interface ListenerOptions {
   readonly host: string;
@@ -169,7 +169,8 @@ class TwoPorts implements Listener {
       unknownProtocolTimeout: limits.firstRequestTimeoutMs,
     });
     server.on("session", (session) => this.#onSession(session));
-    server.on("stream", (stream, headers) => {
+    server.on("stream", (stream, headers, _flags, rawHeaders) => {
+      joinCredentials(headers, rawHeaders);
       const exchange = new Http2Exchange(stream, headers, this.#options.clock.monotonic());
       const refused =
         refuseUrl(headers[":path"] ?? "/", limits) ??
@@ -182,6 +183,7 @@ class TwoPorts implements Listener {
 
   #onHttp1(request: IncomingMessage, response: ServerResponse): void {
     const startedAtMs = this.#options.clock.monotonic();
+    joinCredentials(request.headers, request.rawHeaders);
     const exchange = new Http1Exchange(request, response, { startedAtMs, server: this });
     const refused = refuseHttp1(
       {

@@ -65,6 +65,23 @@ export function refuseFields(
   return size > limits.maxHeaderBytes ? tooManyHeaders(limits) : undefined;
 }
 
+/**
+ * node keeps the first of several Authorization headers and drops the others: two parties that disagree about which one counts
+ * disagree about who calls. Here they are joined, as lists are, and the policy sees that there was more than one.
+ */
+export function joinCredentials(
+  headers: Record<string, string | string[] | undefined>,
+  rawHeaders: readonly string[],
+): void {
+  if (headers.authorization === undefined) return;
+  const values: string[] = [];
+  for (let at = 0; at < rawHeaders.length; at += 2) {
+    const name = rawHeaders[at] ?? "";
+    if (name.length === 13 && name.toLowerCase() === "authorization") values.push(rawHeaders[at + 1] ?? "");
+  }
+  if (values.length > 1) headers.authorization = values.join(", ");
+}
+
 function tooManyHeaders(limits: ListenerLimits): Refusal {
   return {
     status: 431,

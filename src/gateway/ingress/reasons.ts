@@ -12,6 +12,10 @@ export const reasons = {
     meaning: "the request has more headers than the limit, or larger ones",
   },
   URL_TOO_LONG: { code: "invalid_argument", meaning: "the URL is longer than the limit" },
+  CREDENTIAL_IN_URL: {
+    code: "invalid_argument",
+    meaning: "a credential came in the query, where logs and histories keep it; it is not taken from there",
+  },
   CONTENT_TYPE_UNSUPPORTED: {
     code: "invalid_argument",
     meaning: "the body is of a type that the method does not take",

@@ -148,6 +148,8 @@ class Authenticator {
 function bearerOf(metadata: Metadata): string | undefined {
   const text = single(metadata, "authorization");
   if (text === undefined) return undefined;
+  // Two headers of the name arrive as one, joined as lists are.
+  if (text.includes(",")) throw ambiguous("authorization");
   const match = /^bearer +(\S+)$/i.exec(text);
   if (match === null) throw invalid();
   return match[1];
@@ -156,9 +158,13 @@ function bearerOf(metadata: Metadata): string | undefined {
 function single(metadata: Metadata, name: string): string | undefined {
   const values = metadata.getAll(name);
   if (values.length < 2) return values[0] as string | undefined;
-  throw new RpcError("invalid_argument", {
+  throw ambiguous(name);
+}
+
+function ambiguous(name: string): RpcError {
+  return new RpcError("unauthenticated", {
     reason: "CREDENTIAL_AMBIGUOUS",
-    message: `${name} came ${values.length} times; send it once`,
+    message: `${name} came more than once; send one credential`,
   });
 }
 

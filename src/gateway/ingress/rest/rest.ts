@@ -86,7 +86,22 @@ function run(
 function refuse(exchange: Exchange, thrown: unknown, { id, call }: Context): void {
   // Only a failure while an answer was being written finds it started.
   if (exchange.started) exchange.reset();
-  else replyError(exchange, preconditionOf(exchange, toRpcError(thrown)), { id, call });
+  else
+    replyError(exchange, preconditionOf(exchange, credentialHint(exchange, toRpcError(thrown))), {
+      id,
+      call,
+    });
+}
+
+/** Who sent a credential in the query is told so, instead of that none came. */
+function credentialHint(exchange: Exchange, error: RpcError): RpcError {
+  if (error.code !== "unauthenticated" || exchange.headers.authorization !== undefined) return error;
+  if (!/(?:^|&)(?:x-)?(?:api[_-]?key|access_token)=/i.test(exchange.query)) return error;
+  return new RpcError("invalid_argument", {
+    reason: "CREDENTIAL_IN_URL",
+    message:
+      "credentials are not taken from the URL, which logs keep: send `X-API-Key` or `Authorization: Bearer`, and replace this one",
+  });
 }
 
 interface Found {

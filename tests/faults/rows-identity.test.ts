@@ -1,0 +1,230 @@
+/** Credentials that are not good, and good ones that do not help: rows 45 to 60 of the table of bad input, over REST and gRPC. */
+import assert from "node:assert/strict";
+import { createHmac } from "node:crypto";
+import net from "node:net";
+import { after, before, describe, test } from "node:test";
+import type { Client } from "@grpc/grpc-js";
+import { joinCredentials } from "#gateway/ingress/precheck.ts";
+import { BPMNService } from "#gen/portico/bpmn/v1/bpmn_pb.ts";
+import { AuthService } from "#gen/portico/users/v1/auth_pb.ts";
+import { connect, unary } from "../support/grpc.ts";
+import { type IdentityServer, startIdentity } from "../support/identity.ts";
+import { ask, reasonOf } from "../support/portico.ts";
+
+const password = "correct horse battery staple";
+let server: IdentityServer;
+let client: Client;
+let editor: string;
+
+before(async () => {
+  server = await startIdentity();
+  client = connect(server.grpcPort);
+  editor = await server.userWithKey("editor", ["editor"]);
+});
+after(async () => {
+  client.close();
+  await server.close();
+});
+
+const list = (headers: Record<string, string>) => ask(server.base, "GET", "/api/v1/bpmn", { headers });
+async function grpcCode(headers: Record<string, string>): Promise<number> {
+  return await unary(client, BPMNService.method.listBPMN, {}, { metadata: headers }).then(
+    () => 0,
+    (error: { code: number }) => error.code,
+  );
+}
+/** REST status and gRPC code for a bearer token. */
+async function bearer(token: string): Promise<readonly [number, number, string | null]> {
+  const headers = { authorization: `Bearer ${token}` };
+  const answer = await list(headers);
+  return [answer.status, await grpcCode(headers), answer.headers.get("www-authenticate")];
+}
+const invalid = [401, 16, 'Bearer error="invalid_token"'] as const;
+const encode = (value: unknown): string => Buffer.from(JSON.stringify(value)).toString("base64url");
+const now = (): number => Math.floor(Date.now() / 1000);
+
+/** Row, what is sent, and how it is made. */
+const tokens: readonly (readonly [number, string, () => Promise<string>])[] = [
+  [
+    46,
+    "alg none",
+    async () => `${encode({ alg: "none", typ: "at+jwt" })}.${(await server.token()).split(".")[1]}.`,
+  ],
+  [
+    46,
+    "alg nOnE",
+    async () => `${encode({ alg: "nOnE", typ: "at+jwt" })}.${(await server.token()).split(".")[1]}.`,
+  ],
+  [46, "a stripped signature", async () => `${(await server.token()).split(".").slice(0, 2).join(".")}.`],
+  [
+    47,
+    "HS256 with the public key",
+    async () => {
+      const [jwk] = (await server.users.signingKeys.published()).keys;
+      const data = `${encode({ alg: "HS256", typ: "at+jwt", kid: jwk?.kid })}.${(await server.token()).split(".")[1]}`;
+      return `${data}.${createHmac("sha256", JSON.stringify(jwk)).update(data).digest("base64url")}`;
+    },
+  ],
+  [49, "a kid that is a path", () => server.token({}, { kid: "../../dev/null" })],
+  [49, "a kid that is SQL", () => server.token({}, { kid: "' UNION SELECT 1 --" })],
+  [50, "expired six seconds ago", () => server.token({ iat: now() - 606, exp: now() - 6 })],
+  [50, "valid in six seconds", () => server.token({ nbf: now() + 6 })],
+  [50, "no exp", () => server.token({ exp: undefined })],
+  [50, "exp as text", () => server.token({ exp: String(now() + 600) })],
+  [50, "issued in the future", () => server.token({ iat: now() + 60 })],
+  [50, "an unknown crit", () => server.token({}, { crit: ["x"], x: 1 } as never).catch(() => "a.b.c")],
+  [51, "another audience", () => server.token({ aud: "https://else.test" })],
+  [51, "another issuer", () => server.token({ iss: "https://else.test" })],
+  [51, "the issuer with a slash", () => server.token({ iss: `${server.issuer}/` })],
+  [52, "an ID token", () => server.token({ nonce: "n" }, { typ: "JWT" })],
+  [53, "padding behind", async () => `${await server.token()}==`],
+];
+
+describe("rows 45 to 53: tokens", () => {
+  test("45: no credential", async () => {
+    const answer = await list({});
+    assert.deepEqual(
+      [answer.status, answer.headers.get("www-authenticate"), reasonOf(answer)],
+      [401, "Bearer", "CREDENTIAL_MISSING"],
+    );
+    assert.equal(await grpcCode({}), 16);
+  });
+  test("a good one is accepted, so that the others fail for their own reasons", async () => {
+    assert.deepEqual(await bearer(await server.token()), [200, 0, null]);
+  });
+  for (const [row, name, make] of tokens)
+    test(`${row}: ${name}`, async () => assert.deepEqual(await bearer(await make()), invalid));
+  test("48: keys from elsewhere, and nobody is asked for them", async () => {
+    let connections = 0;
+    const elsewhere = net.createServer((socket) => {
+      connections += 1;
+      socket.destroy();
+    });
+    await new Promise<void>((resolve) => elsewhere.listen(0, "127.0.0.1", resolve));
+    const { port } = elsewhere.address() as net.AddressInfo;
+    const url = `http://127.0.0.1:${port}/keys`;
+    for (const header of [{ jku: url }, { x5u: url }, { jwk: { kty: "EC" } }])
+      assert.deepEqual(await bearer(await server.token({}, header as never)), invalid);
+    elsewhere.close();
+    assert.equal(connections, 0);
+  });
+  test("53: spaces, and a token of a megabyte", async () => {
+    assert.equal((await list({ authorization: `Bearer ${await server.token()} x` })).status, 401);
+    assert.equal((await list({ authorization: `Bearer ${"a".repeat(9000)}` })).status, 401);
+    const socket = net.connect(Number(new URL(server.base).port), "127.0.0.1");
+    let received = "";
+    const closed = new Promise<void>((resolve) => socket.once("close", () => resolve()));
+    socket.on("data", (chunk) => {
+      received += chunk;
+    });
+    socket.on("error", () => undefined);
+    socket.write(
+      `GET /api/v1/bpmn HTTP/1.1\r\nhost: x\r\nauthorization: Bearer ${"a".repeat(1_000_000)}\r\n\r\n`,
+    );
+    await closed;
+    assert.match(received, /^HTTP\/1\.1 431 /);
+  });
+});
+
+describe("row 54: more than one credential", () => {
+  test("two Authorization headers over HTTP/1 are 400", async () => {
+    const token = await server.token();
+    const socket = net.connect(Number(new URL(server.base).port), "127.0.0.1");
+    let received = "";
+    socket.on("data", (chunk) => {
+      received += chunk;
+    });
+    socket.end(
+      `GET /api/v1/bpmn HTTP/1.1\r\nhost: x\r\nAuthorization: Bearer ${token}\r\nauthorization: Bearer ${editor}\r\nconnection: close\r\n\r\n`,
+    );
+    await new Promise<void>((resolve) => socket.once("close", () => resolve()));
+    assert.match(received, /^HTTP\/1\.1 400 [\s\S]*CREDENTIAL_AMBIGUOUS/);
+  });
+  test("and 16 over gRPC: what came twice is joined, whatever the HTTP version", async () => {
+    const headers: Record<string, string> = { authorization: "Bearer a" };
+    joinCredentials(headers, ["te", "trailers", "authorization", "Bearer a", "Authorization", "Bearer b"]);
+    assert.equal(headers.authorization, "Bearer a, Bearer b");
+    assert.equal(await grpcCode({ authorization: `Bearer ${server.adminKey}, Bearer ${editor}` }), 16);
+  });
+  test("a token and a key of different callers are 401 and 16, of the same one good", async () => {
+    const headers = { authorization: `Bearer ${await server.token()}`, "x-api-key": editor };
+    assert.deepEqual([reasonOf(await list(headers)), await grpcCode(headers)], ["CREDENTIALS_DIFFER", 16]);
+    const same = { ...headers, "x-api-key": server.adminKey };
+    assert.deepEqual([(await list(same)).status, await grpcCode(same)], [200, 0]);
+  });
+});
+
+describe("rows 55 to 60", () => {
+  test("55: a key in the query is 400, and a revoked one 401 within five seconds", async () => {
+    for (const name of ["api_key", "apiKey", "access_token", "X-API-Key"]) {
+      const answer = await ask(server.base, "GET", `/api/v1/bpmn?pageSize=1&${name}=${editor}`);
+      assert.deepEqual([answer.status, reasonOf(answer)], [400, "CREDENTIAL_IN_URL"]);
+      assert.ok(!answer.text.includes(editor));
+    }
+    const known = await ask(server.base, "GET", `/api/v1/bpmn?api_key=${editor}`, {
+      headers: { "x-api-key": editor },
+    });
+    assert.deepEqual([known.status, reasonOf(known)], [400, "FIELD_UNKNOWN"]);
+    const key = await server.userWithKey("leaver", ["editor"]);
+    const headers = { "x-api-key": key };
+    assert.deepEqual([(await list(headers)).status, await grpcCode(headers)], [200, 0]);
+    const admin = { headers: { "x-api-key": server.adminKey }, body: {} };
+    await ask(server.base, "POST", `/api/v1/apiKeys/${key.split("_")[2]}:revoke`, admin);
+    const since = performance.now();
+    while ((await list(headers)).status === 200) {
+      assert.ok(performance.now() - since < 5000, "still good after five seconds");
+      await new Promise((resolve) => setTimeout(resolve, 100));
+    }
+    assert.deepEqual([(await list(headers)).status, await grpcCode(headers)], [401, 16]);
+  });
+  test("56: a caller without a role is 403 and 7", async () => {
+    const headers = { "x-api-key": await server.userWithKey("norole", []) };
+    const answer = await list(headers);
+    assert.deepEqual([answer.status, reasonOf(answer), await grpcCode(headers)], [403, "SCOPE_MISSING", 7]);
+    assert.match(answer.json.message, /needs bpmn:read/);
+  });
+  test("58: headers that name a user, a tenant or an address are not listened to", async () => {
+    const headers = {
+      "x-api-key": editor,
+      "x-user-id": "admin",
+      "x-tenant-id": "other",
+      "x-forwarded-for": "127.0.0.1",
+    };
+    assert.equal((await ask(server.base, "GET", "/api/v1/me", { headers })).json.id, "editor");
+    assert.equal((await ask(server.base, "GET", "/api/v1/users", { headers })).status, 403);
+  });
+  test("60: the eleventh sign-in is 429 and 8 with a time; unknown and known users take the same time", async () => {
+    const admin = { headers: { "x-api-key": server.adminKey } };
+    const requests = [{ user: { email: "timed@example.org" }, userId: "timed", password }];
+    await ask(server.base, "POST", "/api/v1/users:batchCreate", { ...admin, body: { requests } });
+    const signIn = async (email: string): Promise<number> =>
+      (
+        await ask(server.base, "POST", "/api/v1/auth:signIn", {
+          body: { email, password: "wrong wrong wrong wrong" },
+        })
+      ).status;
+    for (let count = 0; count < 10; count += 1) assert.equal(await signIn("timed@example.org"), 401);
+    const limited = await ask(server.base, "POST", "/api/v1/auth:signIn", {
+      body: { email: "timed@example.org", password },
+    });
+    assert.deepEqual([limited.status, reasonOf(limited)], [429, "SIGN_IN_LIMITED"]);
+    assert.ok(Number(limited.headers.get("retry-after")) > 0);
+    const overGrpc = await unary(client, AuthService.method.signIn, {
+      email: "timed@example.org",
+      password,
+    }).catch((error: { code: number }) => error.code);
+    assert.equal(overGrpc, 8);
+  });
+  test("a stranger's body is never decoded, and a stale token is no hindrance where none is asked for", async () => {
+    const answer = await ask(server.base, "POST", "/api/v1/bpmn", {
+      body: "{not json",
+      headers: { "content-type": "application/json" },
+    });
+    assert.equal(answer.status, 401);
+    const refresh = await ask(server.base, "POST", "/api/v1/auth:refresh", {
+      headers: { authorization: "Bearer stale" },
+      body: { refreshToken: "x" },
+    });
+    assert.equal(reasonOf(refresh), "REFRESH_TOKEN_INVALID");
+  });
+});
