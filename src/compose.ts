@@ -86,7 +86,10 @@ export async function start(config: Config): Promise<Portico> {
       return method && (ruleOf(method) ?? { public: false, scopes: [] });
     },
   });
-  const policies = createPolicies({ credentials: users.directory, clock, ruleOf });
+  const policies = createPolicies({
+    ...{ credentials: users.directory, clock, ruleOf, rate: config.rateLimit },
+    costOf: (method) => catalog.optionsOf(method).rateCost,
+  });
 
   const hosted = [bpmn.service, ...users.services];
   const names = hosted.map((service) => service.desc.typeName);

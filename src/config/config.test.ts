@@ -44,6 +44,7 @@ describe("configuration", () => {
         autoMigrate: true,
         secretFile: undefined,
         authentication: "on",
+        rateLimit: { burst: 200, intervalMs: 10 },
         logLevel: "info",
         unknownParameters: "reject",
         unknownFields: "reject",
@@ -70,6 +71,14 @@ describe("configuration", () => {
   test("the default database follows the data folder", async () => {
     const { databaseUrl } = await load({ env: { PORTICO_DATA_DIR: "there" } });
     assert.equal(databaseUrl, `sqlite:${path.join("there", "portico.db")}`);
+  });
+
+  test("a rate is calls a second, with a burst of twice as many or as given, or off", async () => {
+    const rateOf = async (PORTICO_RATE_LIMIT: string) =>
+      (await load({ env: { PORTICO_RATE_LIMIT } })).rateLimit;
+    assert.deepEqual(await rateOf("50/s"), { intervalMs: 20, burst: 100 });
+    assert.deepEqual(await rateOf("50/s:60"), { intervalMs: 20, burst: 60 });
+    assert.equal(await rateOf("off"), undefined);
   });
 
   test("a URL loses its last slash", async () => {
@@ -103,6 +112,8 @@ const wrong: readonly (readonly [OptionName, string, RegExp])[] = [
   ["autoMigrate", "maybe", /must be true or false; it is "maybe"/],
   ["secretFile", "", /must not be empty/],
   ["authentication", "maybe", /must be on or off; it is "maybe"/],
+  ["rateLimit", "100", /must be a rate such as 100\/s or 100\/s:200, or "off"; it is "100"/],
+  ["rateLimit", "0/s", /must be a rate/],
   ["logLevel", "loud", /must be trace, debug, info, warn, error or silent; it is "loud"/],
   ["unknownParameters", "warn", /must be reject or ignore/],
   ["unknownFields", "keep", /must be reject or ignore/],

@@ -31,6 +31,8 @@ export interface Config {
   readonly secretFile: string | undefined;
   /** Off: everybody is `users/local` and may do everything. */
   readonly authentication: "on" | "off";
+  /** A bucket of `burst` calls that gets one back every `intervalMs`; undefined: no limit. */
+  readonly rateLimit: { readonly burst: number; readonly intervalMs: number } | undefined;
   readonly logLevel: "trace" | "debug" | "info" | "warn" | "error" | "silent";
   readonly unknownParameters: "reject" | "ignore";
   readonly unknownFields: "reject" | "ignore";
@@ -60,6 +62,7 @@ export interface UserConfig {
   readonly database?: { readonly url?: string; readonly autoMigrate?: boolean };
   readonly secretFile?: string;
   readonly authentication?: "on" | "off";
+  readonly rateLimit?: string;
   readonly log?: { readonly level?: Config["logLevel"] };
   readonly rest?: {
     readonly unknownParameters?: "reject" | "ignore";
@@ -94,6 +97,7 @@ function complete(given: Given, fallbackMode: Config["mode"]): Config {
     autoMigrate: given.autoMigrate ?? true,
     secretFile: given.secretFile,
     authentication: given.authentication ?? "on",
+    rateLimit: "rateLimit" in given ? given.rateLimit : { burst: 200, intervalMs: 10 },
     logLevel: given.logLevel ?? "info",
     unknownParameters: given.unknownParameters ?? "reject",
     unknownFields: given.unknownFields ?? "reject",

@@ -35,6 +35,14 @@ const port = z
   .pipe(z.number().int(wholeNumber).min(0, "must be 0 to 65535").max(65_535, "must be 0 to 65535"));
 const text = z.string().min(1, "must not be empty");
 
+/** Undefined: off. */
+function parseRate(rate: string): { readonly burst: number; readonly intervalMs: number } | undefined {
+  const match = /^(\d+)\/s(?::(\d+))?$/.exec(rate);
+  if (match === null) return undefined;
+  const perSecond = Number(match[1]);
+  return { intervalMs: 1000 / perSecond, burst: match[2] === undefined ? 2 * perSecond : Number(match[2]) };
+}
+
 export const options = {
   mode: {
     key: "mode",
@@ -142,6 +150,19 @@ export const options = {
     default: "on",
     range: "on, off",
     doc: "Off: everybody may do everything, as users/local; on loopback only.",
+  },
+  rateLimit: {
+    key: "rateLimit",
+    env: "PORTICO_RATE_LIMIT",
+    flag: "--rate-limit",
+    value: "RATE",
+    schema: z
+      .string()
+      .regex(/^(off|[1-9]\d{0,6}\/s(:[1-9]\d{0,6})?)$/, 'must be a rate such as 100/s or 100/s:200, or "off"')
+      .transform(parseRate),
+    default: "100/s:200",
+    range: "<calls>/s, <calls>/s:<burst>, off",
+    doc: "How often each caller may call. The burst is what it may do at once; default: twice the rate.",
   },
   logLevel: {
     key: "log.level",

@@ -7,16 +7,18 @@
 import type { Interceptor } from "#rpc/interceptor.ts";
 import { type AuthenticateOptions, createAuthenticate } from "./authenticate/authenticate.ts";
 import { type AuthorizeOptions, createAuthorize } from "./authorize/authorize.ts";
+import { createLimit, type LimitOptions } from "./limit/limit.ts";
 
 export type { Credential, Credentials } from "./authenticate/authenticate.ts";
 export type { MethodRule } from "./authorize/authorize.ts";
 export { reasons } from "./reasons.ts";
 
-export type PolicyOptions = Omit<AuthenticateOptions, "isPublic"> & AuthorizeOptions;
+export type PolicyOptions = Omit<AuthenticateOptions, "isPublic"> & AuthorizeOptions & LimitOptions;
 
 export function createPolicies(options: PolicyOptions): readonly Interceptor[] {
   return [
     createAuthenticate({ ...options, isPublic: (method) => options.ruleOf(method)?.public === true }), // first: all others judge by who calls
+    createLimit(options), // who is refused below is counted too: guessing costs what calling costs
     createAuthorize(options), // before anything that costs: who may not is sent away for the price of a look into a set
   ];
 }

@@ -19,6 +19,10 @@ export const reasons = {
     code: "unauthenticated",
     meaning: "two credentials came that stand for different callers",
   },
+  RATE_LIMITED: {
+    code: "resource_exhausted",
+    meaning: "the caller calls more often than it may; Retry-After says when to try again",
+  },
   SCOPE_MISSING: {
     code: "permission_denied",
     meaning: "the caller has none of the scopes that the method asks for",

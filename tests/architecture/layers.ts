@@ -76,7 +76,7 @@ export const layers: Readonly<Record<string, Row>> = {
     why: "watches calls; changes nothing",
   },
   policy: {
-    uses: ["std", "rpc"],
+    uses: ["std", "rpc", "gen"],
     packages: [protobuf],
     why: "judges calls; never sees bytes",
   },

@@ -228,3 +228,38 @@ describe("rows 55 to 60", () => {
     assert.equal(reasonOf(refresh), "REFRESH_TOKEN_INVALID");
   });
 });
+
+describe("row 62: over the rate", () => {
+  test("429 and 8 with a time, for one caller alone; what is left is said before", async () => {
+    const limited = await startIdentity({ rate: { burst: 20, intervalMs: 60_000 } });
+    const grpc = connect(limited.grpcPort);
+    try {
+      const ours = { "x-api-key": await limited.userWithKey("busy", ["editor"]) };
+      const get = (headers: Record<string, string>) => ask(limited.base, "GET", "/api/v1/bpmn", { headers });
+      const first = await get(ours);
+      assert.deepEqual(
+        [first.headers.get("ratelimit-policy"), first.headers.get("ratelimit")],
+        ['"default";q=20;w=1200', '"default";r=19;t=60'],
+      );
+      for (let count = 0; count < 19; count += 1) assert.equal((await get(ours)).status, 200);
+      const over = await get(ours);
+      assert.deepEqual([over.status, reasonOf(over)], [429, "RATE_LIMITED"]);
+      assert.ok(Number(over.headers.get("retry-after")) <= 60 && Number(over.headers.get("retry-after")) > 0);
+      assert.match(over.headers.get("ratelimit") ?? "", /r=0;/);
+      const code = await unary(grpc, BPMNService.method.listBPMN, {}, { metadata: ours }).catch(
+        (error: { code: number }) => error.code,
+      );
+      assert.equal(code, 8);
+      assert.equal((await get({ "x-api-key": await limited.userWithKey("calm", ["editor"]) })).status, 200);
+      // Ten each: a batch costs more than a read, and guessing is counted by address.
+      const batch = { headers: { "x-api-key": limited.adminKey } };
+      const statuses = [];
+      for (let count = 0; count < 2; count += 1)
+        statuses.push((await ask(limited.base, "GET", "/api/v1/bpmn:batchGet?ids=none", batch)).status);
+      assert.deepEqual(statuses, [404, 429]);
+    } finally {
+      grpc.close();
+      await limited.close();
+    }
+  });
+});

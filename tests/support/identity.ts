@@ -9,6 +9,7 @@ import type { Method } from "#rpc/method.ts";
 import { migrations as bpmnMigrations, createBpmn } from "#services/bpmn/bpmn.ts";
 import { createUsers, type UsersHost, migrations as usersMigrations } from "#services/users/users.ts";
 import { type Clock, systemClock } from "#std/clock.ts";
+import type { Rate } from "#std/gcra.ts";
 import { openStorage } from "#storage/storage.ts";
 import { ask } from "./portico.ts";
 
@@ -29,7 +30,7 @@ export interface IdentityServer {
 }
 
 export async function startIdentity(
-  options: { readonly databaseUrl?: string; readonly clock?: Clock } = {},
+  options: { readonly databaseUrl?: string; readonly clock?: Clock; readonly rate?: Rate } = {},
 ): Promise<IdentityServer> {
   const clock = options.clock ?? systemClock;
   const catalog = loadCatalog({
@@ -55,7 +56,10 @@ export async function startIdentity(
     services: [bpmn.service, ...users.services],
     interceptors: [
       createDeadline({ clock }),
-      ...createPolicies({ credentials: users.directory, clock, ruleOf }),
+      ...createPolicies({
+        ...{ credentials: users.directory, clock, ruleOf, rate: options.rate },
+        costOf: (method) => catalog.optionsOf(method).rateCost,
+      }),
     ],
   });
   const adminKey = await users.developmentKey(undefined);

@@ -108,7 +108,7 @@ function toBinding(route: HttpRoute): Binding<HttpRoute> {
   return { httpMethod: route.httpMethod, template: route.template, target: route };
 }
 
-const noOptions: MethodOptions = { plane: undefined, access: undefined, upload: false };
+const noOptions: MethodOptions = { plane: undefined, access: undefined, rateCost: 1, upload: false };
 
 const planes: Readonly<Record<number, Plane>> = {
   [PlaneValue.DESIGN]: "design",
@@ -134,6 +134,7 @@ function readOptions(desc: DescMethod): MethodOptions {
       policy === undefined
         ? wellKnownAccess.get(desc.parent.typeName)
         : { public: policy.public, scopes: policy.scopes },
+    rateCost: Math.max(1, policy?.rateCost ?? 1),
     upload: hasOption(desc, uploadOption) && getOption(desc, uploadOption),
   };
 }

@@ -39,6 +39,8 @@ export interface MethodOptions {
   readonly plane: Plane | undefined;
   /** Undefined: the contract does not say. */
   readonly access: AccessRule | undefined;
+  /** How much of a caller's rate one call takes; at least 1. */
+  readonly rateCost: number;
   /** REST feeds this client stream from a raw request body. */
   readonly upload: boolean;
 }

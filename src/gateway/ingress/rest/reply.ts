@@ -24,6 +24,8 @@ const allowedHeaders: ReadonlySet<string> = new Set([
   "etag",
   "last-modified",
   "location",
+  "ratelimit",
+  "ratelimit-policy",
   "retry-after",
 ]);
 
@@ -178,6 +180,9 @@ class NdjsonWriter implements StreamWriter {
   }
 }
 
+/** What of a call's headers is said beside an error too. */
+const errorHeaderNames = ["content-range", "ratelimit", "ratelimit-policy"] as const;
+
 export function replyError(
   exchange: Exchange,
   error: RpcError & { readonly httpStatus?: number },
@@ -186,8 +191,10 @@ export function replyError(
   const status = error.httpStatus ?? httpStatusOf(error);
   const headers = errorHeaders(exchange, error, about.id);
   if (about.call?.hasResponseHeaders === true) {
-    const range = about.call.responseHeaders.get("content-range");
-    if (range !== undefined) headers["content-range"] = range;
+    for (const name of errorHeaderNames) {
+      const value = about.call.responseHeaders.get(name);
+      if (value !== undefined) headers[name] = value;
+    }
   }
   exchange.reply(status, headers, errorBody(exchange, error, { status, id: about.id }));
 }

@@ -15,7 +15,7 @@ import type { Message, UnknownEnum } from "@bufbuild/protobuf";
  * Describes the file portico/options/v1/options.proto.
  */
 export const file_portico_options_v1_options: GenFile = /*@__PURE__*/
-  fileDesc("CiBwb3J0aWNvL29wdGlvbnMvdjEvb3B0aW9ucy5wcm90bxIScG9ydGljby5vcHRpb25zLnYxIlIKBlBvbGljeRIOCgZzY29wZXMYASADKAkSDgoGcHVibGljGAIgASgIEigKBXBsYW5lGAMgASgOMhkucG9ydGljby5vcHRpb25zLnYxLlBsYW5lKlAKBVBsYW5lEhUKEVBMQU5FX1VOU1BFQ0lGSUVEEAASCgoGREVTSUdOEAESCwoHUlVOVElNRRACEgwKCElERU5USVRZEAMSCQoFQURNSU4QBDpUCgZwb2xpY3kSHi5nb29nbGUucHJvdG9idWYuTWV0aG9kT3B0aW9ucxi5jgMgASgLMhoucG9ydGljby5vcHRpb25zLnYxLlBvbGljeVIGcG9saWN5OjgKBnVwbG9hZBIeLmdvb2dsZS5wcm90b2J1Zi5NZXRob2RPcHRpb25zGLyOAyABKAhSBnVwbG9hZDo3CgZoZWFkZXISHS5nb29nbGUucHJvdG9idWYuRmllbGRPcHRpb25zGMSOAyABKAlSBmhlYWRlcjo9CglzZW5zaXRpdmUSHS5nb29nbGUucHJvdG9idWYuRmllbGRPcHRpb25zGMOOAyABKAhSCXNlbnNpdGl2ZWIGcHJvdG8z", [file_google_protobuf_descriptor]);
+  fileDesc("CiBwb3J0aWNvL29wdGlvbnMvdjEvb3B0aW9ucy5wcm90bxIScG9ydGljby5vcHRpb25zLnYxImUKBlBvbGljeRIOCgZzY29wZXMYASADKAkSDgoGcHVibGljGAIgASgIEigKBXBsYW5lGAMgASgOMhkucG9ydGljby5vcHRpb25zLnYxLlBsYW5lEhEKCXJhdGVfY29zdBgEIAEoDSpQCgVQbGFuZRIVChFQTEFORV9VTlNQRUNJRklFRBAAEgoKBkRFU0lHThABEgsKB1JVTlRJTUUQAhIMCghJREVOVElUWRADEgkKBUFETUlOEAQ6VAoGcG9saWN5Eh4uZ29vZ2xlLnByb3RvYnVmLk1ldGhvZE9wdGlvbnMYuY4DIAEoCzIaLnBvcnRpY28ub3B0aW9ucy52MS5Qb2xpY3lSBnBvbGljeTo4CgZ1cGxvYWQSHi5nb29nbGUucHJvdG9idWYuTWV0aG9kT3B0aW9ucxi8jgMgASgIUgZ1cGxvYWQ6NwoGaGVhZGVyEh0uZ29vZ2xlLnByb3RvYnVmLkZpZWxkT3B0aW9ucxjEjgMgASgJUgZoZWFkZXI6PQoJc2Vuc2l0aXZlEh0uZ29vZ2xlLnByb3RvYnVmLkZpZWxkT3B0aW9ucxjDjgMgASgIUglzZW5zaXRpdmViBnByb3RvMw", [file_google_protobuf_descriptor]);
 
 /**
  * Who may call a method. A hosted method without one does not load; somebody else's is for administrators.
@@ -42,6 +42,13 @@ export type Policy = Message<"portico.options.v1.Policy"> & {
    * @generated from field: portico.options.v1.Plane plane = 3;
    */
   plane: Plane;
+
+  /**
+   * How much of a caller's rate one call takes. Default: 1.
+   *
+   * @generated from field: uint32 rate_cost = 4;
+   */
+  rateCost: number;
 };
 
 /**
