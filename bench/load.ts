@@ -30,6 +30,8 @@ function has(tool: string): boolean {
 }
 
 export interface RestLoad {
+  /** Sent with every request. */
+  readonly headers?: Readonly<Record<string, string>>;
   /** JSON to POST; absent: GET. */
   readonly body?: string;
   /** GETs of `path` followed by 0, 1, 2 … in turn. */
@@ -60,6 +62,7 @@ export async function loadRest(url: string, seconds: number, options: RestLoad =
       `-d${seconds}s`,
       "--latency",
       ...(body === undefined && rotate === undefined ? [] : ["-s", script]),
+      ...headerFlags(options.headers, ": "),
       url,
     ]);
     const wrong = /Non-2xx or 3xx responses: (\d+)/.exec(stdout);
@@ -75,6 +78,10 @@ export async function loadRest(url: string, seconds: number, options: RestLoad =
   }
 }
 
+function headerFlags(headers: RestLoad["headers"] = {}, between: string): string[] {
+  return Object.entries(headers).flatMap(([name, value]) => ["-H", `${name}${between}${value}`]);
+}
+
 async function loadWithAutocannon(url: string, seconds: number, options: RestLoad): Promise<Load> {
   // autocannon cannot count through paths: it asks for one of them.
   if (options.rotate !== undefined) return loadWithAutocannon(`${url}${options.rotate.path}0`, seconds, {});
@@ -85,6 +92,7 @@ async function loadWithAutocannon(url: string, seconds: number, options: RestLoa
     String(seconds),
     "-j",
     "-n",
+    ...headerFlags(options.headers, "="),
     ...(options.body === undefined
       ? []
       : ["-m", "POST", "-H", "content-type=application/json", "-b", options.body]),
@@ -101,14 +109,17 @@ async function loadWithAutocannon(url: string, seconds: number, options: RestLoa
   return { perSecond: result.requests.average, p99Ms: result.latency.p99 };
 }
 
+export interface GrpcLoad {
+  readonly path: string;
+  readonly message: Uint8Array;
+  /** Sent with every call. */
+  readonly headers?: Readonly<Record<string, string>>;
+}
+
 /** 8 connections with 16 streams each. */
-export async function loadGrpc(
-  port: number,
-  grpcPath: string,
-  message: Uint8Array,
-  seconds: number,
-): Promise<Load> {
-  if (tools.grpc !== "h2load") return loadWithNode(port, grpcPath, message, seconds);
+export async function loadGrpc(port: number, load: GrpcLoad, seconds: number): Promise<Load> {
+  const { path: grpcPath, message } = load;
+  if (tools.grpc !== "h2load") return loadWithNode(port, load, seconds);
   const folder = mkdtempSync(path.join(tmpdir(), "portico-h2load-"));
   try {
     const file = path.join(folder, "frame.bin");
@@ -116,6 +127,7 @@ export async function loadGrpc(
     const { stdout } = await run("h2load", [
       ...["-c8", "-m16", "-t1", `-D${seconds}`, "-d", file],
       ...["-H", "content-type: application/grpc", "-H", "te: trailers"],
+      ...headerFlags(load.headers, ": "),
       `http://127.0.0.1:${port}${grpcPath}`,
     ]);
     const status = /status codes: (\d+) 2xx, (\d+) 3xx, (\d+) 4xx, (\d+) 5xx/.exec(stdout);
@@ -135,21 +147,17 @@ function frame(message: Uint8Array): Buffer {
 }
 
 /** Where h2load is missing: costs more than most servers, so its ratios are smaller than the truth. */
-async function loadWithNode(
-  port: number,
-  grpcPath: string,
-  message: Uint8Array,
-  seconds: number,
-): Promise<Load> {
-  const body = frame(message);
+async function loadWithNode(port: number, load: GrpcLoad, seconds: number): Promise<Load> {
+  const body = frame(load.message);
   const until = performance.now() + seconds * 1000;
   let right = 0;
   const sessions = Array.from({ length: 8 }, () => connect(`http://127.0.0.1:${port}`));
   const one = (session: (typeof sessions)[number]): Promise<void> =>
     new Promise((resolve, reject) => {
       const stream = session.request({
+        ...load.headers,
         ":method": "POST",
-        ":path": grpcPath,
+        ":path": load.path,
         "content-type": "application/grpc",
         te: "trailers",
       });

@@ -15,6 +15,8 @@ interface Pair {
   readonly target: string;
   readonly peer: string;
   readonly env?: Record<string, string>;
+  /** Portico with authentication, authorization and limits on. */
+  readonly everything?: true;
   readonly portico: (server: ServerProcess, seconds: number) => Promise<Load>;
   readonly other: (server: ServerProcess, seconds: number) => Promise<Load>;
 }
@@ -28,7 +30,14 @@ const message = toBinary(GetBPMNRequestSchema, request);
 const rest = (server: ServerProcess, duration: number): Promise<Load> =>
   loadRest(`http://127.0.0.1:${server.httpPort}${restPath}`, duration);
 const grpc = (server: ServerProcess, duration: number): Promise<Load> =>
-  loadGrpc(server.grpcPort, grpcPath, message, duration);
+  loadGrpc(server.grpcPort, { path: grpcPath, message }, duration);
+/** With a credential, to a server where all policies are on. */
+const restWithKey = (server: ServerProcess, duration: number): Promise<Load> =>
+  loadRest(`http://127.0.0.1:${server.httpPort}${restPath}`, duration, {
+    headers: { "x-api-key": server.key },
+  });
+const grpcWithKey = (server: ServerProcess, duration: number): Promise<Load> =>
+  loadGrpc(server.grpcPort, { path: grpcPath, message, headers: { "x-api-key": server.key } }, duration);
 /** More documents than the service keeps encoded, asked for in turn. */
 const rotation = { prefix: `${documentId}-`, count: 2000 };
 const rotating = (server: ServerProcess, duration: number): Promise<Load> =>
@@ -78,19 +87,36 @@ const pairs: readonly Pair[] = [
     other: grpc,
   },
   { what: "gRPC unary, lean / @grpc/grpc-js", target: ">= 1.3", peer: "grpc-js", portico: grpc, other: grpc },
+  {
+    what: "REST GET by id, everything on / bare node:http + toJson",
+    target: ">= 0.70",
+    peer: "node-http",
+    everything: true,
+    portico: restWithKey,
+    other: rest,
+  },
+  {
+    what: "gRPC unary, everything on / bare node:http2",
+    target: ">= 0.80",
+    peer: "node-http2",
+    everything: true,
+    portico: grpcWithKey,
+    other: grpc,
+  },
   { what: "gRPC unary, lean / connect-node", target: "-", peer: "connect-node", portico: grpc, other: grpc },
 ];
 
 /** Stores the document and learns what Portico answers, so that the peers can answer the same. */
 async function prepare(server: ServerProcess): Promise<Record<string, string>> {
   const base = `http://127.0.0.1:${server.httpPort}`;
+  const credential: Record<string, string> = server.key === "" ? {} : { "x-api-key": server.key };
   const created = await fetch(`${base}/api/v1/bpmn?documentId=${documentId}`, {
     method: "POST",
-    headers: { "content-type": "application/json" },
+    headers: { "content-type": "application/json", ...credential },
     body: JSON.stringify({ xml, displayName: "Order", labels: { team: "bench" } }),
   });
   if (!created.ok) throw new Error(`portico refused the document: ${await created.text()}`);
-  const answer = await fetch(base + restPath);
+  const answer = await fetch(base + restPath, { headers: credential });
   const own = new Set(["connection", "content-length", "date", "keep-alive", "transfer-encoding"]);
   const headers = Object.fromEntries([...answer.headers].filter(([name]) => !own.has(name)));
   return { BENCH_DOCUMENT: await answer.text(), BENCH_HEADERS: JSON.stringify(headers) };
@@ -150,8 +176,10 @@ async function measureProcess(): Promise<Row[]> {
 const rows: Row[] = [];
 if (only === undefined) rows.push(...(await measureProcess()));
 const portico = await startPortico({ databaseUrl: "memory:" });
+const secured = await startPortico({ databaseUrl: "memory:", authentication: "on" });
 try {
   const env = await prepare(portico);
+  const securedEnv = await prepare(secured);
   let before: Pair | undefined;
   for (const pair of pairs) {
     if (before !== undefined && before.portico === rotating)
@@ -165,13 +193,16 @@ try {
     if (pair.portico === rotating)
       for (let at = 0; at < rotation.count; at += 200)
         await createRotation(`http://127.0.0.1:${portico.httpPort}`, at);
-    rows.push(await compare(pair, env, portico));
+    rows.push(
+      pair.everything === true ? await compare(pair, securedEnv, secured) : await compare(pair, env, portico),
+    );
     before = pair;
     console.log(toMarkdown(rows.slice(-1)).split("\n").at(-2));
   }
   rows.push(residentRow("resident memory, after full gRPC load (MB)", "-"));
 } finally {
   await portico.stop();
+  await secured.stop();
 }
 
 function residentRow(what: string, target: string): Row {

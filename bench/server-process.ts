@@ -1,6 +1,6 @@
 /** Starts and stops the servers of a comparison: Portico or a peer, one process each. */
 import { type ChildProcess, spawn } from "node:child_process";
-import { mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { existsSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import path from "node:path";
 import { createInterface } from "node:readline";
@@ -10,6 +10,8 @@ export interface ServerProcess {
   readonly grpcPort: number;
   /** Milliseconds from spawn to the line that says it listens. */
   readonly startMs: number;
+  /** The development key; empty where authentication is off, and of peers. */
+  readonly key: string;
   /** Resident memory now, in bytes (Linux). */
   residentBytes(): number;
   stop(): Promise<void>;
@@ -53,6 +55,8 @@ export async function startPortico(options: PorticoOptions = {}): Promise<Server
       options.logLevel ?? "warn",
       "--authentication",
       options.authentication ?? "off",
+      "--rate-limit",
+      "1000000/s",
       ...(options.databaseUrl === undefined ? [] : ["--database-url", options.databaseUrl]),
     ],
     { stdio: ["ignore", "ignore", "pipe"], cwd: dataDir },
@@ -72,9 +76,12 @@ export async function startPortico(options: PorticoOptions = {}): Promise<Server
     });
   });
   const startMs = performance.now() - started;
-  return serverOf(child, ports.http, ports.grpc, startMs, () =>
+  const keyFile = path.join(dataDir, "dev-key");
+  const key = existsSync(keyFile) ? readFileSync(keyFile, "utf8").trim() : "";
+  const server = serverOf(child, ports.http, ports.grpc, startMs, () =>
     rmSync(dataDir, { recursive: true, force: true }),
   );
+  return { ...server, key };
 }
 
 function serverOf(
@@ -88,6 +95,7 @@ function serverOf(
     httpPort,
     grpcPort,
     startMs,
+    key: "",
     residentBytes: () => {
       const status = readFileSync(`/proc/${child.pid}/status`, "utf8");
       return Number(/VmRSS:\s+(\d+)/.exec(status)?.[1] ?? 0) * 1024;

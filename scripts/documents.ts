@@ -95,6 +95,14 @@ async function commandLine(): Promise<string> {
     ["routes", "--help"],
     ["routes", "explain", "--help"],
     ["call", "--help"],
+    ["whoami", "--help"],
+    ["keys", "--help"],
+    ["keys", "create", "--help"],
+    ["keys", "list", "--help"],
+    ["keys", "rotate", "--help"],
+    ["keys", "revoke", "--help"],
+    ["keys", "dev", "--help"],
+    ["users", "create", "--help"],
   ]) {
     pages.push(
       `## \`portico ${argv.slice(0, -1).join(" ")}\`\n\n\`\`\`text\n${await helpOf(argv)}\`\`\`\n`.replace(

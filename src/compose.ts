@@ -153,6 +153,30 @@ export async function start(config: Config): Promise<Portico> {
   };
 }
 
+/** The users of an installation without a gateway around them: for its administrators' command line. */
+export async function openUsers(config: Config): Promise<{ users: UsersHost; close(): Promise<void> }> {
+  const storage = await openStorage({
+    url: config.databaseUrl,
+    migrations: [...bpmnMigrations, ...usersMigrations],
+    autoMigrate: config.autoMigrate,
+  });
+  try {
+    const users = createUsers({
+      ...{ storage, clock, secret: readSecret(config), keyMode: "live" },
+      issuer: () => config.publicUrl ?? "",
+      ruleOf: () => undefined,
+    });
+    const close = async (): Promise<void> => {
+      await users.close();
+      await storage.close();
+    };
+    return { users, close };
+  } catch (error) {
+    await storage.close();
+    throw error;
+  }
+}
+
 /** In the file and in whatever store this process runs on, `memory:` included. */
 async function developmentKeyOf(config: Config, users: UsersHost): Promise<string | undefined> {
   if (config.mode !== "development" || config.authentication === "off") return undefined;

@@ -1,15 +1,17 @@
 /**
- * The command line: `portico serve`, `portico routes`, `portico call`.
+ * The command line: `portico serve`, `routes`, `call`, `whoami`, `keys`, `users`.
  *
- * One file a command. `serve` is the only one that runs a gateway in this process; the others read the contract or are
- * clients. Results go to standard output, everything said to a person goes to standard error.
+ * One file a command. `serve` alone runs a gateway in this process and `users` alone opens its database; the others read the
+ * contract or are clients. Results go to standard output, everything said to a person goes to standard error.
  */
 import { Command, CommanderError } from "commander";
 import { ConfigError } from "#config/config.ts";
 import { callCommand } from "./call.ts";
+import { keysCommand, whoamiCommand } from "./keys.ts";
 import { routesCommand } from "./routes.ts";
 import { serveCommand } from "./serve.ts";
 import { CommandError, type ExitCode, type Terminal } from "./terminal.ts";
+import { usersCommand } from "./users.ts";
 
 /** Runs one command to its end. Never throws. */
 export async function runCli(terminal: Terminal): Promise<ExitCode> {
@@ -25,7 +27,7 @@ export async function runCli(terminal: Terminal): Promise<ExitCode> {
   const finish = (code: ExitCode): void => {
     exitCode = code;
   };
-  for (const command of [serveCommand, routesCommand, callCommand])
+  for (const command of [serveCommand, routesCommand, callCommand, whoamiCommand, keysCommand, usersCommand])
     program.addCommand(command(terminal, finish));
   for (const command of program.commands) inherit(command, program);
   try {

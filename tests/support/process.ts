@@ -16,10 +16,14 @@ export interface Running {
 }
 
 /** Resolves when it serves. @throws Error when it ends before. */
-export function serve(dataDir: string, more: readonly string[] = []): Promise<Running> {
+export function serve(
+  dataDir: string,
+  more: readonly string[] = [],
+  mode: "development" | "production" = "development",
+): Promise<Running> {
   const flags = [
     "--mode",
-    "development",
+    mode,
     "--http-port",
     "0",
     "--grpc-port",
@@ -50,15 +54,16 @@ export function serve(dataDir: string, more: readonly string[] = []): Promise<Ru
 /** Runs the command line to its end. */
 export function portico(
   args: readonly string[],
-  options: { readonly cwd: string; readonly env?: Record<string, string> },
-): Promise<{ code: number; text: string }> {
+  options: { readonly cwd: string; readonly env?: Record<string, string>; readonly input?: string },
+): Promise<{ code: number; text: string; stdout: string }> {
   return new Promise((resolve) => {
-    execFile(
+    const child = execFile(
       process.execPath,
       [script, ...args],
       { env: { ...process.env, ...options.env }, cwd: options.cwd },
       (error, stdout, stderr) =>
-        resolve({ code: typeof error?.code === "number" ? error.code : 0, text: stdout + stderr }),
+        resolve({ code: typeof error?.code === "number" ? error.code : 0, text: stdout + stderr, stdout }),
     );
+    child.stdin?.end(options.input ?? "");
   });
 }

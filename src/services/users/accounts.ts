@@ -71,6 +71,9 @@ const orderFields: OrderFields = {
   create_time: "created_at",
 };
 
+/** What of a call matters here. */
+type Caller = Pick<CallHead, "principal">;
+
 const mutable = ["display_name", "email", "roles", "kind", "labels"] as const;
 type MutableField = (typeof mutable)[number];
 /** What people may change of themselves. */
@@ -128,7 +131,7 @@ export class Accounts {
   }
 
   /** All or none. @param field name of the batch in errors; absent: a single request. */
-  async create(requests: readonly CreateUserRequest[], call: CallHead, field?: string): Promise<User[]> {
+  async create(requests: readonly CreateUserRequest[], call: Caller, field?: string): Promise<User[]> {
     const rows: UserRow[] = [];
     for (const [index, request] of requests.entries())
       await within(field, index, async () => {
@@ -223,10 +226,7 @@ export class Accounts {
     return new UsersStore(tables.db, tables.engine, call.principal.tenant);
   }
 
-  #transaction<T>(
-    call: CallHead,
-    work: (store: UsersStore, sessions: SessionStore) => Promise<T>,
-  ): Promise<T> {
+  #transaction<T>(call: Caller, work: (store: UsersStore, sessions: SessionStore) => Promise<T>): Promise<T> {
     const { tables } = this.#options;
     return tables.transaction((db) =>
       work(new UsersStore(db, tables.engine, call.principal.tenant), new SessionStore(db, tables.engine)),
@@ -250,7 +250,7 @@ export class Accounts {
     return row;
   }
 
-  async #checkRoles(store: UsersStore, roles: readonly string[], call: CallHead): Promise<void> {
+  async #checkRoles(store: UsersStore, roles: readonly string[], call: Caller): Promise<void> {
     for (const [index, id] of roles.entries()) {
       const role = await store.findRole(id);
       if (role === undefined)
@@ -259,7 +259,7 @@ export class Accounts {
     }
   }
 
-  async #fresh(request: CreateUserRequest, call: CallHead): Promise<UserRow> {
+  async #fresh(request: CreateUserRequest, call: Caller): Promise<UserRow> {
     const user = required(request.user);
     const violations = checkFields(user);
     if (request.userId !== "" && (!isId(request.userId) || request.userId === "me"))

@@ -6,8 +6,16 @@
  * comes from the credential. Passwords, keys and refresh tokens are stored as hashes only.
  */
 import { randomUUID } from "node:crypto";
+import { create } from "@bufbuild/protobuf";
 import { ApiKeyService, AuthService } from "#gen/portico/users/v1/auth_pb.ts";
-import { RoleService, TenantService, UserService } from "#gen/portico/users/v1/users_pb.ts";
+import {
+  CreateUserRequestSchema,
+  RoleService,
+  TenantService,
+  UserSchema,
+  UserService,
+} from "#gen/portico/users/v1/users_pb.ts";
+import { localPrincipal } from "#rpc/principal.ts";
 import { checkBatch } from "#rpc/resource.ts";
 import { type HostedService, hostService } from "#rpc/service.ts";
 import type { Clock } from "#std/clock.ts";
@@ -56,6 +64,16 @@ export interface UsersHost {
    * new one. For development.
    */
   developmentKey(given: string | undefined): Promise<string>;
+  /**
+   * Makes an administrator of the tenant "default" without asking anybody: for who holds the database.
+   *
+   * @throws RpcError FIELD_INVALID, RESOURCE_EXISTS, EMAIL_TAKEN.
+   */
+  createAdministrator(admin: {
+    readonly id: string;
+    readonly email: string;
+    readonly password: string;
+  }): Promise<void>;
   close(): Promise<void>;
 }
 
@@ -96,6 +114,11 @@ export function createUsers(options: UsersOptions): UsersHost {
     ],
     directory,
     signingKeys,
+    createAdministrator: async ({ id, email, password }) => {
+      const user = create(UserSchema, { email, roles: ["roles/admin"], displayName: "Administrator" });
+      const request = create(CreateUserRequestSchema, { user, userId: id, password });
+      await accounts.create([request], { principal: localPrincipal });
+    },
     developmentKey: (given) => developmentKey({ storage, secrets, clock }, given),
     close: async () => {
       clearInterval(timer);
