@@ -72,9 +72,10 @@ describe("commands in the pages", () => {
   for (const { page, command } of commands.filter((one) => !isAssignment(one.command))) {
     test(`${page}: ${command}`, async () => {
       let line = onPorts(command);
-      // Two commands take their addresses from their defaults.
+      // Some commands take their addresses from their defaults.
       if (/portico\.js call /.test(line))
         line += ` --url http://localhost:${ports.http} --grpc localhost:${ports.grpc}`;
+      if (/portico\.js (keys|whoami)/.test(line)) line += ` --url http://localhost:${ports.http}`;
       if (line.includes("check.ts")) line += ` http://localhost:${ports.http} localhost:${ports.grpc}`;
       const script = [...prelude.map(onPorts), line].join("\n");
       const PORTICO_API_KEY = readFileSync(path.join(dataDir, "dev-key"), "utf8").trim();
