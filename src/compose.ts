@@ -88,7 +88,9 @@ export async function start(config: Config): Promise<Portico> {
   });
   const policies = createPolicies({
     ...{ credentials: users.directory, clock, ruleOf, rate: config.rateLimit },
+    ...{ audit: users.audit, registry: catalog.registry },
     costOf: (method) => catalog.optionsOf(method).rateCost,
+    isAudited: (method) => catalog.optionsOf(method).audited,
   });
 
   const hosted = [bpmn.service, ...users.services];

@@ -5,20 +5,28 @@
  * bytes; what they need to know they ask for through the ports that they declare.
  */
 import type { Interceptor } from "#rpc/interceptor.ts";
+import type { Method } from "#rpc/method.ts";
+import { type AuditOptions, createAudit } from "./audit/audit.ts";
 import { type AuthenticateOptions, createAuthenticate } from "./authenticate/authenticate.ts";
 import { type AuthorizeOptions, createAuthorize } from "./authorize/authorize.ts";
 import { createLimit, type LimitOptions } from "./limit/limit.ts";
 
+export type { AuditEntry, AuditSink } from "./audit/audit.ts";
 export type { Credential, Credentials } from "./authenticate/authenticate.ts";
 export type { MethodRule } from "./authorize/authorize.ts";
 export { reasons } from "./reasons.ts";
 
-export type PolicyOptions = Omit<AuthenticateOptions, "isPublic"> & AuthorizeOptions & LimitOptions;
+export type PolicyOptions = Omit<
+  AuthenticateOptions & AuthorizeOptions & LimitOptions & AuditOptions,
+  "isPublic"
+>;
 
-export function createPolicies(options: PolicyOptions): readonly Interceptor[] {
+export function createPolicies(given: PolicyOptions): readonly Interceptor[] {
+  const options = { ...given, isPublic: (method: Method) => given.ruleOf(method)?.public === true };
   return [
-    createAuthenticate({ ...options, isPublic: (method) => options.ruleOf(method)?.public === true }), // first: all others judge by who calls
+    createAuthenticate(options), // first: all others judge by who calls
     createLimit(options), // who is refused below is counted too: guessing costs what calling costs
+    createAudit(options), // refusals too, but not what is over the limit: a flood of refusals is no flood of rows
     createAuthorize(options), // before anything that costs: who may not is sent away for the price of a look into a set
   ];
 }

@@ -13,6 +13,7 @@ import type { Method } from "./method.ts";
 import type { Payload } from "./payload.ts";
 import type { Peer, Protocol } from "./peer.ts";
 import type { Principal } from "./principal.ts";
+import type { CommitWriter, UnitOfWork } from "./unit-of-work.ts";
 
 /** Unary and stream are two shapes of one union: a unary call never touches an iterator. */
 export type Call = UnaryCall | StreamCall;
@@ -26,7 +27,7 @@ export interface StreamCall extends CallHead {
 }
 
 /** What the call tells its adapter; set before the reply's first byte, ignored afterwards. */
-export interface CallHead {
+export interface CallHead extends UnitOfWork {
   readonly method: Method;
   /** Request id: the client's `X-Request-Id` where it is well formed, else made here. In every log line and error. */
   readonly id: string;
@@ -87,6 +88,7 @@ class CallState implements CallHead {
   flushHeaders: (() => void) | undefined;
   #controller: AbortController | undefined;
   #listeners: ((error: RpcError) => void)[] | undefined;
+  #writers: CommitWriter[] | undefined;
   #responseHeaders: Metadata | undefined;
   #responseTrailers: Metadata | undefined;
 
@@ -121,6 +123,17 @@ class CallState implements CallHead {
     }
     this.#listeners ??= [];
     this.#listeners.push(listener);
+  }
+
+  beforeCommit(writer: CommitWriter): void {
+    this.#writers ??= [];
+    this.#writers.push(writer);
+  }
+
+  async runBeforeCommit(transaction: unknown): Promise<void> {
+    const writers = this.#writers;
+    this.#writers = undefined;
+    if (writers !== undefined) for (const writer of writers) await writer(transaction);
   }
 
   cancel(error: RpcError): void {

@@ -8,7 +8,7 @@ import { Kysely, PostgresDialect, type PostgresPool, type PostgresPoolClient } f
 import pg from "pg";
 import { RpcError } from "#rpc/error.ts";
 import { compileRead } from "./compiled-read.ts";
-import type { Storage, Tables } from "./shape.ts";
+import { type Storage, type Tables, withUnit } from "./shape.ts";
 
 const int8 = 20;
 /** 64-bit integers hold times and sizes: numbers, not the strings that pg gives by default. */
@@ -58,7 +58,7 @@ function tablesOf<Schema>(db: Kysely<Schema>, pool: pg.Pool): Tables<Schema> {
   return {
     engine: "postgres",
     db,
-    transaction: (work) => db.transaction().execute(work),
+    transaction: (work, unit) => db.transaction().execute((transaction) => withUnit(work, transaction, unit)),
     prepare: <Row>(build: Parameters<Tables<Schema>["prepare"]>[0]) => {
       const read = compileRead(db, build);
       reads += 1;

@@ -1,5 +1,6 @@
 /** What storage looks like to those who use it, and what an engine must give. */
 import type { Compilable, Kysely, Transaction } from "kysely";
+import type { UnitOfWork } from "#rpc/unit-of-work.ts";
 
 export type Engine = "sqlite" | "postgres";
 
@@ -19,8 +20,11 @@ export interface Tables<Schema> {
   readonly engine: Engine;
   /** For everything outside a transaction. */
   readonly db: Kysely<Schema>;
-  /** All or nothing. On SQLite transactions queue up, one at a time: await nothing slow inside. */
-  transaction<T>(work: (transaction: Transaction<Schema>) => Promise<T>): Promise<T>;
+  /**
+   * All or nothing, with what the unit of work has to keep beside it. On SQLite transactions queue up, one at a time: await
+   * nothing slow inside.
+   */
+  transaction<T>(work: (transaction: Transaction<Schema>) => Promise<T>, unit?: UnitOfWork): Promise<T>;
   /**
    * Compiles a read of one row once. `parameter(n)` stands for the n-th argument of every later run.
    */
@@ -55,4 +59,15 @@ export interface Migration {
   readonly name: string;
   /** One statement each, run in order in one transaction. */
   statements(types: ColumnTypes): readonly string[];
+}
+
+/** Runs a transaction's work, and then what has to be kept beside it. */
+export async function withUnit<Schema, T>(
+  work: (transaction: Transaction<Schema>) => Promise<T>,
+  transaction: Transaction<Schema>,
+  unit: UnitOfWork | undefined,
+): Promise<T> {
+  const done = await work(transaction);
+  await unit?.runBeforeCommit(transaction);
+  return done;
 }

@@ -83,6 +83,8 @@ describe("the examples, in the order of a life", () => {
     ["TenantService_UpdateTenant", 200],
     ["TenantService_SuspendTenant", 200],
     ["TenantService_ReactivateTenant", 200],
+    ["AuditService_ListAuditEntries", 200],
+    ["AuditService_VerifyAuditChain", 200],
     ["AuthService_ExchangeToken", 200],
     ["AuthService_CheckAccess", 200],
     // Well formed, and about what is not there: nobody has the example's key, password or token.

@@ -28,6 +28,7 @@ async function host(url: string, start = 1_790_000_000_000) {
       principal: { name: "users/a", tenant },
       canceledBy: undefined,
       onCancel: () => undefined,
+      runBeforeCommit: async () => undefined,
     } as unknown as CallHead;
     return (await methods[name]?.(
       create(

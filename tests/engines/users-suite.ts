@@ -1,8 +1,9 @@
 /** What the users service and its policies promise on every engine, asked over REST. */
 import assert from "node:assert/strict";
 import { after, before, describe, test } from "node:test";
+import type { UsersTables } from "#services/users/tables.ts";
 import { type IdentityServer, startIdentity } from "../support/identity.ts";
-import { type Answer, ask, reasonOf } from "../support/portico.ts";
+import { type Answer, ask, bpmnXml, reasonOf } from "../support/portico.ts";
 
 const password = "correct horse battery staple";
 const second = "wrong donkey accumulator clip";
@@ -479,6 +480,91 @@ export function usersSuite(fresh: () => Promise<string>): void {
       assert.equal(ok(await check("CreateBPMN")).allowed, true);
       assert.equal(ok(await check("CreateBPMN", "users/nobody")).allowed, false);
       refused(await check("Nothing"), 404, "RESOURCE_NOT_FOUND");
+    });
+
+    test("what is done, refused and failed is audited, without secrets; strangers leave nothing", async () => {
+      const { id, email } = await person(["roles/viewer"]);
+      const tokens = await signIn(email);
+      refused(await as(tokens.accessToken)("POST", `users/${id}:suspend`, {}), 403, "SCOPE_MISSING");
+      refused(
+        await admin("POST", `users?userId=${id}`, { email: "again@example.org" }),
+        409,
+        "RESOURCE_EXISTS",
+      );
+      refused(await nobody("POST", "auth:signIn", { email, password: second }), 401, "SIGN_IN_REFUSED");
+      const strangers = await nobody("POST", "users", { email: "stranger@example.org" });
+      assert.equal(strangers.status, 401);
+      const { entries } = ok(await admin("GET", "auditEntries?pageSize=8"));
+      const told = entries.map((entry: Record<string, unknown>) =>
+        [String(entry.method).replace(/^.*\//, ""), entry.principal, entry.code, entry.reason].join(" "),
+      );
+      assert.deepEqual(told.slice(0, 5), [
+        "SignIn  16 SIGN_IN_REFUSED",
+        "CreateUser users/admin 6 RESOURCE_EXISTS",
+        `SuspendUser users/${id} 7 SCOPE_MISSING`,
+        `SignIn users/${id} 0 `,
+        "BatchCreateUsers users/admin 0 ",
+      ]);
+      const all = JSON.stringify(ok(await admin("GET", "auditEntries?pageSize=1000")));
+      for (const secret of [password, second, "stranger@example.org", tokens.refreshToken])
+        assert.ok(!all.includes(secret), secret);
+      assert.deepEqual(entries[2].resource, id);
+      const filter = encodeURIComponent(`principal = "users/${id}" AND code != 0`);
+      const own = ok(await admin("GET", `auditEntries?filter=${filter}`)).entries;
+      assert.deepEqual(
+        own.map((entry: { reason: string }) => entry.reason),
+        ["SCOPE_MISSING"],
+      );
+    });
+
+    test("the chain is whole, and shows what was changed, removed or cut off", async () => {
+      const verify = async () => ok(await admin("POST", "auditEntries:verify", {}));
+      const whole = await verify();
+      assert.deepEqual([whole.intact, whole.firstBroken], [true, ""]);
+      assert.ok(Number(whole.checked) > 20);
+      const { db } = server.storage.tables<UsersTables>();
+      const last = Number(whole.checked);
+      const row = await db
+        .selectFrom("users_audit")
+        .selectAll()
+        .where("number", "=", 5)
+        .where("tenant", "=", "default")
+        .executeTakeFirstOrThrow();
+      const put = (principal: string) =>
+        db
+          .updateTable("users_audit")
+          .set({ principal })
+          .where("number", "=", 5)
+          .where("tenant", "=", "default")
+          .execute();
+      await put("users/somebody-else");
+      assert.deepEqual([(await verify()).intact, (await verify()).firstBroken], [false, "auditEntries/5"]);
+      await put(row.principal);
+      assert.equal((await verify()).intact, true);
+      await db.deleteFrom("users_audit").where("number", "=", last).where("tenant", "=", "default").execute();
+      assert.deepEqual(
+        [(await verify()).intact, (await verify()).firstBroken],
+        [false, `auditEntries/${last}`],
+      );
+      await db.deleteFrom("users_audit").where("number", "=", 7).where("tenant", "=", "default").execute();
+      assert.equal((await verify()).firstBroken, "auditEntries/8");
+    });
+
+    test("a change whose audit cannot be written is not made", async () => {
+      const { db } = server.storage.tables<UsersTables>();
+      await db.schema.alterTable("users_audit").renameTo("users_audit_away").execute();
+      try {
+        const answer = await admin("POST", "users?userId=unaudited", { email: "unaudited@example.org" });
+        assert.equal(answer.status, 500, answer.text);
+        refused(await admin("GET", "users/unaudited"), 404, "RESOURCE_NOT_FOUND");
+        assert.equal(
+          (await admin("POST", "bpmn?documentId=unaudited", { xml: bpmnXml() })).status >= 400,
+          true,
+        );
+        refused(await admin("GET", "bpmn/unaudited"), 404, "RESOURCE_NOT_FOUND");
+      } finally {
+        await db.schema.alterTable("users_audit_away").renameTo("users_audit").execute();
+      }
     });
   });
 }

@@ -10,7 +10,7 @@ import { migrations as bpmnMigrations, createBpmn } from "#services/bpmn/bpmn.ts
 import { createUsers, type UsersHost, migrations as usersMigrations } from "#services/users/users.ts";
 import { type Clock, systemClock } from "#std/clock.ts";
 import type { Rate } from "#std/gcra.ts";
-import { openStorage } from "#storage/storage.ts";
+import { openStorage, type Storage } from "#storage/storage.ts";
 import { ask } from "./portico.ts";
 
 export interface IdentityServer {
@@ -18,6 +18,7 @@ export interface IdentityServer {
   readonly grpcPort: number;
   readonly issuer: string;
   readonly users: UsersHost;
+  readonly storage: Storage;
   readonly methods: readonly Method[];
   ruleOf(method: Method): { readonly public: boolean; readonly scopes: readonly string[] } | undefined;
   /** Of an administrator. */
@@ -58,7 +59,9 @@ export async function startIdentity(
       createDeadline({ clock }),
       ...createPolicies({
         ...{ credentials: users.directory, clock, ruleOf, rate: options.rate },
+        ...{ audit: users.audit, registry: catalog.registry },
         costOf: (method) => catalog.optionsOf(method).rateCost,
+        isAudited: (method) => catalog.optionsOf(method).audited,
       }),
     ],
   });
@@ -83,6 +86,7 @@ export async function startIdentity(
     base,
     issuer,
     users,
+    storage,
     ruleOf,
     adminKey,
     grpcPort: listener.grpcPort,

@@ -108,7 +108,13 @@ function toBinding(route: HttpRoute): Binding<HttpRoute> {
   return { httpMethod: route.httpMethod, template: route.template, target: route };
 }
 
-const noOptions: MethodOptions = { plane: undefined, access: undefined, rateCost: 1, upload: false };
+const noOptions: MethodOptions = {
+  plane: undefined,
+  access: undefined,
+  rateCost: 1,
+  audited: false,
+  upload: false,
+};
 
 const planes: Readonly<Record<number, Plane>> = {
   [PlaneValue.DESIGN]: "design",
@@ -135,6 +141,7 @@ function readOptions(desc: DescMethod): MethodOptions {
         ? wellKnownAccess.get(desc.parent.typeName)
         : { public: policy.public, scopes: policy.scopes },
     rateCost: Math.max(1, policy?.rateCost ?? 1),
+    audited: policy?.audit === true,
     upload: hasOption(desc, uploadOption) && getOption(desc, uploadOption),
   };
 }

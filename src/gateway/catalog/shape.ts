@@ -41,6 +41,8 @@ export interface MethodOptions {
   readonly access: AccessRule | undefined;
   /** How much of a caller's rate one call takes; at least 1. */
   readonly rateCost: number;
+  /** Every call is written into the audit log. */
+  readonly audited: boolean;
   /** REST feeds this client stream from a raw request body. */
   readonly upload: boolean;
 }

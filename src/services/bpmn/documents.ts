@@ -290,7 +290,7 @@ export class Documents {
 
   #transaction<T>(call: CallHead, work: (store: BpmnStore) => Promise<T>): Promise<T> {
     const { engine } = this.#tables;
-    return this.#tables.transaction((db) => work(new BpmnStore(db, engine, call.principal.tenant)));
+    return this.#tables.transaction((db) => work(new BpmnStore(db, engine, call.principal.tenant)), call);
   }
 
   async #locked(store: BpmnStore, id: string): Promise<DocumentRow> {

@@ -72,7 +72,7 @@ const orderFields: OrderFields = {
 };
 
 /** What of a call matters here. */
-type Caller = Pick<CallHead, "principal">;
+type Caller = Pick<CallHead, "principal" | "beforeCommit" | "runBeforeCommit">;
 
 const mutable = ["display_name", "email", "roles", "kind", "labels"] as const;
 type MutableField = (typeof mutable)[number];
@@ -228,8 +228,10 @@ export class Accounts {
 
   #transaction<T>(call: Caller, work: (store: UsersStore, sessions: SessionStore) => Promise<T>): Promise<T> {
     const { tables } = this.#options;
-    return tables.transaction((db) =>
-      work(new UsersStore(db, tables.engine, call.principal.tenant), new SessionStore(db, tables.engine)),
+    return tables.transaction(
+      (db) =>
+        work(new UsersStore(db, tables.engine, call.principal.tenant), new SessionStore(db, tables.engine)),
+      call,
     );
   }
 

@@ -80,7 +80,8 @@ export class ApiKeys {
       last_used_at: null,
       last_used_address: "",
     };
-    await this.#store(call).put(row);
+    const { tables } = this.#options;
+    await tables.transaction((db) => new KeyStore(db, tables.engine, row.tenant).put(row), call);
     return { apiKey: toApiKey(row, now), secret };
   }
 
@@ -158,7 +159,7 @@ export class ApiKeys {
       const after = { ...before, ...change(before), version: before.version + 1 };
       await store.save(after);
       return toApiKey(after, clock.now());
-    });
+    }, call);
   }
 
   /** Others' keys are for those who may do all that the other may. */

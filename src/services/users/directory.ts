@@ -150,7 +150,7 @@ class StoredDirectory implements Directory {
         : own.scopes;
     });
     return lists.some((list) => list instanceof Promise)
-      ? Promise.all(lists).then((all) => new Set(all.flat()))
+      ? Promise.all(lists.map((list) => Promise.resolve(list))).then((all) => new Set(all.flat()))
       : new Set((lists as (readonly string[])[]).flat());
   }
 

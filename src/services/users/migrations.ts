@@ -38,6 +38,15 @@ export const migrations: readonly Migration[] = [
         created_at ${integer} NOT NULL, expires_at ${integer} NOT NULL, revoked_at ${integer},
         last_used_at ${integer}, last_used_address ${text} NOT NULL)${options}`,
       "CREATE INDEX users_api_keys_owner ON users_api_keys (tenant, owner, id)",
+      `CREATE TABLE users_audit (
+        tenant ${text} NOT NULL, number ${integer} NOT NULL, time ${integer} NOT NULL, principal ${text} NOT NULL,
+        credential ${text} NOT NULL, method ${text} NOT NULL, resource ${text} NOT NULL, protocol ${text} NOT NULL,
+        address ${text} NOT NULL, code ${integer} NOT NULL, reason ${text} NOT NULL, request ${text} NOT NULL,
+        request_id ${text} NOT NULL, chain ${text} NOT NULL,
+        PRIMARY KEY (tenant, number))${options}`,
+      "CREATE INDEX users_audit_time ON users_audit (tenant, time)",
+      `CREATE TABLE users_audit_heads (
+        tenant ${text} NOT NULL PRIMARY KEY, number ${integer} NOT NULL, chain ${text} NOT NULL)${options}`,
       `CREATE TABLE users_signing_keys (
         id ${text} NOT NULL PRIMARY KEY, public_key ${text} NOT NULL, private_key ${bytes} NOT NULL,
         created_at ${integer} NOT NULL, signs_from ${integer} NOT NULL, retires_at ${integer})${options}`,

@@ -51,8 +51,11 @@ export class RoleMethods {
       description: role.description,
       scopes: [...new Set(role.scopes)].sort(),
     };
-    const taken = builtInRole(row.id) !== undefined || !(await this.#store(call).insertRole(row));
-    if (taken) throw alreadyExists(`roles/${row.id}`, "choose another id, or update it");
+    await this.#tables.transaction(async (db) => {
+      const store = new UsersStore(db, this.#tables.engine, call.principal.tenant);
+      if (builtInRole(row.id) !== undefined || !(await store.insertRole(row)))
+        throw alreadyExists(`roles/${row.id}`, "choose another id, or update it");
+    }, call);
     return toRole(row);
   }
 
@@ -75,7 +78,7 @@ export class RoleMethods {
       demandScopes(call.principal, after.scopes, "such a role");
       await store.saveRole(after);
       return toRole(after);
-    });
+    }, call);
   }
 
   async remove(request: { readonly id: string; readonly etag: string }, call: CallHead): Promise<void> {
@@ -91,7 +94,7 @@ export class RoleMethods {
           metadata: { resource: `roles/${row.id}` },
         });
       await store.removeRole(row.id);
-    });
+    }, call);
   }
 
   #store(call: CallHead): UsersStore {

@@ -12,6 +12,8 @@ import {
 export interface Secrets {
   /** Keyed hash of an API key. */
   hashKey(key: string): Uint8Array;
+  /** Link of the audit chain: nobody without the secret can make one. */
+  link(before: string, entry: string): string;
   /** A password as argon2 gets it: useless without the installation's secret. */
   pepper(password: string): string;
   encrypt(text: string): Uint8Array;
@@ -24,8 +26,10 @@ export function createSecrets(secret: Uint8Array): Secrets {
   const keyHash = derive("api-keys");
   const pepper = derive("passwords");
   const encryption = derive("signing-keys");
+  const audit = derive("audit");
   return {
     hashKey: (key) => createHmac("sha256", keyHash).update(key).digest(),
+    link: (before, entry) => createHmac("sha256", audit).update(`${before}\n${entry}`).digest("base64url"),
     pepper: (password) => createHmac("sha256", pepper).update(password.normalize("NFKC")).digest("base64"),
     encrypt: (text) => {
       const nonce = randomBytes(12);

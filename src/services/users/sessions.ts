@@ -53,7 +53,15 @@ export class Sessions {
       last_used_at: now,
       expires_at: now + idleMs,
     };
-    await new SessionStore(this.#tables.db, this.#tables.engine).insert(row);
+    await this.#tables.transaction(async (db) => {
+      await new SessionStore(db, this.#tables.engine).insert(row);
+      await db
+        .updateTable("users_users")
+        .set({ last_sign_in_at: now })
+        .where("tenant", "=", user.tenant)
+        .where("id", "=", user.id)
+        .execute();
+    }, call);
     return { row, refreshToken };
   }
 

@@ -21,6 +21,7 @@ import { toUser } from "./model.ts";
 import { checkPassword, type Passwords } from "./passwords.ts";
 import { demandScopes, ownId } from "./rights.ts";
 import { checkScopes } from "./roles.ts";
+import { SessionStore } from "./session-store.ts";
 import type { OpenedSession, Sessions } from "./sessions.ts";
 import { UsersStore } from "./store.ts";
 import type { UserRow, UsersTables } from "./tables.ts";
@@ -73,12 +74,8 @@ export class SignIn {
     // Asked last, and of everybody who knows the password: a suspended tenant lets nobody in.
     if ((await this.#options.directory.scopesOf(tenant, row.id)) === undefined) throw signInRefused();
     this.#byAccount.clear(account);
-    await this.#options.tables.db
-      .updateTable("users_users")
-      .set({ last_sign_in_at: this.#options.clock.now() })
-      .where("tenant", "=", tenant)
-      .where("id", "=", row.id)
-      .execute();
+    // From here on the call is known to be this user's: for the log and the audit.
+    call.principal = { name: `users/${row.id}`, tenant, scopes: new Set(), credential: "" };
     return await this.#answer(row, await this.#options.sessions.open(row, call));
   }
 
@@ -102,7 +99,14 @@ export class SignIn {
         },
       ]);
     const only = everywhere || session === undefined ? {} : { only: [session] };
-    await this.#options.sessions.close(tenant, ownId(call.principal), only);
+    await this.#options.tables.transaction(
+      (db) =>
+        new SessionStore(db, this.#options.tables.engine).remove(
+          { tenant, user: ownId(call.principal) },
+          only,
+        ),
+      call,
+    );
   }
 
   async changePassword(request: ChangePasswordRequest, call: CallHead): Promise<void> {
@@ -117,7 +121,7 @@ export class SignIn {
       const store = new UsersStore(db, this.#options.tables.engine, tenant);
       const now = (await store.lock(row.id)) ?? row;
       await store.save({ ...now, password, version: now.version + 1, updatedAt: this.#options.clock.now() });
-    });
+    }, call);
     await sessions.close(tenant, row.id, { but: credential.replace(/^sessions\//, "") });
   }
 

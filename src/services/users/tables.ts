@@ -12,6 +12,9 @@ export interface UsersTables {
   readonly users_sessions: SessionRow;
   readonly users_api_keys: KeyColumns;
   readonly users_signing_keys: SigningKeyRow;
+  readonly users_audit: AuditRow;
+  /** The last entry of each tenant: locked by whoever adds the next. */
+  readonly users_audit_heads: { tenant: string; number: number; chain: string };
 }
 
 export interface TenantRow {
@@ -120,6 +123,25 @@ export interface KeyColumns {
   revoked_at: number | null;
   last_used_at: number | null;
   last_used_address: string;
+}
+
+export interface AuditRow {
+  tenant: string;
+  /** 1, 2, 3 … without a gap in each tenant. */
+  number: number;
+  time: number;
+  principal: string;
+  credential: string;
+  method: string;
+  resource: string;
+  protocol: string;
+  address: string;
+  code: number;
+  reason: string;
+  request: string;
+  request_id: string;
+  /** Keyed hash of this entry and of the chain before it. */
+  chain: string;
 }
 
 export interface SigningKeyRow {

@@ -80,7 +80,7 @@ export class Tenants {
         ...{ email: request.adminEmail.toLowerCase(), state: "ACTIVE", kind: "PERSON", roles: ["admin"] },
         ...{ labels: {}, password, createdAt: now, updatedAt: now, lastSignInAt: undefined },
       });
-    });
+    }, call);
     return toTenant(row);
   }
 
@@ -91,7 +91,7 @@ export class Tenants {
     const displayName = tenant?.displayName ?? "";
     const fields = maskedFields(request.updateMask?.paths, ["display_name"], () => displayName !== "");
     demand(checkLength(displayName, "tenant.displayName", 200));
-    return await this.#change(tenant?.id ?? "", tenant?.etag ?? "", () =>
+    return await this.#change({ id: tenant?.id ?? "", etag: tenant?.etag ?? "" }, call, () =>
       fields.length === 0 ? {} : { display_name: displayName },
     );
   }
@@ -103,7 +103,7 @@ export class Tenants {
         reason: "SELF_FORBIDDEN",
         message: `tenants/${home} cannot be suspended: nobody would be left to bring it back`,
       });
-    return await this.#change(id, "", (row) => {
+    return await this.#change({ id, etag: "" }, call, (row) => {
       if (row.state === "SUSPENDED") throw wrongState(`tenants/${id} is suspended already`);
       return { state: "SUSPENDED" };
     });
@@ -111,13 +111,17 @@ export class Tenants {
 
   async reactivate(id: string, call: CallHead): Promise<Tenant> {
     demandHome(call);
-    return await this.#change(id, "", (row) => {
+    return await this.#change({ id, etag: "" }, call, (row) => {
       if (row.state === "ACTIVE") throw wrongState(`tenants/${id} is not suspended`);
       return { state: "ACTIVE" };
     });
   }
 
-  async #change(id: string, etag: string, change: (row: TenantRow) => Partial<TenantRow>): Promise<Tenant> {
+  async #change(
+    { id, etag }: { readonly id: string; readonly etag: string },
+    call: CallHead,
+    change: (row: TenantRow) => Partial<TenantRow>,
+  ): Promise<Tenant> {
     return await this.#tables.transaction(async (db) => {
       const query = db.selectFrom("users_tenants").selectAll().where("id", "=", id);
       const before = await (this.#tables.engine === "postgres"
@@ -134,7 +138,7 @@ export class Tenants {
       };
       await db.updateTable("users_tenants").set(after).where("id", "=", id).execute();
       return toTenant(after);
-    });
+    }, call);
   }
 
   async #known(id: string): Promise<TenantRow> {

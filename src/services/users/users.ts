@@ -1,12 +1,13 @@
 /**
- * Users: who there is, how they show who they are, and what they may do. UserService, RoleService, TenantService, AuthService and
- * ApiKeyService.
+ * Users: who there is, how they show who they are, and what they may do. UserService, RoleService, TenantService, AuthService,
+ * ApiKeyService and AuditService.
  *
  * Behind them a directory that answers for every call whom its credential stands for. Everything belongs to one tenant, which
  * comes from the credential. Passwords, keys and refresh tokens are stored as hashes only.
  */
 import { randomUUID } from "node:crypto";
 import { create } from "@bufbuild/protobuf";
+import { AuditService } from "#gen/portico/users/v1/audit_pb.ts";
 import { ApiKeyService, AuthService } from "#gen/portico/users/v1/auth_pb.ts";
 import {
   CreateUserRequestSchema,
@@ -23,6 +24,7 @@ import type { Storage } from "#storage/storage.ts";
 import { createAccessTokens } from "./access-tokens.ts";
 import { Accounts } from "./accounts.ts";
 import { ApiKeys } from "./api-keys.ts";
+import { AuditLog } from "./audit-log.ts";
 import { createDirectory, type Directory } from "./directory.ts";
 import { hintOf, newKey, newKeyId, parseKey } from "./key-format.ts";
 import { KeyStore } from "./key-store.ts";
@@ -59,6 +61,7 @@ export interface UsersHost {
   readonly services: readonly HostedService[];
   readonly directory: Directory;
   readonly signingKeys: SigningKeys;
+  readonly audit: Pick<AuditLog, "append">;
   /**
    * Makes sure that there are an administrator, `users/admin`, and a key for it: the one given, written into this store again, or a
    * new one. For development.
@@ -99,6 +102,7 @@ export function createUsers(options: UsersOptions): UsersHost {
     ruleOf: options.ruleOf,
   });
   const keys = new ApiKeys({ tables, directory, secrets, secret, clock, mode: options.keyMode });
+  const audit = new AuditLog(tables, secrets, { secret, clock });
   let maintaining: Promise<unknown> = Promise.resolve();
   const timer = setInterval(() => {
     // A database that is away now is asked again in an hour.
@@ -111,13 +115,17 @@ export function createUsers(options: UsersOptions): UsersHost {
       tenantService(new Tenants(tables, passwords, clock)),
       authService(signIn),
       apiKeyService(keys),
+      auditService(audit),
     ],
     directory,
+    audit,
     signingKeys,
     createAdministrator: async ({ id, email, password }) => {
       const user = create(UserSchema, { email, roles: ["roles/admin"], displayName: "Administrator" });
       const request = create(CreateUserRequestSchema, { user, userId: id, password });
-      await accounts.create([request], { principal: localPrincipal });
+      // No call, so nothing to be kept beside it.
+      const call = { principal: localPrincipal, beforeCommit: () => {}, runBeforeCommit: async () => {} };
+      await accounts.create([request], call);
     },
     developmentKey: (given) => developmentKey({ storage, secrets, clock }, given),
     close: async () => {
@@ -202,6 +210,13 @@ function apiKeyService(keys: ApiKeys): HostedService {
     updateApiKey: (request, call) => keys.update(request, call),
     rotateApiKey: (request, call) => keys.rotate(request, call),
     revokeApiKey: (request, call) => keys.revoke(request.id, call),
+  });
+}
+
+function auditService(audit: AuditLog): HostedService {
+  return hostService(AuditService, {
+    listAuditEntries: (request, call) => audit.list(request, call),
+    verifyAuditChain: (request, call) => audit.verify(request, call),
   });
 }
 
