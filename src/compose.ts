@@ -127,6 +127,7 @@ export async function start(config: Config): Promise<Portico> {
         pages: createPages({
           runtime: () => runtime,
           ready: () => listener !== undefined && !listener.draining,
+          publicKeys: () => users.signingKeys.published(),
           reasons,
           renderMetrics: telemetry.renderMetrics,
           serverUrl: url,

@@ -81,7 +81,8 @@ describe("commands in the pages", () => {
       const PORTICO_API_KEY = readFileSync(path.join(dataDir, "dev-key"), "utf8").trim();
       const { stdout } = await run("bash", ["-c", script], { cwd: root, env: { ...env, PORTICO_API_KEY } });
       assert.notEqual(stdout, "", "the command says nothing");
-      if (!command.includes("pageSiz=")) assert.doesNotMatch(stdout, /"code":\d/);
+      // An error is a status, which begins with its code.
+      if (!command.includes("pageSiz=")) assert.doesNotMatch(stdout, /^\{"code":\d/);
       else assert.match(stdout, /did you mean pageSize/);
     });
   }

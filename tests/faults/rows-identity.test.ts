@@ -4,6 +4,7 @@ import { createHmac } from "node:crypto";
 import net from "node:net";
 import { after, before, describe, test } from "node:test";
 import type { Client } from "@grpc/grpc-js";
+import { createRemoteJWKSet, jwtVerify } from "jose";
 import { joinCredentials } from "#gateway/ingress/precheck.ts";
 import { BPMNService } from "#gen/portico/bpmn/v1/bpmn_pb.ts";
 import { AuthService } from "#gen/portico/users/v1/auth_pb.ts";
@@ -151,6 +152,20 @@ describe("row 54: more than one credential", () => {
     assert.deepEqual([reasonOf(await list(headers)), await grpcCode(headers)], ["CREDENTIALS_DIFFER", 16]);
     const same = { ...headers, "x-api-key": server.adminKey };
     assert.deepEqual([(await list(same)).status, await grpcCode(same)], [200, 0]);
+  });
+});
+
+describe("the public keys", () => {
+  test("verify access tokens with nothing else: another party needs no secret", async () => {
+    const set = createRemoteJWKSet(new URL("/.well-known/jwks.json", server.base));
+    const { payload, protectedHeader } = await jwtVerify(await server.token(), set, {
+      issuer: server.issuer,
+      audience: server.issuer,
+      typ: "at+jwt",
+    });
+    assert.deepEqual([payload.sub, protectedHeader.alg], ["admin", "ES256"]);
+    const keys = await ask(server.base, "GET", "/.well-known/jwks.json");
+    assert.ok(keys.json.keys.length > 0 && keys.json.keys.every((key: object) => !("d" in key)));
   });
 });
 

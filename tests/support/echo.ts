@@ -52,6 +52,7 @@ export async function startEcho(options: EchoOptions = {}): Promise<EchoServer> 
       pages: createPages({
         runtime: () => runtime,
         ready: () => true,
+        publicKeys: async () => ({ keys: [] }),
         reasons: [],
         renderMetrics: () => "",
         serverUrl: () => "http://localhost",

@@ -75,7 +75,13 @@ export async function startIdentity(
       grpc: createGrpc({ runtime: () => runtime }),
       rest: createRest({ runtime: () => runtime }),
       pages: createPages({
-        ...{ runtime: () => runtime, ready: () => true, reasons: [], renderMetrics: () => "" },
+        ...{
+          runtime: () => runtime,
+          ready: () => true,
+          publicKeys: () => users.signingKeys.published(),
+          reasons: [],
+          renderMetrics: () => "",
+        },
         ...{ serverUrl: () => issuer, version: "0.0.0", authentication: true },
       }),
     },

@@ -25,6 +25,7 @@ export const pagePaths = [
   "/readyz",
   "/health",
   "/metrics",
+  "/.well-known/jwks.json",
 ] as const;
 
 export interface PagesOptions {
@@ -32,6 +33,8 @@ export interface PagesOptions {
   /** False while starting and draining. */
   ready(): boolean;
   renderMetrics(): string;
+  /** RFC 7517: the keys that verify access tokens. */
+  publicKeys(): Promise<object>;
   /** Every area's: what `/docs/errors` explains. */
   readonly reasons: readonly Reasons[];
   serverUrl(): string;
@@ -39,6 +42,8 @@ export interface PagesOptions {
   readonly authentication: boolean;
   readonly version: string;
 }
+
+type MakePage = (exchange: Exchange) => Page | Promise<Page>;
 
 export type Pages = Adapter & { owns(path: string): boolean };
 
@@ -68,7 +73,13 @@ export function createPages(options: PagesOptions): Pages {
   const docs = (): Page => ({ ...htmlPage(docsPage(whole(), options.version)), lasting: true });
   const errors = (): Page => ({ ...htmlPage(errorsPage(options.reasons)), lasting: true });
   const ready = (): Page => (options.ready() ? text(200, "ready") : text(503, "draining"));
-  const pages: Readonly<Record<(typeof pagePaths)[number], (exchange: Exchange) => Page>> = {
+  const keys = async (): Promise<Page> => ({
+    status: 200,
+    type: "application/jwk-set+json",
+    body: JSON.stringify(await options.publicKeys()),
+    lasting: true,
+  });
+  const pages: Readonly<Record<(typeof pagePaths)[number], MakePage>> = {
     "/": docs,
     "/docs": docs,
     "/docs/errors": errors,
@@ -77,6 +88,7 @@ export function createPages(options: PagesOptions): Pages {
     "/readyz": ready,
     "/health": ready,
     "/metrics": (exchange) => metrics(exchange, options),
+    "/.well-known/jwks.json": keys,
   };
   const byPath = new Map(Object.entries(pages));
   return {
@@ -92,17 +104,20 @@ export function createPages(options: PagesOptions): Pages {
         return;
       }
       const page = makePage(byPath.get(exchange.path), exchange);
-      send(exchange, page, id);
+      if (page instanceof Promise) void page.then((made) => send(exchange, made, id));
+      else send(exchange, page, id);
     },
   };
 }
 
 /** A page that cannot be made is an answer like any other: what went wrong inside is not for its reader. */
-function makePage(make: ((exchange: Exchange) => Page) | undefined, exchange: Exchange): Page {
+function makePage(make: MakePage | undefined, exchange: Exchange): Page | Promise<Page> {
+  const broken = (): Page => text(500, "internal error: the page could not be made");
   try {
-    return make?.(exchange) ?? text(404, "not found");
+    const page = make?.(exchange) ?? text(404, "not found");
+    return page instanceof Promise ? page.catch(broken) : page;
   } catch {
-    return text(500, "internal error: the page could not be made");
+    return broken();
   }
 }
 
