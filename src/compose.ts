@@ -4,7 +4,7 @@
 import { readFileSync } from "node:fs";
 import { type Config, readDevelopmentKey, readSecret, writeDevelopmentKey } from "#config/config.ts";
 import { reasons as adminReasons, createHealth, createReflection } from "#gateway/admin/admin.ts";
-import { loadCatalog } from "#gateway/catalog/catalog.ts";
+import { type Catalog, loadCatalog } from "#gateway/catalog/catalog.ts";
 import { createDeadline, createRuntime } from "#gateway/dispatch/dispatch.ts";
 import {
   createGrpc,
@@ -16,7 +16,12 @@ import {
   pagePaths,
 } from "#gateway/ingress/ingress.ts";
 import { reasons as wireReasons } from "#gateway/wire/reasons.ts";
-import { createPolicies, reasons as policyReasons } from "#policy/policy.ts";
+import {
+  createIdempotencyStore,
+  createPolicies,
+  migrations as policyMigrations,
+  reasons as policyReasons,
+} from "#policy/policy.ts";
 import type { Method } from "#rpc/method.ts";
 import { reasons as rpcReasons } from "#rpc/reasons.ts";
 import { migrations as bpmnMigrations, reasons as bpmnReasons, createBpmn } from "#services/bpmn/bpmn.ts";
@@ -28,7 +33,7 @@ import {
 } from "#services/users/users.ts";
 import { systemClock as clock } from "#std/clock.ts";
 import { reasons as storageReasons } from "#storage/reasons.ts";
-import { openStorage } from "#storage/storage.ts";
+import { openStorage, type Storage } from "#storage/storage.ts";
 import { createTelemetry } from "#telemetry/telemetry.ts";
 
 /** A gateway that runs. */
@@ -47,6 +52,8 @@ export interface Portico {
 }
 
 export const version = "0.1.0";
+
+const migrations = [...policyMigrations, ...usersMigrations, ...bpmnMigrations];
 
 const reasons = [
   rpcReasons,
@@ -70,30 +77,17 @@ export async function start(config: Config): Promise<Portico> {
   const telemetry = createTelemetry({ logLevel: config.logLevel, clock });
   const storage = await openStorage({
     url: config.databaseUrl,
-    migrations: [...bpmnMigrations, ...usersMigrations],
+    migrations,
     autoMigrate: config.autoMigrate,
   });
-  const secret = readSecret(config);
   let listener: Listener | undefined;
   const url = (): string => config.publicUrl ?? `http://localhost:${listener?.httpPort ?? config.httpPort}`;
-  const ruleOf = (method: Method) => catalog.optionsOf(method).access;
-  const keyMode = config.mode === "production" ? "live" : "test";
-  const bpmn = createBpmn({ storage, secret, clock });
-  const users = createUsers({
-    ...{ storage, secret, clock, keyMode, issuer: url },
-    ruleOf: (name) => {
-      const method = catalog.methods.get(`/${name}`);
-      return method && (ruleOf(method) ?? { public: false, scopes: [] });
-    },
-  });
-  const policies = createPolicies({
-    ...{ credentials: users.directory, clock, ruleOf, rate: config.rateLimit },
-    ...{ audit: users.audit, registry: catalog.registry },
-    costOf: (method) => catalog.optionsOf(method).rateCost,
-    isAudited: (method) => catalog.optionsOf(method).audited,
+  const { hosted, users, policies, closeServices } = createServices(config, {
+    catalog,
+    storage,
+    issuer: url,
   });
 
-  const hosted = [bpmn.service, ...users.services];
   const names = hosted.map((service) => service.desc.typeName);
   const health = createHealth(names);
   const reflection = createReflection(catalog, [...names, "grpc.health.v1.Health"]);
@@ -108,8 +102,7 @@ export async function start(config: Config): Promise<Portico> {
   });
 
   const close = async (): Promise<void> => {
-    await users.close();
-    await bpmn.close();
+    await closeServices();
     await storage.close();
     telemetry.flush();
   };
@@ -156,11 +149,42 @@ export async function start(config: Config): Promise<Portico> {
   };
 }
 
+/** The hosted services, and the policies that need them. */
+function createServices(
+  config: Config,
+  { catalog, storage, issuer }: { catalog: Catalog; storage: Storage; issuer(): string },
+) {
+  const secret = readSecret(config);
+  const ruleOf = (method: Method) => catalog.optionsOf(method).access;
+  const keyMode = config.mode === "production" ? "live" : "test";
+  const bpmn = createBpmn({ storage, secret, clock });
+  const users = createUsers({
+    ...{ storage, secret, clock, keyMode, issuer },
+    ruleOf: (name) => {
+      const method = catalog.methods.get(`/${name}`);
+      return method && (ruleOf(method) ?? { public: false, scopes: [] });
+    },
+  });
+  const idempotency = createIdempotencyStore(storage, clock);
+  const policies = createPolicies({
+    ...{ credentials: users.directory, clock, ruleOf, rate: config.rateLimit },
+    ...{ audit: users.audit, idempotency: idempotency.store, registry: catalog.registry },
+    costOf: (method) => catalog.optionsOf(method).rateCost,
+    isAudited: (method) => catalog.optionsOf(method).audited,
+  });
+  const closeServices = async (): Promise<void> => {
+    await idempotency.close();
+    await users.close();
+    await bpmn.close();
+  };
+  return { hosted: [bpmn.service, ...users.services], users, policies, closeServices };
+}
+
 /** The users of an installation without a gateway around them: for its administrators' command line. */
 export async function openUsers(config: Config): Promise<{ users: UsersHost; close(): Promise<void> }> {
   const storage = await openStorage({
     url: config.databaseUrl,
-    migrations: [...bpmnMigrations, ...usersMigrations],
+    migrations,
     autoMigrate: config.autoMigrate,
   });
   try {

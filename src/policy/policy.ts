@@ -9,15 +9,17 @@ import type { Method } from "#rpc/method.ts";
 import { type AuditOptions, createAudit } from "./audit/audit.ts";
 import { type AuthenticateOptions, createAuthenticate } from "./authenticate/authenticate.ts";
 import { type AuthorizeOptions, createAuthorize } from "./authorize/authorize.ts";
+import { createIdempotency, type IdempotencyOptions } from "./idempotency/idempotency.ts";
 import { createLimit, type LimitOptions } from "./limit/limit.ts";
 
 export type { AuditEntry, AuditSink } from "./audit/audit.ts";
 export type { Credential, Credentials } from "./authenticate/authenticate.ts";
 export type { MethodRule } from "./authorize/authorize.ts";
+export { createIdempotencyStore, migrations } from "./idempotency/store.ts";
 export { reasons } from "./reasons.ts";
 
 export type PolicyOptions = Omit<
-  AuthenticateOptions & AuthorizeOptions & LimitOptions & AuditOptions,
+  AuthenticateOptions & AuthorizeOptions & LimitOptions & AuditOptions & IdempotencyOptions,
   "isPublic"
 >;
 
@@ -28,5 +30,6 @@ export function createPolicies(given: PolicyOptions): readonly Interceptor[] {
     createLimit(options), // who is refused below is counted too: guessing costs what calling costs
     createAudit(options), // refusals too, but not what is over the limit: a flood of refusals is no flood of rows
     createAuthorize(options), // before anything that costs: who may not is sent away for the price of a look into a set
+    createIdempotency(options), // last: only what would run is remembered
   ];
 }

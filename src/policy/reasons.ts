@@ -23,6 +23,18 @@ export const reasons = {
     code: "resource_exhausted",
     meaning: "the caller calls more often than it may; Retry-After says when to try again",
   },
+  IDEMPOTENCY_KEY_REUSED: {
+    code: "failed_precondition",
+    meaning: "the idempotency key came before with another request",
+  },
+  IDEMPOTENCY_IN_PROGRESS: {
+    code: "aborted",
+    meaning: "a call with the same idempotency key is still being worked on",
+  },
+  IDEMPOTENCY_ANSWER_LOST: {
+    code: "aborted",
+    meaning: "the call was done before, and its answer is not kept: it held a secret, or the process died",
+  },
   SCOPE_MISSING: {
     code: "permission_denied",
     meaning: "the caller has none of the scopes that the method asks for",

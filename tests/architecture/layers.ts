@@ -76,8 +76,8 @@ export const layers: Readonly<Record<string, Row>> = {
     why: "watches calls; changes nothing",
   },
   policy: {
-    uses: ["std", "rpc", "gen"],
-    packages: [protobuf],
+    uses: ["std", "rpc", "gen", "storage"],
+    packages: [protobuf, "kysely"],
     why: "judges calls; never sees bytes",
   },
   config: { uses: ["std"], packages: ["zod"], why: "plain data with defaults" },

@@ -566,5 +566,85 @@ export function usersSuite(fresh: () => Promise<string>): void {
         await db.schema.alterTable("users_audit_away").renameTo("users_audit").execute();
       }
     });
+
+    test("a call with an idempotency key is done once, and answered again as it was", async () => {
+      const withKey = (key: string, path: string, body: unknown) =>
+        ask(server.base, "POST", `/api/v1/${path}`, {
+          headers: { authorization: `Bearer ${server.adminKey}`, "idempotency-key": key },
+          body,
+        });
+      const body = { kind: "SERVICE", displayName: "once" };
+      const [first, ...others] = await Promise.all(
+        Array.from({ length: 5 }, () => withKey("k1", "users", body)),
+      );
+      const made = ok(first!);
+      for (const other of others) assert.deepEqual(ok(other), made, "five at once are one");
+      const replayed = [first!, ...others].filter(
+        (answer) => answer.headers.get("idempotent-replayed") === "true",
+      );
+      assert.equal(replayed.length, 4);
+      const filter = encodeURIComponent('displayName = "once"');
+      assert.equal(ok(await admin("GET", `users?filter=${filter}`)).users.length, 1);
+
+      refused(await withKey("k1", "users", { ...body, displayName: "other" }), 422, "IDEMPOTENCY_KEY_REUSED");
+      refused(await withKey("has spaces", "users", body), 400, "FIELD_INVALID", /128 printable/);
+      ok(await withKey("k2", "users?requestId=k2", body));
+      refused(await withKey("k3", "users?requestId=k4", body), 400, "FIELD_INVALID", /differs/);
+      const byField = ok(await admin("POST", "users?requestId=k5", body));
+      assert.deepEqual(ok(await admin("POST", "users?requestId=k5", body)), byField);
+    });
+
+    test("final errors are kept, others are not; secrets are not; after a day the key is free", async () => {
+      const withKey = (key: string, method: string, path: string, body: unknown) =>
+        ask(server.base, method, `/api/v1/${path}`, {
+          headers: { authorization: `Bearer ${server.adminKey}`, "idempotency-key": key },
+          body,
+        });
+      const wrong = { email: "no mail", displayName: "kept" };
+      const first = await withKey("e1", "POST", "users", wrong);
+      const again = await withKey("e1", "POST", "users", wrong);
+      refused(again, 400, "FIELD_INVALID");
+      assert.equal(again.headers.get("idempotent-replayed"), "true");
+      const details = (answer: Answer) =>
+        JSON.stringify(answer.json.details.filter((detail: object) => !("requestId" in detail)));
+      assert.equal(details(again), details(first), "field violations and all");
+
+      const { id } = await person();
+      const stale = { displayName: "x", etag: "stale" };
+      refused(await withKey("e2", "PATCH", `users/${id}`, stale), 409, "ETAG_MISMATCH");
+      const retried = await withKey("e2", "PATCH", `users/${id}`, stale);
+      assert.equal(retried.headers.get("idempotent-replayed"), null, "a conflict may be gone the next time");
+
+      ok(await withKey("e3", "POST", "apiKeys", { displayName: "secret" }));
+      refused(
+        await withKey("e3", "POST", "apiKeys", { displayName: "secret" }),
+        409,
+        "IDEMPOTENCY_ANSWER_LOST",
+      );
+      const stored = JSON.stringify(
+        await server.storage
+          .tables<{ policy_idempotency: object }>()
+          .db.selectFrom("policy_idempotency")
+          .selectAll()
+          .execute(),
+      );
+      assert.ok(!stored.includes("ptk_"));
+
+      const body = { kind: "SERVICE", displayName: "daily" };
+      const day1 = ok(await withKey("e4", "POST", "users", body));
+      time.now += day + 1;
+      assert.notEqual(ok(await withKey("e4", "POST", "users", body)).id, day1.id);
+    });
+
+    test("an idempotency key is its caller's own", async () => {
+      const clerk = await server.userWithKey(`clerk-${people}`, ["admin"]);
+      const create = (credential: string) =>
+        ask(server.base, "POST", "/api/v1/users", {
+          headers: { authorization: `Bearer ${credential}`, "idempotency-key": "shared" },
+          body: { kind: "SERVICE", displayName: "own" },
+        });
+      const [ours, theirs] = [ok(await create(server.adminKey)), ok(await create(clerk))];
+      assert.notEqual(ours.id, theirs.id);
+    });
   });
 }

@@ -4,7 +4,7 @@ import { type JWTHeaderParameters, SignJWT } from "jose";
 import { loadCatalog } from "#gateway/catalog/catalog.ts";
 import { createDeadline, createRuntime } from "#gateway/dispatch/dispatch.ts";
 import { createGrpc, createPages, createRest, listen } from "#gateway/ingress/ingress.ts";
-import { createPolicies } from "#policy/policy.ts";
+import { createIdempotencyStore, createPolicies, migrations as policyMigrations } from "#policy/policy.ts";
 import type { Method } from "#rpc/method.ts";
 import { migrations as bpmnMigrations, createBpmn } from "#services/bpmn/bpmn.ts";
 import { createUsers, type UsersHost, migrations as usersMigrations } from "#services/users/users.ts";
@@ -39,7 +39,7 @@ export async function startIdentity(
   });
   const storage = await openStorage({
     url: options.databaseUrl ?? "memory:",
-    migrations: [...bpmnMigrations, ...usersMigrations],
+    migrations: [...policyMigrations, ...bpmnMigrations, ...usersMigrations],
   });
   const secret = new Uint8Array(32).fill(7);
   const issuer = "https://portico.test";
@@ -59,7 +59,11 @@ export async function startIdentity(
       createDeadline({ clock }),
       ...createPolicies({
         ...{ credentials: users.directory, clock, ruleOf, rate: options.rate },
-        ...{ audit: users.audit, registry: catalog.registry },
+        ...{
+          audit: users.audit,
+          idempotency: createIdempotencyStore(storage, clock).store,
+          registry: catalog.registry,
+        },
         costOf: (method) => catalog.optionsOf(method).rateCost,
         isAudited: (method) => catalog.optionsOf(method).audited,
       }),

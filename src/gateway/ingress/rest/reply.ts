@@ -22,6 +22,7 @@ const allowedHeaders: ReadonlySet<string> = new Set([
   "content-language",
   "content-range",
   "etag",
+  "idempotent-replayed",
   "last-modified",
   "location",
   "ratelimit",
@@ -181,7 +182,7 @@ class NdjsonWriter implements StreamWriter {
 }
 
 /** What of a call's headers is said beside an error too. */
-const errorHeaderNames = ["content-range", "ratelimit", "ratelimit-policy"] as const;
+const errorHeaderNames = ["content-range", "idempotent-replayed", "ratelimit", "ratelimit-policy"] as const;
 
 export function replyError(
   exchange: Exchange,
