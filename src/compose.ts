@@ -81,7 +81,9 @@ export async function start(config: Config): Promise<Portico> {
     autoMigrate: config.autoMigrate,
   });
   let listener: Listener | undefined;
-  const url = (): string => config.publicUrl ?? `http://localhost:${listener?.httpPort ?? config.httpPort}`;
+  const url = (): string =>
+    config.publicUrl ??
+    `${config.tls === undefined ? "http" : "https"}://localhost:${listener?.httpPort ?? config.httpPort}`;
   const { hosted, users, policies, closeServices } = createServices(config, {
     catalog,
     storage,
@@ -114,6 +116,7 @@ export async function start(config: Config): Promise<Portico> {
       httpPort: config.httpPort,
       grpcPort: config.grpcPort,
       clock,
+      ...(config.tls === undefined ? {} : { tls: config.tls }),
       adapters: {
         grpc: createGrpc({ runtime: () => runtime }),
         rest: createRest({ runtime: () => runtime }),

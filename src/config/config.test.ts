@@ -43,6 +43,7 @@ describe("configuration", () => {
         databaseUrl: `sqlite:${path.join(".portico", "portico.db")}`,
         autoMigrate: true,
         secretFile: undefined,
+        tls: undefined,
         authentication: "on",
         rateLimit: { burst: 200, intervalMs: 10 },
         logLevel: "info",
@@ -111,6 +112,10 @@ const wrong: readonly (readonly [OptionName, string, RegExp])[] = [
   ],
   ["autoMigrate", "maybe", /must be true or false; it is "maybe"/],
   ["secretFile", "", /must not be empty/],
+  ["tlsCert", "", /must not be empty/],
+  ["tlsKey", "", /must not be empty/],
+  ["tlsClientCa", "", /must not be empty/],
+  ["clientCertificate", "maybe", /must be off, request or require/],
   ["authentication", "maybe", /must be on or off; it is "maybe"/],
   ["rateLimit", "100", /must be a rate such as 100\/s or 100\/s:200, or "off"; it is "100"/],
   ["rateLimit", "0/s", /must be a rate/],
@@ -185,6 +190,15 @@ describe("values that are refused", () => {
     writeFileSync(path.join(cwd, "dev-key"), "ptk_test_\n");
     const flags = { mode: "production", secretFile: "s", dataDir: cwd };
     assert.match((await problemsOf({ flags }))[0] ?? "", /dev-key is a development key.*remove the file/);
+  });
+
+  test("of TLS that is half given", async () => {
+    assert.match((await problemsOf({ flags: { tlsCert: "c" } }))[0] ?? "", /belong together/);
+    const wanted = await problemsOf({ flags: { clientCertificate: "require" } });
+    assert.deepEqual(
+      wanted.map((line) => line.split(":")[0]),
+      ["PORTICO_CLIENT_CERT needs TLS", "PORTICO_CLIENT_CERT needs PORTICO_TLS_CLIENT_CA"],
+    );
   });
 
   test("a client's variables are none of the server's", async () => {

@@ -29,6 +29,15 @@ export interface Config {
   readonly autoMigrate: boolean;
   /** Undefined only in development: the secret is then generated in the data folder. */
   readonly secretFile: string | undefined;
+  /** Undefined: clear text. */
+  readonly tls:
+    | {
+        readonly certFile: string;
+        readonly keyFile: string;
+        readonly clientCaFile: string | undefined;
+        readonly clientCertificate: "off" | "request" | "require";
+      }
+    | undefined;
   /** Off: everybody is `users/local` and may do everything. */
   readonly authentication: "on" | "off";
   /** A bucket of `burst` calls that gets one back every `intervalMs`; undefined: no limit. */
@@ -61,6 +70,12 @@ export interface UserConfig {
   readonly dataDir?: string;
   readonly database?: { readonly url?: string; readonly autoMigrate?: boolean };
   readonly secretFile?: string;
+  readonly tls?: {
+    readonly cert?: string;
+    readonly key?: string;
+    readonly clientCa?: string;
+    readonly clientCertificate?: "off" | "request" | "require";
+  };
   readonly authentication?: "on" | "off";
   readonly rateLimit?: string;
   readonly log?: { readonly level?: Config["logLevel"] };
@@ -96,6 +111,7 @@ function complete(given: Given, fallbackMode: Config["mode"]): Config {
     databaseUrl: given.databaseUrl ?? `sqlite:${path.join(dataDir, "portico.db")}`,
     autoMigrate: given.autoMigrate ?? true,
     secretFile: given.secretFile,
+    tls: tlsOf(given),
     authentication: given.authentication ?? "on",
     rateLimit: "rateLimit" in given ? given.rateLimit : { burst: 200, intervalMs: 10 },
     logLevel: given.logLevel ?? "info",
@@ -104,9 +120,35 @@ function complete(given: Given, fallbackMode: Config["mode"]): Config {
   };
 }
 
+function tlsOf(given: Given): Config["tls"] {
+  if (given.tlsCert === undefined || given.tlsKey === undefined) return undefined;
+  return {
+    certFile: given.tlsCert,
+    keyFile: given.tlsKey,
+    clientCaFile: given.tlsClientCa,
+    clientCertificate: given.clientCertificate ?? "off",
+  };
+}
+
+function checkTls(given: Given): string[] {
+  const problems: string[] = [];
+  if ((given.tlsCert === undefined) !== (given.tlsKey === undefined))
+    problems.push(`${spelled("tlsCert")} and ${spelled("tlsKey")} belong together: give both`);
+  const wanted = given.clientCertificate !== undefined && given.clientCertificate !== "off";
+  if (wanted && given.tlsCert === undefined)
+    problems.push(
+      `${spelled("clientCertificate")} needs TLS: give ${spelled("tlsCert")} and ${spelled("tlsKey")}`,
+    );
+  if (wanted && given.tlsClientCa === undefined)
+    problems.push(
+      `${spelled("clientCertificate")} needs ${spelled("tlsClientCa")}: who signs the certificates that are good`,
+    );
+  return problems;
+}
+
 /** What no single option can judge. */
 function check(config: Config, given: Given): string[] {
-  const problems: string[] = [];
+  const problems = checkTls(given);
   const exposed = !isLoopback(config.host);
   if (exposed && config.authentication === "off") {
     problems.push(

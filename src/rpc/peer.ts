@@ -3,6 +3,8 @@ export interface Peer {
   /** IP address without port or zone. */
   readonly address: string;
   readonly port: number;
+  /** URIs of the client certificate that the connection was made with; absent: it has none. */
+  readonly certificates?: readonly string[];
 }
 
 /** The protocol a call came in by; a label in logs and metrics. */

@@ -120,7 +120,8 @@ export const exceptions: readonly { readonly file: string; readonly target: stri
 export const guarded: Readonly<Record<string, readonly string[]>> = {
   "node:http": ["gateway/ingress/listener.ts"],
   "node:http2": ["gateway/ingress/listener.ts"],
-  "node:tls": ["gateway/ingress/listener.ts"],
+  "node:https": ["gateway/ingress/listener.ts"],
+  "node:tls": ["gateway/ingress/listener.ts", "gateway/ingress/tls.ts"],
   // BlockList and isIP: no sockets.
   "node:net": ["gateway/ingress/listener.ts", "std/networks.ts"],
   "node:sqlite": ["storage/"],

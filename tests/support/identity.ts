@@ -31,7 +31,12 @@ export interface IdentityServer {
 }
 
 export async function startIdentity(
-  options: { readonly databaseUrl?: string; readonly clock?: Clock; readonly rate?: Rate } = {},
+  options: {
+    readonly databaseUrl?: string;
+    readonly clock?: Clock;
+    readonly rate?: Rate;
+    readonly tls?: Parameters<typeof listen>[0]["tls"];
+  } = {},
 ): Promise<IdentityServer> {
   const clock = options.clock ?? systemClock;
   const catalog = loadCatalog({
@@ -75,6 +80,7 @@ export async function startIdentity(
     httpPort: 0,
     grpcPort: 0,
     clock,
+    ...(options.tls === undefined ? {} : { tls: options.tls }),
     adapters: {
       grpc: createGrpc({ runtime: () => runtime }),
       rest: createRest({ runtime: () => runtime }),
@@ -90,7 +96,7 @@ export async function startIdentity(
       }),
     },
   });
-  const base = `http://127.0.0.1:${listener.httpPort}`;
+  const base = `http${options.tls === undefined ? "" : "s"}://127.0.0.1:${listener.httpPort}`;
   const admin = { headers: { "x-api-key": adminKey } };
   return {
     base,

@@ -5,6 +5,14 @@ import { toRpcError } from "#rpc/error.ts";
 import type { Peer } from "#rpc/peer.ts";
 import { readChunks, readWhole } from "./body-reader.ts";
 import type { BodyListener, Exchange, RequestHeaders, ResponseHeaders } from "./exchange.ts";
+import { certificatesOf, strictTransportSecurity } from "./tls.ts";
+
+/** What an exchange has to know of the server it came to. */
+interface ServerState {
+  readonly draining: boolean;
+  /** TLS. */
+  readonly encrypted: boolean;
+}
 
 const nothing = new Uint8Array(0);
 
@@ -17,15 +25,12 @@ export class Http1Exchange implements Exchange {
   readonly #request: IncomingMessage;
   readonly #response: ServerResponse;
 
-  readonly #server: { readonly draining: boolean };
+  readonly #server: ServerState;
 
   constructor(
     request: IncomingMessage,
     response: ServerResponse,
-    {
-      startedAtMs,
-      server,
-    }: { readonly startedAtMs: number; readonly server: { readonly draining: boolean } },
+    { startedAtMs, server }: { readonly startedAtMs: number; readonly server: ServerState },
   ) {
     this.#server = server;
     this.#request = request;
@@ -43,8 +48,10 @@ export class Http1Exchange implements Exchange {
   }
 
   get peer(): Peer {
-    const { remoteAddress, remotePort } = this.#request.socket;
-    return { address: remoteAddress ?? "", port: remotePort ?? 0 };
+    const { socket } = this.#request;
+    const peer = { address: socket.remoteAddress ?? "", port: socket.remotePort ?? 0 };
+    const certificates = this.#server.encrypted ? certificatesOf(socket) : undefined;
+    return certificates === undefined ? peer : { ...peer, certificates };
   }
 
   get hasBody(): boolean {
@@ -74,6 +81,7 @@ export class Http1Exchange implements Exchange {
   /** A request that began before the drain is answered in it: the client has to hear that this was the connection's last. */
   #writeHead(status: number, headers: ResponseHeaders): void {
     if (this.#server.draining) this.#response.shouldKeepAlive = false;
+    if (this.#server.encrypted) headers["strict-transport-security"] = strictTransportSecurity;
     this.#response.writeHead(status, headers as Record<string, string | number | string[]>);
   }
 

@@ -5,11 +5,13 @@ import type {
   ServerHttp2Session,
   ServerHttp2Stream,
 } from "node:http2";
+import type { Socket } from "node:net";
 import { clientGone } from "#rpc/call.ts";
 import type { Peer } from "#rpc/peer.ts";
 import { bodyTooLarge } from "./body-limit.ts";
 import { readChunks } from "./body-reader.ts";
 import type { BodyListener, Exchange, RequestHeaders, ResponseHeaders } from "./exchange.ts";
+import { certificatesOf, strictTransportSecurity } from "./tls.ts";
 
 /** RFC 9113 section 7. */
 const noError = 0;
@@ -47,14 +49,18 @@ function swallow(): void {}
 
 const peerOf = Symbol("peer");
 
+function peerOfSocket(session: ServerHttp2Session): Peer {
+  const { socket } = session;
+  const peer = { address: socket.remoteAddress ?? "", port: socket.remotePort ?? 0 };
+  const certificates = session.encrypted ? certificatesOf(session.socket as Socket) : undefined;
+  return certificates === undefined ? peer : { ...peer, certificates };
+}
+
 /** One a connection: the socket of a session is behind a proxy that costs more than the rest of a call's head. */
 function sessionPeer(stream: ServerHttp2Stream): Peer {
   const session = stream.session as (ServerHttp2Session & { [peerOf]?: Peer }) | undefined;
   if (session === undefined) return { address: "", port: 0 };
-  session[peerOf] ??= {
-    address: session.socket.remoteAddress ?? "",
-    port: session.socket.remotePort ?? 0,
-  };
+  session[peerOf] ??= peerOfSocket(session);
   return session[peerOf];
 }
 
@@ -181,6 +187,7 @@ export class Http2Exchange implements Exchange {
       headers["content-length"] =
         body === undefined ? 0 : typeof body === "string" ? Buffer.byteLength(body) : body.length;
     headers[":status"] = status;
+    if (stream.session?.encrypted === true) headers["strict-transport-security"] = strictTransportSecurity;
     if (body === undefined || this.method === "HEAD" || status === 304)
       stream.respond(headers as OutgoingHttpHeaders, { endStream: true });
     else {

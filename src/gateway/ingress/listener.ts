@@ -8,10 +8,13 @@ import { createServer, type IncomingMessage, type Server, type ServerResponse } 
 import {
   constants,
   createServer as createHttp2Server,
+  createSecureServer,
   type Http2Server,
   type ServerHttp2Session,
 } from "node:http2";
+import { createServer as createHttpsServer } from "node:https";
 import type { AddressInfo, Socket } from "node:net";
+import type { TLSSocket } from "node:tls";
 import { requestIdFrom } from "#gateway/wire/request-id.ts";
 import type { Clock } from "#std/clock.ts";
 import { type Adapters, classify } from "./classify.ts";
@@ -20,6 +23,7 @@ import { Http1Exchange } from "./http1-exchange.ts";
 import { Http2Exchange } from "./http2-exchange.ts";
 import { defaultLimits, type ListenerLimits } from "./limits.ts";
 import { joinCredentials, type Refusal, refuseFields, refuseHttp1, refuseUrl } from "./precheck.ts";
+import { Tls, type TlsFiles } from "./tls.ts";
 
 export interface ListenerOptions {
   readonly host: string;
@@ -29,6 +33,8 @@ export interface ListenerOptions {
   readonly adapters: Adapters;
   readonly clock: Clock;
   readonly limits?: Partial<ListenerLimits>;
+  /** Both ports speak TLS; absent: neither does. */
+  readonly tls?: TlsFiles;
 }
 
 export interface Listener {
@@ -66,15 +72,22 @@ class TwoPorts implements Listener {
   readonly #grpc: Http2Server;
   readonly #sockets = new Set<Socket>();
   readonly #sessions = new Set<ServerHttp2Session>();
+  readonly #tls: Tls | undefined;
   draining = false;
 
   constructor(options: ListenerOptions, limits: ListenerLimits) {
     this.#options = options;
     this.#limits = limits;
+    this.#tls = options.tls === undefined ? undefined : new Tls(options.tls);
     this.#http1 = this.#makeHttp1();
     this.#http2 = this.#makeHttp2((exchange) => classify(exchange, options.adapters));
-    this.#grpc = this.#makeHttp2(() => options.adapters.grpc);
-    this.#grpc.on("connection", (socket: Socket) => this.#track(socket));
+    this.#grpc = this.#makeHttp2(() => options.adapters.grpc, this.#tls);
+    if (this.#tls === undefined) this.#grpc.on("connection", (socket: Socket) => this.#track(socket));
+    else this.#grpc.prependListener("secureConnection", (socket: TLSSocket) => this.#admit(socket));
+  }
+
+  get encrypted(): boolean {
+    return this.#tls !== undefined;
   }
 
   get httpPort(): number {
@@ -113,6 +126,7 @@ class TwoPorts implements Listener {
     await closed;
     await this.#lastSocket();
     clearTimeout(grace);
+    this.#tls?.close();
   }
 
   async close(): Promise<void> {
@@ -120,40 +134,64 @@ class TwoPorts implements Listener {
     const closed = Promise.all([stopAccepting(this.#http1), stopAccepting(this.#grpc)]);
     this.#destroyAll();
     await closed;
+    this.#tls?.close();
   }
 
   #makeHttp1(): Server {
     const limits = this.#limits;
-    const server = createServer(
-      {
-        headersTimeout: limits.headersTimeoutMs,
-        requestTimeout: limits.requestTimeoutMs,
-        keepAliveTimeout: limits.keepAliveTimeoutMs,
-        connectionsCheckingInterval: Math.min(1000, limits.headersTimeoutMs),
-        maxHeaderSize: limits.maxHeaderBytes,
-        // Checked here with a clear answer: node cuts a header list silently at its own limit, so that stays just above.
-        requireHostHeader: false,
-        rejectNonStandardBodyWrites: false,
-      },
-      (request, response) => this.#onHttp1(request, response),
-    );
+    const options = {
+      headersTimeout: limits.headersTimeoutMs,
+      requestTimeout: limits.requestTimeoutMs,
+      keepAliveTimeout: limits.keepAliveTimeoutMs,
+      connectionsCheckingInterval: Math.min(1000, limits.headersTimeoutMs),
+      maxHeaderSize: limits.maxHeaderBytes,
+      // Checked here with a clear answer: node cuts a header list silently at its own limit, so that stays just above.
+      requireHostHeader: false,
+      rejectNonStandardBodyWrites: false,
+    };
+    const serve = (request: IncomingMessage, response: ServerResponse): void =>
+      this.#onHttp1(request, response);
+    const tls = this.#tls;
+    const server =
+      tls === undefined
+        ? createServer(options, serve)
+        : createHttpsServer({ ...options, ...tls.serverOptions(), ALPNProtocols: ["h2", "http/1.1"] }, serve);
     server.maxHeadersCount = limits.maxHeaders + 100;
     server.on("clientError", (error: NodeJS.ErrnoException, socket: Socket) => refuseRaw(error, socket));
-    const [accept] = server.listeners("connection") as ((socket: Socket) => void)[];
-    server.removeAllListeners("connection");
-    server.on("connection", (socket: Socket) => {
-      this.#track(socket);
-      this.#peek(socket, (isHttp2) => {
-        if (isHttp2) this.#http2.emit("connection", socket);
-        else accept?.call(server, socket);
+    const event = tls === undefined ? "connection" : "secureConnection";
+    const [accept] = server.listeners(event) as ((socket: Socket) => void)[];
+    server.removeAllListeners(event);
+    const give = (socket: Socket, isHttp2: boolean): void => {
+      if (isHttp2) this.#http2.emit("connection", socket);
+      else accept?.call(server, socket);
+    };
+    if (tls === undefined)
+      server.on("connection", (socket: Socket) => {
+        this.#track(socket);
+        this.#peek(socket, (isHttp2) => give(socket, isHttp2));
       });
-    });
-    return server;
+    else {
+      tls.keepCurrent(server as unknown as Parameters<Tls["keepCurrent"]>[0]);
+      server.on("secureConnection", (socket: TLSSocket) => {
+        if (this.#admit(socket)) give(socket, socket.alpnProtocol === "h2");
+      });
+    }
+    return server as Server;
   }
 
-  #makeHttp2(choose: (exchange: Exchange) => Adapter): Http2Server {
+  /** False: the client's certificate is not good, and the connection is over. */
+  #admit(socket: TLSSocket): boolean {
+    this.#track(socket);
+    socket.on("error", swallow);
+    if (this.#tls?.accepts(socket) !== false) return true;
+    socket.destroy();
+    return false;
+  }
+
+  /** @param tls for a server that listens itself. */
+  #makeHttp2(choose: (exchange: Exchange) => Adapter, tls?: Tls): Http2Server {
     const limits = this.#limits;
-    const server = createHttp2Server({
+    const options = {
       settings: {
         maxConcurrentStreams: limits.maxConcurrentStreams,
         initialWindowSize: 65_536,
@@ -167,7 +205,12 @@ class TwoPorts implements Listener {
       streamResetBurst: 200,
       streamResetRate: 33,
       unknownProtocolTimeout: limits.firstRequestTimeoutMs,
-    });
+    };
+    const server =
+      tls === undefined
+        ? createHttp2Server(options)
+        : (createSecureServer({ ...options, ...tls.serverOptions() }) as unknown as Http2Server);
+    tls?.keepCurrent(server as unknown as Parameters<Tls["keepCurrent"]>[0]);
     server.on("session", (session) => this.#onSession(session));
     server.on("stream", (stream, headers, _flags, rawHeaders) => {
       joinCredentials(headers, rawHeaders);

@@ -26,6 +26,8 @@ export interface Credential {
 export interface Credentials {
   /** Undefined: it is none. */
   read(text: string): Credential | undefined | Promise<Credential | undefined>;
+  /** @param uri of a client certificate that the connection has proved. */
+  certificate(uri: string): Credential;
 }
 
 export interface AuthenticateOptions {
@@ -88,9 +90,39 @@ class Authenticator {
   principalOf(call: Call): Principal | Promise<Principal> {
     const bearer = bearerOf(call.metadata);
     const key = single(call.metadata, "x-api-key");
-    if (bearer === undefined) return key === undefined ? anonymous : this.#resolve(key, call.peer.address);
-    const principal = this.#resolve(bearer, call.peer.address);
-    return key === undefined ? principal : this.#same(principal, this.#resolve(key, call.peer.address));
+    const { address, certificates } = call.peer;
+    if (certificates !== undefined) return this.#withCertificate(certificates, { bearer, key, address });
+    if (bearer === undefined) return key === undefined ? anonymous : this.#resolve(key, address);
+    const principal = this.#resolve(bearer, address);
+    return key === undefined ? principal : this.#same([principal, this.#resolve(key, address)]);
+  }
+
+  /** A certificate is a credential like the others, and all that come have to stand for one caller. */
+  #withCertificate(
+    uris: readonly string[],
+    shown: {
+      readonly bearer: string | undefined;
+      readonly key: string | undefined;
+      readonly address: string;
+    },
+  ): Promise<Principal> {
+    const [uri, ...more] = uris;
+    // Nobody's: it proves that somebody signed it, not who calls.
+    if (uri === undefined || more.length > 0) throw invalid();
+    const { bearer, key, address } = shown;
+    return this.#same([
+      ...(bearer === undefined ? [] : [this.#resolve(bearer, address)]),
+      ...(key === undefined ? [] : [this.#resolve(key, address)]),
+      this.#ofCertificate(uri, address),
+    ]);
+  }
+
+  #ofCertificate(uri: string, address: string): Principal | Promise<Principal> {
+    const id = `certificate ${uri}`;
+    const known = this.#known.get(id);
+    const age = this.#clock.monotonic() - (known?.checkedAt ?? 0);
+    if (known !== undefined && age < goodForMs) return known.principal;
+    return this.#ask(id, this.#credentials.certificate(uri), address);
   }
 
   #resolve(text: string, address: string): Principal | Promise<Principal> {
@@ -134,12 +166,13 @@ class Authenticator {
     return principal;
   }
 
-  async #same(a: Principal | Promise<Principal>, b: Principal | Promise<Principal>): Promise<Principal> {
-    const [first, second] = await Promise.all([a, b]);
-    if (first.name === second.name && first.tenant === second.tenant) return first;
+  async #same(all: readonly (Principal | Promise<Principal>)[]): Promise<Principal> {
+    const [first, ...others] = await Promise.all(all.map((one) => Promise.resolve(one)));
+    if (first === undefined) throw invalid();
+    if (others.every((other) => other.name === first.name && other.tenant === first.tenant)) return first;
     throw new RpcError("unauthenticated", {
       reason: "CREDENTIALS_DIFFER",
-      message: "the Authorization header and X-API-Key stand for different callers; send one of them",
+      message: "the credentials of this call stand for different callers; send one of them",
     });
   }
 }

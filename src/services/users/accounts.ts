@@ -74,7 +74,7 @@ const orderFields: OrderFields = {
 /** What of a call matters here. */
 type Caller = Pick<CallHead, "principal" | "beforeCommit" | "runBeforeCommit">;
 
-const mutable = ["display_name", "email", "roles", "kind", "labels"] as const;
+const mutable = ["display_name", "email", "roles", "kind", "labels", "certificates"] as const;
 type MutableField = (typeof mutable)[number];
 /** What people may change of themselves. */
 const ownFields: readonly MutableField[] = ["display_name", "labels"];
@@ -142,6 +142,7 @@ export class Accounts {
         await within(field, index, async () => {
           await this.#checkRoles(store, row.roles, call);
           await checkEmail(store, row);
+          await checkCertificates(store, row);
           if (!(await store.insert(row)))
             throw alreadyExists(`users/${row.id}`, "choose another id, or update it");
         });
@@ -161,6 +162,7 @@ export class Accounts {
       const after = this.#changed(before, pick(fields, user));
       if (fields.includes("roles")) await this.#checkRoles(store, after.roles, call);
       if (after.email !== before.email) await checkEmail(store, after);
+      if (fields.includes("certificates")) await checkCertificates(store, after);
       await store.save(after);
       return after;
     });
@@ -287,6 +289,7 @@ export class Accounts {
       kind,
       roles: rolesOf(user),
       labels: user.labels,
+      certificates: [...new Set(user.certificates)].sort(),
       password,
       createdAt: now,
       updatedAt: now,
@@ -329,6 +332,14 @@ function checkFields(user: User): Violation[] {
     ...checkLabels(user.labels, "user.labels"),
   ];
   if (user.email !== "") violations.push(...checkEmailForm(user.email, "user.email"));
+  if (user.certificates.length > 20)
+    violations.push({ field: "user.certificates", description: "has more than 20 URIs" });
+  for (const [index, uri] of user.certificates.entries())
+    if (!/^[a-z][a-z0-9+.-]*:[^\s,]{1,2000}$/.test(uri))
+      violations.push({
+        field: `user.certificates[${index}]`,
+        description: "is not a URI; write spiffe://example.org/importer",
+      });
   if (user.roles.length > 50) violations.push({ field: "user.roles", description: "has more than 50 roles" });
   for (const [index, role] of user.roles.entries())
     if (!role.startsWith("roles/"))
@@ -361,6 +372,8 @@ function isPresent(name: MutableField, user: User): boolean {
       return user.kind !== User_Kind.KIND_UNSPECIFIED;
     case "labels":
       return Object.keys(user.labels).length > 0;
+    case "certificates":
+      return user.certificates.length > 0;
   }
 }
 
@@ -371,6 +384,7 @@ function pick(fields: readonly MutableField[], user: User): Partial<UserRow> {
     ...(fields.includes("roles") ? { roles: rolesOf(user) } : {}),
     ...(fields.includes("kind") ? { kind: user.kind === User_Kind.SERVICE ? "SERVICE" : "PERSON" } : {}),
     ...(fields.includes("labels") ? { labels: user.labels } : {}),
+    ...(fields.includes("certificates") ? { certificates: [...new Set(user.certificates)].sort() } : {}),
   };
 }
 
@@ -387,5 +401,16 @@ async function checkEmail(store: UsersStore, row: UserRow): Promise<void> {
     reason: "EMAIL_TAKEN",
     message: `user.email: users/${other.id} has this e-mail`,
     metadata: { resource: `users/${other.id}`, field: "user.email" },
+  });
+}
+
+async function checkCertificates(store: UsersStore, row: UserRow): Promise<void> {
+  const taken = await store.takenCertificate(row);
+  if (taken === undefined) return;
+  // Another tenant's, perhaps: whose it is stays unsaid.
+  throw new RpcError("already_exists", {
+    reason: "CERTIFICATE_TAKEN",
+    message: `user.certificates: ${taken} stands for another user`,
+    metadata: { field: "user.certificates" },
   });
 }

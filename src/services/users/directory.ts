@@ -28,6 +28,8 @@ export interface Credential {
 export interface Directory {
   /** Undefined: no credential of ours. */
   read(text: string): Maybe<Credential | undefined>;
+  /** @param uri of a client certificate that the connection has proved. */
+  certificate(uri: string): Credential;
   /** What a user may do; undefined: there is none, or it may do nothing. */
   scopesOf(tenant: string, user: string): Maybe<ReadonlySet<string> | undefined>;
 }
@@ -75,6 +77,13 @@ class StoredDirectory implements Directory {
     };
   }
 
+  certificate(uri: string): Credential {
+    return {
+      expiresAt: Number.POSITIVE_INFINITY,
+      principal: () => then(this.#reads.certificate(uri), (row) => row && this.#ofCertificate(uri, row)),
+    };
+  }
+
   scopesOf(tenant: string, user: string): Maybe<ReadonlySet<string> | undefined> {
     return then(this.#reads.tenant(tenant), (found) =>
       found?.state === "ACTIVE"
@@ -112,6 +121,17 @@ class StoredDirectory implements Directory {
         expiresAt: row.expires_at,
       };
     });
+  }
+
+  #ofCertificate(
+    uri: string,
+    { tenant, user_id: user }: { readonly tenant: string; readonly user_id: string },
+  ): Maybe<Principal | undefined> {
+    return then(this.scopesOf(tenant, user), (scopes) =>
+      scopes === undefined
+        ? undefined
+        : { name: `users/${user}`, tenant, scopes, credential: `certificates/${uri}` },
+    );
   }
 
   #ofGrant(grant: VerifiedGrant): Maybe<Principal | undefined> {

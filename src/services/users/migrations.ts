@@ -12,10 +12,13 @@ export const migrations: readonly Migration[] = [
       `CREATE TABLE users_users (
         tenant ${text} NOT NULL, id ${text} NOT NULL, uid ${text} NOT NULL, version ${integer} NOT NULL,
         display_name ${text} NOT NULL, email ${text} NOT NULL, state ${text} NOT NULL, kind ${text} NOT NULL,
-        roles ${text} NOT NULL, labels ${text} NOT NULL, password ${text} NOT NULL,
+        roles ${text} NOT NULL, labels ${text} NOT NULL, certificates ${text} NOT NULL, password ${text} NOT NULL,
         created_at ${integer} NOT NULL, updated_at ${integer} NOT NULL, last_sign_in_at ${integer},
         PRIMARY KEY (tenant, id))${options}`,
       "CREATE UNIQUE INDEX users_users_email ON users_users (tenant, email) WHERE email <> ''",
+      `CREATE TABLE users_certificates (
+        uri ${text} NOT NULL PRIMARY KEY, tenant ${text} NOT NULL, user_id ${text} NOT NULL)${options}`,
+      "CREATE INDEX users_certificates_user ON users_certificates (tenant, user_id)",
       `CREATE TABLE users_user_roles (
         tenant ${text} NOT NULL, user_id ${text} NOT NULL, role ${text} NOT NULL,
         PRIMARY KEY (tenant, user_id, role))${options}`,

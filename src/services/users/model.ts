@@ -55,6 +55,7 @@ export function toUser(row: UserRow, scopes: ReadonlySet<string>): User {
     effectiveScopes: [...scopes].sort(),
     kind: kinds[row.kind],
     labels: { ...row.labels },
+    certificates: [...row.certificates],
     etag: userEtag(row),
     createTime: timestampFromMs(row.createdAt),
     updateTime: timestampFromMs(row.updatedAt),

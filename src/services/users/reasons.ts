@@ -16,6 +16,7 @@ export const reasons = {
     meaning: "the refresh token is unknown, over, or was used before, which ends its session",
   },
   EMAIL_TAKEN: { code: "already_exists", meaning: "another user of the tenant has this e-mail" },
+  CERTIFICATE_TAKEN: { code: "already_exists", meaning: "a certificate's URI stands for another user" },
   ROLE_IN_USE: { code: "failed_precondition", meaning: "users have this role; take it from them first" },
   ROLE_BUILT_IN: { code: "failed_precondition", meaning: "built-in roles cannot be changed" },
   SELF_FORBIDDEN: { code: "permission_denied", meaning: "nobody may do this to themselves" },

@@ -85,8 +85,19 @@ export class UsersStore {
       .onConflict((conflict) => conflict.doNothing())
       .executeTakeFirstOrThrow();
     if (numInsertedOrUpdatedRows === 0n) return false;
-    await this.#saveRoles(row);
+    await this.#saveLists(row);
     return true;
+  }
+
+  /** The first of a user's certificates that stands for somebody else, in any tenant. */
+  async takenCertificate(row: UserRow): Promise<string | undefined> {
+    if (row.certificates.length === 0) return undefined;
+    const found = await this.#db
+      .selectFrom("users_certificates")
+      .selectAll()
+      .where("uri", "in", [...row.certificates])
+      .execute();
+    return found.find((one) => one.tenant !== this.#tenant || one.user_id !== row.id)?.uri;
   }
 
   async save(row: UserRow): Promise<void> {
@@ -97,13 +108,18 @@ export class UsersStore {
       .where("tenant", "=", this.#tenant)
       .where("id", "=", id)
       .execute();
-    await this.#saveRoles(row);
+    await this.#saveLists(row);
   }
 
   /** With roles, keys and sessions. */
   async remove(id: string): Promise<void> {
     await this.#db
       .deleteFrom("users_user_roles")
+      .where("tenant", "=", this.#tenant)
+      .where("user_id", "=", id)
+      .execute();
+    await this.#db
+      .deleteFrom("users_certificates")
       .where("tenant", "=", this.#tenant)
       .where("user_id", "=", id)
       .execute();
@@ -186,12 +202,22 @@ export class UsersStore {
     return row !== undefined;
   }
 
-  async #saveRoles(row: UserRow): Promise<void> {
+  async #saveLists(row: UserRow): Promise<void> {
     await this.#db
       .deleteFrom("users_user_roles")
       .where("tenant", "=", this.#tenant)
       .where("user_id", "=", row.id)
       .execute();
+    await this.#db
+      .deleteFrom("users_certificates")
+      .where("tenant", "=", this.#tenant)
+      .where("user_id", "=", row.id)
+      .execute();
+    if (row.certificates.length > 0)
+      await this.#db
+        .insertInto("users_certificates")
+        .values(row.certificates.map((uri) => ({ uri, tenant: this.#tenant, user_id: row.id })))
+        .execute();
     if (row.roles.length === 0) return;
     await this.#db
       .insertInto("users_user_roles")
@@ -217,6 +243,7 @@ export interface UserReads {
   readonly tenant: PreparedRead<{ readonly state: string }>;
   readonly user: PreparedRead<Pick<UserColumns, "state" | "roles">>;
   readonly role: PreparedRead<{ readonly scopes: string }>;
+  readonly certificate: PreparedRead<{ readonly tenant: string; readonly user_id: string }>;
   /** Of a session that is open. */
   readonly session: PreparedRead<{ readonly user_id: string }>;
 }
@@ -239,6 +266,12 @@ export function prepareUserReads(tables: Tables<UsersTables>): UserReads {
         .select("scopes")
         .where("tenant", "=", parameter<string>(0))
         .where("id", "=", parameter<string>(1)),
+    ),
+    certificate: tables.prepare((db, parameter) =>
+      db
+        .selectFrom("users_certificates")
+        .select(["tenant", "user_id"])
+        .where("uri", "=", parameter<string>(0)),
     ),
     session: tables.prepare((db, parameter) =>
       db

@@ -8,6 +8,7 @@ export interface UsersTables {
   readonly users_users: UserColumns;
   /** Resource names of roles, as filters have them. */
   readonly users_user_roles: { tenant: string; user_id: string; role: string };
+  readonly users_certificates: { uri: string; tenant: string; user_id: string };
   readonly users_roles: RoleColumns;
   readonly users_sessions: SessionRow;
   readonly users_api_keys: KeyColumns;
@@ -40,6 +41,8 @@ export interface UserColumns {
   roles: string;
   /** JSON object of strings. */
   labels: string;
+  /** JSON list of URIs; `users_certificates` finds users by them. */
+  certificates: string;
   /** Hash of argon2; empty: none. */
   password: string;
   created_at: number;
@@ -59,6 +62,7 @@ export interface UserRow {
   /** Ids of roles. */
   readonly roles: readonly string[];
   readonly labels: Readonly<Record<string, string>>;
+  readonly certificates: readonly string[];
   readonly password: string;
   /** Milliseconds since 1970. */
   readonly createdAt: number;
@@ -169,6 +173,7 @@ export function toUserRow(row: UserColumns): UserRow {
     kind: row.kind,
     roles: JSON.parse(row.roles) as string[],
     labels: JSON.parse(row.labels) as Record<string, string>,
+    certificates: JSON.parse(row.certificates) as string[],
     password: row.password,
     createdAt: row.created_at,
     updatedAt: row.updated_at,
@@ -188,6 +193,7 @@ export function toUserColumns(row: UserRow): UserColumns {
     kind: row.kind,
     roles: JSON.stringify(row.roles),
     labels: JSON.stringify(row.labels),
+    certificates: JSON.stringify(row.certificates),
     password: row.password,
     created_at: row.createdAt,
     updated_at: row.updatedAt,

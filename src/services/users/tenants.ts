@@ -78,7 +78,14 @@ export class Tenants {
       await new UsersStore(db, this.#tables.engine, row.id).insert({
         ...{ tenant: row.id, id: "admin", uid: randomUUID(), version: 1, displayName: "Administrator" },
         ...{ email: request.adminEmail.toLowerCase(), state: "ACTIVE", kind: "PERSON", roles: ["admin"] },
-        ...{ labels: {}, password, createdAt: now, updatedAt: now, lastSignInAt: undefined },
+        ...{
+          labels: {},
+          certificates: [],
+          password,
+          createdAt: now,
+          updatedAt: now,
+          lastSignInAt: undefined,
+        },
       });
     }, call);
     return toTenant(row);

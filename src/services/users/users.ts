@@ -244,6 +244,7 @@ async function developmentKey(
     kind: "PERSON",
     roles: ["admin"],
     labels: {},
+    certificates: [],
     password: "",
     createdAt: now,
     updatedAt: now,
