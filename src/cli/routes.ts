@@ -40,7 +40,7 @@ function rowsOf(catalog: Catalog): Row[] {
     const bound = catalog.routes
       .filter((route) => route.method === method)
       .map((route) => `${route.httpMethod} ${route.template}`);
-    const access = catalog.optionsOf(method).access ?? { public: false, scopes: [] };
+    const access = catalog.optionsOf(method).access ?? { public: false, scopes: [], rule: "" };
     return { method: method.name, kind: method.kind, bindings: [...bound, `POST ${method.path}`], access };
   });
 }

@@ -35,6 +35,10 @@ export const reasons = {
     code: "aborted",
     meaning: "the call was done before, and its answer is not kept: it held a secret, or the process died",
   },
+  RULE_DENIED: {
+    code: "permission_denied",
+    meaning: "the method's rule does not allow this request to this caller",
+  },
   SCOPE_MISSING: {
     code: "permission_denied",
     meaning: "the caller has none of the scopes that the method asks for",

@@ -123,7 +123,7 @@ const planes: Readonly<Record<number, Plane>> = {
   [PlaneValue.ADMIN]: "admin",
 };
 
-const everybody: AccessRule = { public: true, scopes: [] };
+const everybody: AccessRule = { public: true, scopes: [], rule: "" };
 
 /** Of contracts that are not ours to write in: probes have no credentials, and tools ask what there is before they show any. */
 const wellKnownAccess: ReadonlyMap<string, AccessRule> = new Map([
@@ -139,7 +139,7 @@ function readOptions(desc: DescMethod): MethodOptions {
     access:
       policy === undefined
         ? wellKnownAccess.get(desc.parent.typeName)
-        : { public: policy.public, scopes: policy.scopes },
+        : { public: policy.public, scopes: policy.scopes, rule: policy.rule },
     rateCost: Math.max(1, policy?.rateCost ?? 1),
     audited: policy?.audit === true,
     upload: hasOption(desc, uploadOption) && getOption(desc, uploadOption),

@@ -33,6 +33,8 @@ export interface AccessRule {
   readonly public: boolean;
   /** Any of these is enough; "self": anybody, for themselves. Empty: administrators. */
   readonly scopes: readonly string[];
+  /** CEL over `principal` and `request`; empty: none. */
+  readonly rule: string;
 }
 
 export interface MethodOptions {

@@ -4,21 +4,26 @@
  * Folded per method: a public one costs nothing, any other a look into a set. The "self" rule reads the request, and only
  * for callers who are known and lack the other scopes.
  */
-import type { DescField, DescMessage } from "@bufbuild/protobuf";
+import type { DescField, DescMessage, Registry } from "@bufbuild/protobuf";
 import type { Call, UnaryCall } from "#rpc/call.ts";
 import { RpcError } from "#rpc/error.ts";
-import type { Interceptor } from "#rpc/interceptor.ts";
+import type { Handler, Interceptor } from "#rpc/interceptor.ts";
 import type { Method } from "#rpc/method.ts";
 import { allows } from "#rpc/principal.ts";
+import { compileRule } from "./rule.ts";
 
 /** What a method asks of its callers. */
 export interface MethodRule {
   readonly public: boolean;
   /** Any of these is enough; "self": anybody, for themselves. Empty: administrators. */
   readonly scopes: readonly string[];
+  /** CEL over `principal` and `request`; has to be true besides. Absent or empty: none. */
+  readonly rule?: string;
 }
 
 export interface AuthorizeOptions {
+  /** Of the messages that rules look into. */
+  readonly registry: Registry;
   /** Undefined: nobody decided. */
   ruleOf(method: Method): MethodRule | undefined;
 }
@@ -27,16 +32,34 @@ export function createAuthorize(options: AuthorizeOptions): Interceptor {
   return (next, method) => {
     const rule = options.ruleOf(method) ?? { public: false, scopes: [] };
     if (rule.public) return next;
+    const passed = withRule(next, method, { expression: rule.rule ?? "", registry: options.registry });
     const scopes = rule.scopes.filter((scope) => scope !== "self");
     const wanted = scopes.length === 0 && !rule.scopes.includes("self") ? ["*"] : scopes;
     const isSelf = rule.scopes.includes("self") ? compileSelf(method) : undefined;
     return (call) => {
       const { principal } = call;
-      for (const scope of wanted) if (allows(principal.scopes, scope)) return next(call);
+      for (const scope of wanted) if (allows(principal.scopes, scope)) return passed(call);
       if (principal.name === "") throw missingCredential();
-      if (isSelf?.(call) === true) return next(call);
+      if (isSelf?.(call) === true) return passed(call);
       throw missingScope(method, wanted, isSelf !== undefined);
     };
+  };
+}
+
+function withRule(
+  next: Handler,
+  method: Method,
+  { expression, registry }: { readonly expression: string; readonly registry: Registry },
+): Handler {
+  if (expression === "") return next;
+  const holds = compileRule(method, expression, registry);
+  return (call) => {
+    if (holds(call)) return next(call);
+    throw new RpcError("permission_denied", {
+      reason: "RULE_DENIED",
+      message: `the rule of ${method.name} does not allow this request to you`,
+      metadata: { method: method.name },
+    });
   };
 }
 

@@ -15,7 +15,7 @@ import type { Message, UnknownEnum } from "@bufbuild/protobuf";
  * Describes the file portico/options/v1/options.proto.
  */
 export const file_portico_options_v1_options: GenFile = /*@__PURE__*/
-  fileDesc("CiBwb3J0aWNvL29wdGlvbnMvdjEvb3B0aW9ucy5wcm90bxIScG9ydGljby5vcHRpb25zLnYxInQKBlBvbGljeRIOCgZzY29wZXMYASADKAkSDgoGcHVibGljGAIgASgIEigKBXBsYW5lGAMgASgOMhkucG9ydGljby5vcHRpb25zLnYxLlBsYW5lEhEKCXJhdGVfY29zdBgEIAEoDRINCgVhdWRpdBgGIAEoCCpQCgVQbGFuZRIVChFQTEFORV9VTlNQRUNJRklFRBAAEgoKBkRFU0lHThABEgsKB1JVTlRJTUUQAhIMCghJREVOVElUWRADEgkKBUFETUlOEAQ6VAoGcG9saWN5Eh4uZ29vZ2xlLnByb3RvYnVmLk1ldGhvZE9wdGlvbnMYuY4DIAEoCzIaLnBvcnRpY28ub3B0aW9ucy52MS5Qb2xpY3lSBnBvbGljeTo4CgZ1cGxvYWQSHi5nb29nbGUucHJvdG9idWYuTWV0aG9kT3B0aW9ucxi8jgMgASgIUgZ1cGxvYWQ6NwoGaGVhZGVyEh0uZ29vZ2xlLnByb3RvYnVmLkZpZWxkT3B0aW9ucxjEjgMgASgJUgZoZWFkZXI6PQoJc2Vuc2l0aXZlEh0uZ29vZ2xlLnByb3RvYnVmLkZpZWxkT3B0aW9ucxjDjgMgASgIUglzZW5zaXRpdmViBnByb3RvMw", [file_google_protobuf_descriptor]);
+  fileDesc("CiBwb3J0aWNvL29wdGlvbnMvdjEvb3B0aW9ucy5wcm90bxIScG9ydGljby5vcHRpb25zLnYxIoIBCgZQb2xpY3kSDgoGc2NvcGVzGAEgAygJEg4KBnB1YmxpYxgCIAEoCBIoCgVwbGFuZRgDIAEoDjIZLnBvcnRpY28ub3B0aW9ucy52MS5QbGFuZRIRCglyYXRlX2Nvc3QYBCABKA0SDQoFYXVkaXQYBiABKAgSDAoEcnVsZRgHIAEoCSpQCgVQbGFuZRIVChFQTEFORV9VTlNQRUNJRklFRBAAEgoKBkRFU0lHThABEgsKB1JVTlRJTUUQAhIMCghJREVOVElUWRADEgkKBUFETUlOEAQ6VAoGcG9saWN5Eh4uZ29vZ2xlLnByb3RvYnVmLk1ldGhvZE9wdGlvbnMYuY4DIAEoCzIaLnBvcnRpY28ub3B0aW9ucy52MS5Qb2xpY3lSBnBvbGljeTo4CgZ1cGxvYWQSHi5nb29nbGUucHJvdG9idWYuTWV0aG9kT3B0aW9ucxi8jgMgASgIUgZ1cGxvYWQ6NwoGaGVhZGVyEh0uZ29vZ2xlLnByb3RvYnVmLkZpZWxkT3B0aW9ucxjEjgMgASgJUgZoZWFkZXI6PQoJc2Vuc2l0aXZlEh0uZ29vZ2xlLnByb3RvYnVmLkZpZWxkT3B0aW9ucxjDjgMgASgIUglzZW5zaXRpdmViBnByb3RvMw", [file_google_protobuf_descriptor]);
 
 /**
  * Who may call a method. A hosted method without one does not load; somebody else's is for administrators.
@@ -56,6 +56,14 @@ export type Policy = Message<"portico.options.v1.Policy"> & {
    * @generated from field: bool audit = 6;
    */
   audit: boolean;
+
+  /**
+   * CEL over `principal` (name, tenant, scopes, credential) and `request`; has to be true besides the scopes, for administrators
+   * too. An error is a refusal. Example: request.order.owner == principal.name
+   *
+   * @generated from field: string rule = 7;
+   */
+  rule: string;
 };
 
 /**
