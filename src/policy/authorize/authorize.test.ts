@@ -122,9 +122,9 @@ describe("rules", () => {
     })(() => reply, change);
     const message = create(change.input.desc, { owner: "users/ana" } as Record<string, unknown>);
     const call = { kind: "unary", principal: ana, request: { message: () => message } } as unknown as Call;
-    for (let round = 0; round < 2000; round += 1) handler(call);
+    for (let round = 0; round < 2000; round += 1) void handler(call);
     const start = performance.now();
-    for (let round = 0; round < 10_000; round += 1) handler(call);
+    for (let round = 0; round < 10_000; round += 1) void handler(call);
     const each = (performance.now() - start) / 10;
     t.diagnostic(`${each.toFixed(1)} µs a call`);
     assert.ok(each < 200, `${each} µs`);
