@@ -19,6 +19,7 @@ import { reasons as wireReasons } from "#gateway/wire/reasons.ts";
 import {
   createIdempotencyStore,
   createPolicies,
+  loadRules,
   migrations as policyMigrations,
   reasons as policyReasons,
 } from "#policy/policy.ts";
@@ -84,7 +85,7 @@ export async function start(config: Config): Promise<Portico> {
   const url = (): string =>
     config.publicUrl ??
     `${config.tls === undefined ? "http" : "https"}://localhost:${listener?.httpPort ?? config.httpPort}`;
-  const { hosted, users, policies, closeServices } = createServices(config, {
+  const { hosted, users, policies, closeServices } = await createServices(config, {
     catalog,
     storage,
     issuer: url,
@@ -153,7 +154,7 @@ export async function start(config: Config): Promise<Portico> {
 }
 
 /** The hosted services, and the policies that need them. */
-function createServices(
+async function createServices(
   config: Config,
   { catalog, storage, issuer }: { catalog: Catalog; storage: Storage; issuer(): string },
 ) {
@@ -169,7 +170,9 @@ function createServices(
     },
   });
   const idempotency = createIdempotencyStore(storage, clock);
+  const ruled = [...catalog.methods.values()].some((method) => (ruleOf(method)?.rule ?? "") !== "");
   const policies = createPolicies({
+    rules: ruled ? await loadRules(catalog.registry) : undefined,
     ...{ credentials: users.directory, clock, ruleOf, rate: config.rateLimit },
     ...{ audit: users.audit, idempotency: idempotency.store, registry: catalog.registry },
     costOf: (method) => catalog.optionsOf(method).rateCost,

@@ -1,4 +1,5 @@
 /** `portico serve`: runs a gateway until it is told to stop. */
+import { setFlagsFromString } from "node:v8";
 import { Command, Option } from "commander";
 import { type Portico, start } from "#compose.ts";
 import { type Config, loadConfig, type OptionName, options } from "#config/config.ts";
@@ -27,6 +28,8 @@ async function serve(given: Record<string, string>, terminal: Terminal): Promise
   const portico = await start(config).catch((error: unknown) => {
     throw new CommandError(1, startFailure(error, config));
   });
+  // V8's default again, where scripts/portico.js kept the young generation small: calls make garbage that is worth the room.
+  setFlagsFromString("--semi-space-growth-factor=2");
   terminal.err.write(greeting(config, portico));
   await stopSignal();
   terminal.err.write("portico: draining; a second signal ends at once\n");

@@ -4,11 +4,12 @@
  * What judges by metadata comes first, so that nothing of a stranger's body is decoded. Policies judge calls and never see
  * bytes; what they need to know they ask for through the ports that they declare.
  */
+import type { Registry } from "@bufbuild/protobuf";
 import type { Interceptor } from "#rpc/interceptor.ts";
 import type { Method } from "#rpc/method.ts";
 import { type AuditOptions, createAudit } from "./audit/audit.ts";
 import { type AuthenticateOptions, createAuthenticate } from "./authenticate/authenticate.ts";
-import { type AuthorizeOptions, createAuthorize } from "./authorize/authorize.ts";
+import { type AuthorizeOptions, createAuthorize, type RuleCompiler } from "./authorize/authorize.ts";
 import { createIdempotency, type IdempotencyOptions } from "./idempotency/idempotency.ts";
 import { createLimit, type LimitOptions } from "./limit/limit.ts";
 
@@ -17,6 +18,12 @@ export type { Credential, Credentials } from "./authenticate/authenticate.ts";
 export type { MethodRule } from "./authorize/authorize.ts";
 export { createIdempotencyStore, migrations } from "./idempotency/store.ts";
 export { reasons } from "./reasons.ts";
+
+/** Loads what compiles rules: 15 MB that a contract without rules has no use for. @param registry of the messages in requests. */
+export async function loadRules(registry: Registry): Promise<RuleCompiler> {
+  const { compileRule } = await import("./authorize/rule.ts");
+  return (method, expression) => compileRule(method, expression, registry);
+}
 
 export type PolicyOptions = Omit<
   AuthenticateOptions & AuthorizeOptions & LimitOptions & AuditOptions & IdempotencyOptions,

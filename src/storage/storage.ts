@@ -6,7 +6,6 @@
  * on a prepared statement (`prepare`). Knows no domain words and no tenants: the stores of the services do.
  */
 import { migrate } from "./migrate.ts";
-import { openPostgres } from "./postgres.ts";
 import type { Migration, Storage } from "./shape.ts";
 import { openSqlite } from "./sqlite.ts";
 
@@ -30,7 +29,9 @@ export interface StorageOptions {
 
 /** @throws Error with the place, the reason and the remedy; never with a password. */
 export async function openStorage(options: StorageOptions): Promise<Storage> {
-  const storage = options.url.startsWith("postgres") ? openPostgres(options.url) : openSqlite(options.url);
+  const storage = options.url.startsWith("postgres")
+    ? (await import("./postgres.ts")).openPostgres(options.url)
+    : openSqlite(options.url);
   try {
     await storage.ping();
     await migrate(storage, options);

@@ -7,6 +7,7 @@ import { RpcError } from "#rpc/error.ts";
 import { anonymous, type Principal } from "#rpc/principal.ts";
 import type { Reply } from "#rpc/reply.ts";
 import { compileProto } from "../../../tests/support/compile-proto.ts";
+import { loadRules } from "../policy.ts";
 import { createAuthorize, type MethodRule } from "./authorize.ts";
 
 const catalog = loadCatalog({
@@ -19,6 +20,7 @@ service Orders { rpc Change(Order) returns (Order); rpc Watch(stream Order) retu
 `,
   ),
 });
+const rules = await loadRules(catalog.registry);
 const change = catalog.methods.get("/t.v1.Orders/Change")!;
 const ana: Principal = {
   name: "users/ana",
@@ -33,7 +35,7 @@ function outcome(
   principal: Principal,
   fields: Record<string, unknown> = {},
 ): string {
-  const handler = createAuthorize({ ruleOf: () => rule, registry: catalog.registry })(() => reply, change);
+  const handler = createAuthorize({ ruleOf: () => rule, rules })(() => reply, change);
   const message: Message = create(change.input.desc, fields);
   try {
     const call = { kind: "unary", principal, request: { message: () => message } } as unknown as Call;
@@ -111,14 +113,14 @@ describe("rules", () => {
     );
     const watch = catalog.methods.get("/t.v1.Orders/Watch")!;
     assert.throws(
-      () => createAuthorize({ ruleOf: () => scoped("true"), registry: catalog.registry })(() => reply, watch),
+      () => createAuthorize({ ruleOf: () => scoped("true"), rules })(() => reply, watch),
       /Orders\/Watch: a rule needs one request/,
     );
   });
   test("cost little", (t) => {
     const handler = createAuthorize({
       ruleOf: () => scoped("request.owner == principal.name"),
-      registry: catalog.registry,
+      rules,
     })(() => reply, change);
     const message = create(change.input.desc, { owner: "users/ana" } as Record<string, unknown>);
     const call = { kind: "unary", principal: ana, request: { message: () => message } } as unknown as Call;

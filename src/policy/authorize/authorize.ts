@@ -4,13 +4,12 @@
  * Folded per method: a public one costs nothing, any other a look into a set. The "self" rule reads the request, and only
  * for callers who are known and lack the other scopes.
  */
-import type { DescField, DescMessage, Registry } from "@bufbuild/protobuf";
+import type { DescField, DescMessage } from "@bufbuild/protobuf";
 import type { Call, UnaryCall } from "#rpc/call.ts";
 import { RpcError } from "#rpc/error.ts";
 import type { Handler, Interceptor } from "#rpc/interceptor.ts";
 import type { Method } from "#rpc/method.ts";
 import { allows } from "#rpc/principal.ts";
-import { compileRule } from "./rule.ts";
 
 /** What a method asks of its callers. */
 export interface MethodRule {
@@ -21,9 +20,12 @@ export interface MethodRule {
   readonly rule?: string;
 }
 
+/** @throws Error naming the method, when the expression is none. */
+export type RuleCompiler = (method: Method, expression: string) => (call: Call) => boolean;
+
 export interface AuthorizeOptions {
-  /** Of the messages that rules look into. */
-  readonly registry: Registry;
+  /** What compiles rules; absent where no method has one. */
+  readonly rules?: RuleCompiler | undefined;
   /** Undefined: nobody decided. */
   ruleOf(method: Method): MethodRule | undefined;
 }
@@ -32,7 +34,7 @@ export function createAuthorize(options: AuthorizeOptions): Interceptor {
   return (next, method) => {
     const rule = options.ruleOf(method) ?? { public: false, scopes: [] };
     if (rule.public) return next;
-    const passed = withRule(next, method, { expression: rule.rule ?? "", registry: options.registry });
+    const passed = withRule(next, method, { expression: rule.rule ?? "", rules: options.rules });
     const scopes = rule.scopes.filter((scope) => scope !== "self");
     const wanted = scopes.length === 0 && !rule.scopes.includes("self") ? ["*"] : scopes;
     const isSelf = rule.scopes.includes("self") ? compileSelf(method) : undefined;
@@ -49,10 +51,11 @@ export function createAuthorize(options: AuthorizeOptions): Interceptor {
 function withRule(
   next: Handler,
   method: Method,
-  { expression, registry }: { readonly expression: string; readonly registry: Registry },
+  { expression, rules }: { readonly expression: string; readonly rules: RuleCompiler | undefined },
 ): Handler {
   if (expression === "") return next;
-  const holds = compileRule(method, expression, registry);
+  if (rules === undefined) throw new Error(`${method.name} has a rule, and nothing here compiles rules`);
+  const holds = rules(method, expression);
   return (call) => {
     if (holds(call)) return next(call);
     throw new RpcError("permission_denied", {

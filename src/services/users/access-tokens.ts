@@ -6,10 +6,9 @@
  *
  * @see RFC 9068 (JWT profile for access tokens), RFC 8725 (JWT best practices)
  */
-import { jwtVerify, SignJWT } from "jose";
 import type { Clock } from "#std/clock.ts";
 import { ulid } from "#std/ulid.ts";
-import { algorithm, type SigningKeys } from "./signing-keys.ts";
+import { algorithm, jose, type SigningKeys } from "./signing-keys.ts";
 
 export const lifeSeconds = 600;
 /** Longer ones are not ours. */
@@ -75,6 +74,7 @@ export function createAccessTokens(options: {
         iat,
         exp: iat + seconds,
       };
+      const { SignJWT } = await jose();
       return await new SignJWT({ ...claims }).setProtectedHeader(headerOf(id)).sign(key);
     },
     verify: async (token) => {
@@ -83,6 +83,7 @@ export function createAccessTokens(options: {
       const key = await keys.verifier(id);
       if (key === undefined) return undefined;
       const issuer = options.issuer();
+      const { jwtVerify } = await jose();
       try {
         const { payload } = await jwtVerify<Claims>(token, key, {
           algorithms: [algorithm],

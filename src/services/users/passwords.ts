@@ -4,7 +4,6 @@
  * @see https://cheatsheetseries.owasp.org/cheatsheets/Password_Storage_Cheat_Sheet.html
  * @see https://pages.nist.gov/800-63-4/sp800-63b.html (length, no rules of composition)
  */
-import { hash, verify } from "@node-rs/argon2";
 import { RpcError } from "#rpc/error.ts";
 import type { Violation } from "#rpc/resource.ts";
 import type { Secrets } from "./secrets.ts";
@@ -36,7 +35,10 @@ export function checkPassword(password: string, field: string): Violation[] {
 
 export function createPasswords(secrets: Secrets): Passwords {
   const turns = new Turns();
-  const run = (password: string): Promise<string> => hash(secrets.pepper(password), cost);
+  // Loaded when the first password comes: a process that only looks at keys has no use for it.
+  const argon2 = () => import("@node-rs/argon2");
+  const run = async (password: string): Promise<string> =>
+    await (await argon2()).hash(secrets.pepper(password), cost);
   // What a password is compared with where there is none.
   let nobody: Promise<string> | undefined;
   return {
@@ -45,6 +47,7 @@ export function createPasswords(secrets: Secrets): Passwords {
       turns.take(async () => {
         nobody ??= run("a password that nobody has");
         const against = stored === "" ? await nobody : stored;
+        const { verify } = await argon2();
         return (await verify(against, secrets.pepper(password), cost)) && stored !== "";
       }),
   };

@@ -3,20 +3,16 @@
  *
  * A new key is published before it signs and an old one verifies for as long as its tokens live, so a rotation fails nobody.
  */
-import {
-  type CryptoKey,
-  calculateJwkThumbprint,
-  exportJWK,
-  generateKeyPair,
-  importJWK,
-  type JWK,
-} from "jose";
+import type { CryptoKey, JWK } from "jose";
 import type { Clock } from "#std/clock.ts";
 import type { Tables } from "#storage/storage.ts";
 import type { Secrets } from "./secrets.ts";
 import type { SigningKeyRow, UsersTables } from "./tables.ts";
 
 export const algorithm = "ES256";
+
+/** Loaded when the first token comes: 16 MB that a process without tokens has no use for. */
+export const jose = () => import("jose");
 
 /** How often other processes' keys are looked for. */
 const reloadMs = 2000;
@@ -79,6 +75,7 @@ class StoredKeys implements SigningKeys {
     if (newest === undefined) throw new Error("no signing key could be made");
     if (this.#signer?.id !== newest.row.id) {
       const jwk = JSON.parse(this.#secrets.decrypt(newest.row.private_key)) as JWK;
+      const { importJWK } = await jose();
       this.#signer = { id: newest.row.id, key: (await importJWK(jwk, algorithm)) as CryptoKey };
     }
     return this.#signer;
@@ -120,6 +117,7 @@ class StoredKeys implements SigningKeys {
   }
 
   async #add(lead: number): Promise<void> {
+    const { calculateJwkThumbprint, exportJWK, generateKeyPair } = await jose();
     const pair = await generateKeyPair(algorithm, { extractable: true });
     const publicKey = await exportJWK(pair.publicKey);
     const id = await calculateJwkThumbprint(publicKey);
@@ -156,6 +154,7 @@ class StoredKeys implements SigningKeys {
   async #load(): Promise<void> {
     const rows = await this.#tables.db.selectFrom("users_signing_keys").selectAll().execute();
     const keys = new Map<string, Key>();
+    const { importJWK } = await jose();
     for (const row of rows) {
       const known = this.#keys.get(row.id);
       const publicJwk = known?.publicJwk ?? (JSON.parse(row.public_key) as JWK);
