@@ -11,14 +11,27 @@ export type MetadataValue = string | Uint8Array;
 export class Metadata {
   #fields: Map<string, MetadataValue[]> | undefined;
   #source: (() => Iterable<readonly [string, MetadataValue]>) | undefined;
+  readonly #headers: Readonly<Record<string, string | readonly string[] | undefined>> | undefined;
 
-  /** @param source read once, on first use; absent: empty. */
-  constructor(source?: () => Iterable<readonly [string, MetadataValue]>) {
+  /**
+   * @param source read once, on first use; absent: empty.
+   * @param headers where the source reads; single names are looked up there as long as nobody needs them all: a call whose
+   * credential alone is read costs one look instead of a map of every header.
+   */
+  constructor(
+    source?: () => Iterable<readonly [string, MetadataValue]>,
+    headers?: Readonly<Record<string, string | readonly string[] | undefined>>,
+  ) {
     this.#source = source;
+    this.#headers = headers;
   }
 
   /** First text value, or undefined; a `-bin` name never answers here. */
   get(name: string): string | undefined {
+    if (this.#fields === undefined && this.#headers !== undefined && !isReserved(name)) {
+      const value = this.#headers[name];
+      return typeof value === "string" ? value : value?.[0];
+    }
     const value = this.#read().get(name)?.[0];
     return typeof value === "string" ? value : undefined;
   }
@@ -63,4 +76,15 @@ export class Metadata {
     if (source !== undefined) for (const [name, value] of source()) this.append(name, value);
     return fields;
   }
+}
+
+/** Names that a source may leave out, or read otherwise: pseudo-headers, the protocol's own, and bytes. */
+function isReserved(name: string): boolean {
+  return (
+    name.startsWith(":") ||
+    name.startsWith("grpc-") ||
+    name.endsWith("-bin") ||
+    name === "host" ||
+    name === "te"
+  );
 }

@@ -332,10 +332,13 @@ describe("properties", () => {
       `/${"a/".repeat(12)}${"x".repeat(8000)}`,
     ]) {
       for (const one of [router, many.router]) {
-        one.match("GET", path);
-        const started = performance.now();
-        one.match("GET", path);
-        assert.ok(performance.now() - started < 5, path.slice(0, 20));
+        // The best of five: what the machine does besides is not the router's cost.
+        const times = Array.from({ length: 5 }, () => {
+          const started = performance.now();
+          one.match("GET", path);
+          return performance.now() - started;
+        });
+        assert.ok(Math.min(...times) < 5, `${path.slice(0, 20)}: ${times.join(" ")} ms`);
       }
     }
   });

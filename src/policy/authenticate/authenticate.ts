@@ -89,7 +89,7 @@ class Authenticator {
   /** @throws RpcError CREDENTIAL_INVALID, CREDENTIAL_AMBIGUOUS, CREDENTIALS_DIFFER. */
   principalOf(call: Call): Principal | Promise<Principal> {
     const bearer = bearerOf(call.metadata);
-    const key = single(call.metadata, "x-api-key");
+    const key = call.metadata.get("x-api-key");
     const { address, certificates } = call.peer;
     if (certificates !== undefined) return this.#withCertificate(certificates, { bearer, key, address });
     if (bearer === undefined) return key === undefined ? anonymous : this.#resolve(key, address);
@@ -127,6 +127,8 @@ class Authenticator {
 
   #resolve(text: string, address: string): Principal | Promise<Principal> {
     if (text.length > maxCharacters) throw invalid();
+    // Two headers of the name arrive as one, joined as lists are.
+    if (text.includes(",")) throw ambiguous("a credential");
     const id = hash("sha256", text, "base64url");
     const known = this.#known.get(id);
     if (known === undefined) return this.#readNew(id, text, address);
@@ -179,19 +181,13 @@ class Authenticator {
 
 /** The token of `Authorization: Bearer`; undefined: the header is not there. */
 function bearerOf(metadata: Metadata): string | undefined {
-  const text = single(metadata, "authorization");
+  const text = metadata.get("authorization");
   if (text === undefined) return undefined;
   // Two headers of the name arrive as one, joined as lists are.
   if (text.includes(",")) throw ambiguous("authorization");
   const match = /^bearer +(\S+)$/i.exec(text);
   if (match === null) throw invalid();
   return match[1];
-}
-
-function single(metadata: Metadata, name: string): string | undefined {
-  const values = metadata.getAll(name);
-  if (values.length < 2) return values[0] as string | undefined;
-  throw ambiguous(name);
 }
 
 function ambiguous(name: string): RpcError {

@@ -64,7 +64,7 @@ const transportHeaders = new Set([
 export function readMetadata(headers: RequestHeaders): Metadata {
   for (const name in headers)
     if (name.endsWith("-bin") && !name.startsWith("grpc-")) checkBase64(name, headers[name]);
-  return new Metadata(() => metadataOf(headers));
+  return new Metadata(() => metadataOf(headers), headers);
 }
 
 function* metadataOf(headers: RequestHeaders): Generator<readonly [string, MetadataValue]> {

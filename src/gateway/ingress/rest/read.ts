@@ -74,7 +74,7 @@ function startOf(exchange: Exchange, route: HttpRoute, id: string): CallStart {
     protocol: "rest",
     peer: exchange.peer,
     principal: localPrincipal,
-    metadata: new Metadata(() => metadataOf(headers)),
+    metadata: new Metadata(() => metadataOf(headers), headers),
     timeoutMs: readTimeout(headers),
     startedAtMs: exchange.startedAtMs,
   };
