@@ -74,6 +74,7 @@ export async function start(config: Config): Promise<Portico> {
     codec: { unknownFields: config.unknownFields },
     query: { unknown: config.unknownParameters },
     reservedPaths: pagePaths,
+    policyRequired: ["portico."],
   });
   const telemetry = createTelemetry({ logLevel: config.logLevel, clock });
   const storage = await openStorage({

@@ -6,7 +6,10 @@ import { nearest } from "#std/nearest.ts";
 import { CommandError } from "./terminal.ts";
 
 export function loadContract(): Catalog {
-  return loadCatalog({ descriptorSet: readFileSync(new URL("../gen/contract.binpb", import.meta.url)) });
+  return loadCatalog({
+    descriptorSet: readFileSync(new URL("../gen/contract.binpb", import.meta.url)),
+    policyRequired: ["portico."],
+  });
 }
 
 /**

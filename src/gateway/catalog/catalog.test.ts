@@ -122,6 +122,24 @@ describe("a contract that cannot be served", () => {
     );
   });
 
+  test("methods that have to say who may call them, and do not, are named", () => {
+    const policy = "option (portico.options.v1.policy)";
+    const text = `${head}service S {
+  rpc Silent(Item) returns (Item);
+  rpc Empty(Item) returns (Item) { ${policy} = {}; }
+  rpc Scoped(Item) returns (Item) { ${policy} = {scopes: "a:b"}; }
+  rpc Public(Item) returns (Item) { ${policy} = {public: true}; }
+}\n`;
+    const descriptorSet = compileProto("t/v1/items.proto", text);
+    assert.throws(
+      () => loadCatalog({ descriptorSet, policyRequired: ["t."] }),
+      (error: Error) =>
+        /2 problems/.test(error.message) &&
+        /S\/Silent: has no policy.*\n.*S\/Empty: has no policy/.test(error.message),
+    );
+    loadCatalog({ descriptorSet, policyRequired: ["other."] });
+  });
+
   test("without source info the file and the method are still named", () => {
     const set = compileProto("t/v1/items.proto", `${head}service S {\n${rpc("A", 'get: "x"')}\n}\n`);
     const stripped = withoutSourceInfo(set);

@@ -43,6 +43,12 @@ export function load(input: CatalogInput): Catalog {
       message,
     });
   };
+  for (const method of methods)
+    if (isSilent(method, input.policyRequired ?? []))
+      report(
+        method,
+        "has no policy: say with (portico.options.v1.policy) which scopes let callers in, or that it is public",
+      );
   const routes = methods.flatMap((method) =>
     compileRoutes(method, {
       unknown: input.query?.unknown ?? "reject",
@@ -67,6 +73,13 @@ export function load(input: CatalogInput): Catalog {
     commentOf: (desc) => source.commentOf(desc),
     descriptorSet: input.descriptorSet,
   };
+}
+
+/** Whether a method that has to say who may call it does not. */
+function isSilent(method: Method, begins: readonly string[]): boolean {
+  if (!begins.some((begin) => method.service.startsWith(begin))) return false;
+  const access = readOptions(method.desc).access;
+  return access === undefined || (!access.public && access.scopes.length === 0);
 }
 
 function readRegistry(bytes: Uint8Array): FileRegistry {

@@ -73,4 +73,6 @@ export interface CatalogInput {
   readonly query?: { readonly unknown?: "reject" | "ignore" };
   /** Paths of the gateway's own: a binding to one of them could never be reached, and is a problem. */
   readonly reservedPaths?: readonly string[];
+  /** Begins of service names whose methods have to say who may call them. */
+  readonly policyRequired?: readonly string[];
 }
