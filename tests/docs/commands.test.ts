@@ -1,7 +1,7 @@
 /** Runs every command that a page marks with `<!-- run -->`, as it is written, against a Portico started as the README says. */
 import assert from "node:assert/strict";
 import { execFile, spawn } from "node:child_process";
-import { globSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { globSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import path from "node:path";
 import { createInterface } from "node:readline";
@@ -86,4 +86,26 @@ describe("commands in the pages", () => {
       else assert.match(stdout, /did you mean pageSize/);
     });
   }
+});
+
+describe("the production commands of the identity guide", () => {
+  test("make a secret and an administrator, and serve", async () => {
+    const guide = readFileSync(path.join(root, "docs/guides/identity.md"), "utf8");
+    const block = /## Production[\s\S]*?```sh\n([\s\S]*?)```/.exec(guide)?.[1] ?? "";
+    assert.match(block, /users create --admin[\s\S]*dist\/main\.js serve/);
+    const cwd = mkdtempSync(path.join(tmpdir(), "portico-production-"));
+    writeFileSync(path.join(cwd, "password.txt"), "correct horse battery staple\n");
+    // The sources instead of the package, free ports, and an end.
+    const script = block
+      .replaceAll("dist/main.js", path.join(root, "scripts/portico.js"))
+      .replace(/(\S+ \S+ serve)/, "timeout --preserve-status 4 $1 --http-port 0 --grpc-port 0");
+    try {
+      const { stderr } = await run("bash", ["-ec", script], { cwd, env });
+      assert.match(stderr, /users\/admin is an administrator and signs in as root@example\.org/);
+      assert.match(stderr, /^portico \S+ \(production\)$/m);
+      assert.doesNotMatch(stderr, /dev-key/);
+    } finally {
+      rmSync(cwd, { recursive: true, force: true });
+    }
+  });
 });

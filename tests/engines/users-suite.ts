@@ -1,4 +1,7 @@
-/** What the users service and its policies promise on every engine, asked over REST. */
+/**
+ * What the users service and its policies promise on every engine, asked over REST. Long because it is one life of one installation: the
+ * tests share a server, a clock that they move, and people who were made before.
+ */
 import assert from "node:assert/strict";
 import { after, before, describe, test } from "node:test";
 import type { UsersTables } from "#services/users/tables.ts";
