@@ -8,6 +8,7 @@ import { type Catalog, loadCatalog } from "#gateway/catalog/catalog.ts";
 import { createDeadline, createRuntime } from "#gateway/dispatch/dispatch.ts";
 import {
   createGrpc,
+  createMount,
   createPages,
   createRest,
   reasons as ingressReasons,
@@ -122,6 +123,7 @@ export async function start(config: Config): Promise<Portico> {
       adapters: {
         grpc: createGrpc({ runtime: () => runtime }),
         rest: createRest({ runtime: () => runtime }),
+        ...(config.authentication === "off" ? {} : { mounted: createMount(users.oauth) }),
         pages: createPages({
           runtime: () => runtime,
           ready: () => listener !== undefined && !listener.draining,
@@ -165,6 +167,8 @@ async function createServices(
   const bpmn = createBpmn({ storage, secret, clock });
   const users = createUsers({
     ...{ storage, secret, clock, keyMode, issuer },
+    oauthRegistration: config.oauthRegistration === "on",
+    scopes: () => scopesOf([...catalog.methods.values()].map(ruleOf)),
     ruleOf: (name) => {
       const method = catalog.methods.get(`/${name}`);
       return method && (ruleOf(method) ?? { public: false, scopes: [] });
@@ -185,6 +189,13 @@ async function createServices(
     await bpmn.close();
   };
   return { hosted: [bpmn.service, ...users.services], users, policies, closeServices };
+}
+
+/** Every scope that a method asks for, in order. */
+function scopesOf(rules: readonly ({ readonly scopes: readonly string[] } | undefined)[]): readonly string[] {
+  const scopes = new Set(rules.flatMap((rule) => rule?.scopes ?? []));
+  scopes.delete("self");
+  return [...scopes].sort();
 }
 
 /** The users of an installation without a gateway around them: for its administrators' command line. */

@@ -40,6 +40,8 @@ export interface Config {
     | undefined;
   /** Off: everybody is `users/local` and may do everything. */
   readonly authentication: "on" | "off";
+  /** Whether applications may register themselves as OAuth clients. */
+  readonly oauthRegistration: "on" | "off";
   /** A bucket of `burst` calls that gets one back every `intervalMs`; undefined: no limit. */
   readonly rateLimit: { readonly burst: number; readonly intervalMs: number } | undefined;
   readonly logLevel: "trace" | "debug" | "info" | "warn" | "error" | "silent";
@@ -77,6 +79,7 @@ export interface UserConfig {
     readonly clientCertificate?: "off" | "request" | "require";
   };
   readonly authentication?: "on" | "off";
+  readonly oauth?: { readonly registration?: "on" | "off" };
   readonly rateLimit?: string;
   readonly log?: { readonly level?: Config["logLevel"] };
   readonly rest?: {
@@ -113,6 +116,7 @@ function complete(given: Given, fallbackMode: Config["mode"]): Config {
     secretFile: given.secretFile,
     tls: tlsOf(given),
     authentication: given.authentication ?? "on",
+    oauthRegistration: given.oauthRegistration ?? "off",
     rateLimit: "rateLimit" in given ? given.rateLimit : { burst: 200, intervalMs: 10 },
     logLevel: given.logLevel ?? "info",
     unknownParameters: given.unknownParameters ?? "reject",

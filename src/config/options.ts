@@ -191,6 +191,16 @@ export const options = {
     range: "on, off",
     doc: "Off: everybody may do everything, as users/local; on loopback only.",
   },
+  oauthRegistration: {
+    key: "oauth.registration",
+    env: "PORTICO_OAUTH_REGISTRATION",
+    flag: "--oauth-registration",
+    value: "SWITCH",
+    schema: z.enum(["on", "off"], "must be on or off"),
+    default: "off",
+    range: "on, off",
+    doc: "On: applications may register themselves as OAuth clients (RFC 7591) with a credential that has `oauthClients:write`.",
+  },
   rateLimit: {
     key: "rateLimit",
     env: "PORTICO_RATE_LIMIT",

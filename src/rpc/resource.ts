@@ -16,12 +16,15 @@ export interface Violation {
 
 /** @throws RpcError FIELD_INVALID with every violation at once; returns when there is none. */
 export function demand(violations: readonly Violation[]): void {
-  const [first] = violations;
-  if (first === undefined) return;
-  throw new RpcError("invalid_argument", {
+  const [first, ...more] = violations;
+  if (first !== undefined) throw fieldInvalid([first, ...more]);
+}
+
+function fieldInvalid(violations: readonly [Violation, ...Violation[]]): RpcError {
+  return new RpcError("invalid_argument", {
     reason: "FIELD_INVALID",
     message: violations.map(({ field, description }) => `${field}: ${description}`).join("; "),
-    metadata: { field: first.field },
+    metadata: { field: violations[0].field },
     details: [
       create(BadRequestSchema, {
         fieldViolations: violations.map((violation) => ({ ...violation, reason: "FIELD_INVALID" })),
@@ -81,6 +84,12 @@ export function checkLabels(labels: Readonly<Record<string, string>>, field: str
       });
   }
   return violations;
+}
+
+/** @throws RpcError FIELD_INVALID for a message that is not there. @param field as the caller's JSON spells it. */
+export function required<T>(message: T | undefined, field: string): T {
+  if (message !== undefined) return message;
+  throw fieldInvalid([{ field, description: "must be given" }]);
 }
 
 /** Nothing where the text is short enough. */

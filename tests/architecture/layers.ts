@@ -94,7 +94,7 @@ export const layers: Readonly<Record<string, Row>> = {
   },
   "services/users": {
     uses: ["std", "rpc", "gen", "storage"],
-    packages: [protobuf, "kysely", "jose", "@node-rs/argon2"],
+    packages: [protobuf, "kysely", "jose", "@node-rs/argon2", "oidc-provider", "light-my-request"],
     why: "who there is; does not know how it was called; never another service",
   },
   cli: {

@@ -41,6 +41,8 @@ before(async () => {
   foreign.push((await make("users?userId=secret-user", { email: "u@victim.example" })).id);
   foreign.push((await make("roles?roleId=secret-role", { scopes: ["bpmn:read"] })).id);
   foreign.push((await make("apiKeys", { displayName: "secret" })).apiKey.id);
+  const client = { displayName: "secret", kind: "PUBLIC", scopes: [] };
+  foreign.push((await make("oauthClients", client)).oauthClient.id);
   foreign.push("victim");
 });
 after(() => server.close());

@@ -3,7 +3,7 @@ import { readFileSync } from "node:fs";
 import { type JWTHeaderParameters, SignJWT } from "jose";
 import { loadCatalog } from "#gateway/catalog/catalog.ts";
 import { createDeadline, createRuntime } from "#gateway/dispatch/dispatch.ts";
-import { createGrpc, createPages, createRest, listen } from "#gateway/ingress/ingress.ts";
+import { createGrpc, createMount, createPages, createRest, listen } from "#gateway/ingress/ingress.ts";
 import { createIdempotencyStore, createPolicies, migrations as policyMigrations } from "#policy/policy.ts";
 import type { Method } from "#rpc/method.ts";
 import { migrations as bpmnMigrations, createBpmn } from "#services/bpmn/bpmn.ts";
@@ -35,6 +35,9 @@ export async function startIdentity(
     readonly databaseUrl?: string;
     readonly clock?: Clock;
     readonly rate?: Rate;
+    /** The issuer is where the server is reached, so that OAuth clients get there. */
+    readonly reachable?: boolean;
+    readonly oauthRegistration?: boolean;
     readonly tls?: Parameters<typeof listen>[0]["tls"];
   } = {},
 ): Promise<IdentityServer> {
@@ -47,11 +50,14 @@ export async function startIdentity(
     migrations: [...policyMigrations, ...bpmnMigrations, ...usersMigrations],
   });
   const secret = new Uint8Array(32).fill(7);
-  const issuer = "https://portico.test";
+  let base = "";
+  const issuer = (): string => (options.reachable === true ? base : "https://portico.test");
   const ruleOf = (method: Method) => catalog.optionsOf(method).access;
   const bpmn = createBpmn({ storage, secret, clock });
   const users = createUsers({
-    ...{ storage, secret, clock, keyMode: "test", issuer: () => issuer },
+    ...{ storage, secret, clock, keyMode: "test", issuer },
+    oauthRegistration: options.oauthRegistration === true,
+    scopes: () => ["bpmn:read", "bpmn:write"],
     ruleOf: (name) => {
       const method = catalog.methods.get(`/${name}`);
       return method && (ruleOf(method) ?? { public: false, scopes: [] });
@@ -84,6 +90,7 @@ export async function startIdentity(
     adapters: {
       grpc: createGrpc({ runtime: () => runtime }),
       rest: createRest({ runtime: () => runtime }),
+      mounted: createMount(users.oauth),
       pages: createPages({
         ...{
           runtime: () => runtime,
@@ -92,15 +99,15 @@ export async function startIdentity(
           reasons: [],
           renderMetrics: () => "",
         },
-        ...{ serverUrl: () => issuer, version: "0.0.0", authentication: true },
+        ...{ serverUrl: issuer, version: "0.0.0", authentication: true },
       }),
     },
   });
-  const base = `http${options.tls === undefined ? "" : "s"}://127.0.0.1:${listener.httpPort}`;
+  base = `http${options.tls === undefined ? "" : "s"}://127.0.0.1:${listener.httpPort}`;
   const admin = { headers: { "x-api-key": adminKey } };
   return {
     base,
-    issuer,
+    issuer: issuer(),
     users,
     storage,
     ruleOf,
@@ -122,7 +129,7 @@ export async function startIdentity(
       const { id, key } = await users.signingKeys.signer();
       const now = Math.floor(Date.now() / 1000);
       const good = {
-        ...{ iss: issuer, aud: issuer, sub: "admin", client_id: "portico", tid: "default" },
+        ...{ iss: issuer(), aud: issuer(), sub: "admin", client_id: "portico", tid: "default" },
         ...{ jti: "01jf8z3c4m5n6p7q8r9s0t1v2w", iat: now, exp: now + 600 },
       };
       return await new SignJWT({ ...good, ...claims })

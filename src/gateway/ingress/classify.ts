@@ -6,11 +6,14 @@ export interface Adapters {
   readonly rest: Adapter;
   /** Documentation, health and metrics: exact paths of its own. */
   readonly pages: Adapter & { owns(path: string): boolean };
+  /** Mounted beside the API; absent: nothing is. */
+  readonly mounted?: Adapter & { owns(path: string): boolean };
 }
 
 export function classify(exchange: Exchange, adapters: Adapters): Adapter {
   if (isGrpc(exchange.headers["content-type"])) return adapters.grpc;
   if (adapters.pages.owns(exchange.path)) return adapters.pages;
+  if (adapters.mounted?.owns(exchange.path) === true) return adapters.mounted;
   return adapters.rest;
 }
 

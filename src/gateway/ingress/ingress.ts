@@ -10,6 +10,7 @@ export type { Adapter, Exchange } from "./exchange.ts";
 export { createGrpc } from "./grpc/grpc.ts";
 export type { ListenerLimits } from "./limits.ts";
 export { type Listener, listen } from "./listener.ts";
+export { createMount } from "./pages/mount.ts";
 export { createPages, pagePaths } from "./pages/pages.ts";
 export { reasons } from "./reasons.ts";
 export { createRest } from "./rest/rest.ts";

@@ -18,6 +18,8 @@ import type { Clock } from "#std/clock.ts";
 export interface Credential {
   /** Milliseconds since 1970. */
   readonly expiresAt: number;
+  /** Good for one call: it is not to be kept. */
+  readonly once?: true;
   /** Whom it stands for now; undefined: nobody, or not from this address. */
   principal(address: string): Principal | undefined | Promise<Principal | undefined>;
 }
@@ -160,6 +162,7 @@ class Authenticator {
     const { credential, principal, address } = found;
     this.#known.delete(id);
     if (credential === undefined || principal === undefined) throw invalid();
+    if (credential.once === true) return principal;
     this.#known.set(id, { credential, principal, address, checkedAt: this.#clock.monotonic() });
     if (this.#known.size > maxKnown) {
       const [oldest] = this.#known.keys();

@@ -27,6 +27,8 @@ export interface Grant {
 
 export interface VerifiedGrant extends Grant {
   readonly id: string;
+  /** OAuth client that it was given to; "portico": none, AuthService gave it. */
+  readonly client: string;
   /** Milliseconds since 1970. */
   readonly expiresAt: number;
 }
@@ -136,8 +138,8 @@ function encode(text: string): string {
 }
 
 function toGrant(claims: Claims): VerifiedGrant | undefined {
-  const { sub, tid, sid, scope, jti, exp, aud } = claims;
-  const texts = [sub, tid, jti, aud, sid ?? "", scope ?? ""];
+  const { sub, tid, sid, scope, jti, exp, aud, client_id: client } = claims;
+  const texts = [sub, tid, jti, aud, client, sid ?? "", scope ?? ""];
   if (texts.some((text) => typeof text !== "string") || typeof exp !== "number") return undefined;
   return {
     tenant: tid,
@@ -145,6 +147,7 @@ function toGrant(claims: Claims): VerifiedGrant | undefined {
     session: sid ?? "",
     scopes: scope === undefined ? undefined : scope.split(" ").filter((one) => one !== ""),
     id: jti,
+    client,
     expiresAt: exp * 1000,
   };
 }

@@ -23,6 +23,7 @@ import {
   maskedFields,
   notFound,
   pageSize,
+  required,
   type Violation,
   within,
   wrongState,
@@ -151,7 +152,7 @@ export class Accounts {
   }
 
   async update(request: UpdateUserRequest, call: CallHead): Promise<User> {
-    const user = required(request.user);
+    const user = requiredUser(request.user);
     const id = idOrMe(user.id, call);
     const fields = maskedFields(request.updateMask?.paths, mutable, (name) => isPresent(name, user));
     demand(checkFields(user));
@@ -264,7 +265,7 @@ export class Accounts {
   }
 
   async #fresh(request: CreateUserRequest, call: Caller): Promise<UserRow> {
-    const user = required(request.user);
+    const user = requiredUser(request.user);
     const violations = checkFields(user);
     if (request.userId !== "" && (!isId(request.userId) || request.userId === "me"))
       violations.push(badId("userId"));
@@ -316,11 +317,8 @@ function missing(id: string): RpcError {
   return notFound(`users/${id.slice(0, 100)}`);
 }
 
-function required(user: User | undefined): User {
-  if (user === undefined) {
-    demand([{ field: "user", description: "must be given" }]);
-    throw new Error("demand returns for no violations only");
-  }
+function requiredUser(given: User | undefined): User {
+  const user = required(given, "user");
   if (user.name !== "" && !user.name.startsWith("users/"))
     demand([{ field: "user.name", description: "is the resource name; put the label into displayName" }]);
   return user;

@@ -10,6 +10,7 @@ import {
   maskedFields,
   notFound,
   pageSize,
+  required,
   type Violation,
   wrongState,
 } from "#rpc/resource.ts";
@@ -53,7 +54,7 @@ export class ApiKeys {
   }
 
   async create(request: CreateApiKeyRequest, call: CallHead) {
-    const key = required(request.apiKey);
+    const key = required(request.apiKey, "apiKey");
     const { clock, secrets, mode } = this.#options;
     const now = clock.now();
     demand([...checkFields(key, now), ...checkOwner(key.owner)]);
@@ -105,7 +106,7 @@ export class ApiKeys {
   }
 
   async update(request: UpdateApiKeyRequest, call: CallHead): Promise<ApiKey> {
-    const key = required(request.apiKey);
+    const key = required(request.apiKey, "apiKey");
     const now = this.#options.clock.now();
     const fields = maskedFields(request.updateMask?.paths, mutable, (name) => isPresent(name, key));
     demand(checkFields(key, now));
@@ -193,14 +194,6 @@ function visible(row: KeyColumns | undefined, id: string, call: CallHead): KeyCo
   if (row === undefined || (row.owner !== ownId(call.principal) && !isKeyAdmin(call)))
     throw notFound(`apiKeys/${id.slice(0, 100)}`);
   return row;
-}
-
-function required(key: ApiKey | undefined): ApiKey {
-  if (key === undefined) {
-    demand([{ field: "apiKey", description: "must be given" }]);
-    throw new Error("demand returns for no violations only");
-  }
-  return key;
 }
 
 function checkOwner(owner: string): Violation[] {

@@ -14,6 +14,7 @@ import { builtInRole } from "./roles.ts";
 import { isEqual, type Secrets } from "./secrets.ts";
 import { prepareUserReads, type UserReads } from "./store.ts";
 import type { KeyColumns, UserColumns, UsersTables } from "./tables.ts";
+import { looksLikeTicket, type Tickets } from "./tickets.ts";
 
 type Maybe<T> = T | Promise<T>;
 
@@ -21,6 +22,8 @@ type Maybe<T> = T | Promise<T>;
 export interface Credential {
   /** Milliseconds since 1970; infinite: it says nothing of its end. */
   readonly expiresAt: number;
+  /** Good for one call: its answer is not to be kept. */
+  readonly once?: true;
   /** Undefined: it does not stand any more, or not from this address. */
   principal(address: string): Maybe<Principal | undefined>;
 }
@@ -41,6 +44,7 @@ export function createDirectory(options: {
   readonly tables: Tables<UsersTables>;
   readonly secrets: Secrets;
   readonly tokens: AccessTokens;
+  readonly tickets: Tickets;
   readonly clock: Clock;
 }): Directory {
   return new StoredDirectory(options.tables, options);
@@ -52,21 +56,21 @@ class StoredDirectory implements Directory {
   readonly #key: PreparedRead<KeyColumns>;
   readonly #secrets: Secrets;
   readonly #tokens: AccessTokens;
+  readonly #tickets: Tickets;
   readonly #clock: Clock;
 
-  constructor(
-    tables: Tables<UsersTables>,
-    options: { readonly secrets: Secrets; readonly tokens: AccessTokens; readonly clock: Clock },
-  ) {
+  constructor(tables: Tables<UsersTables>, options: Omit<Parameters<typeof createDirectory>[0], "tables">) {
     this.#tables = tables;
     this.#reads = prepareUserReads(tables);
     this.#key = prepareKeyRead(tables);
     this.#secrets = options.secrets;
     this.#tokens = options.tokens;
+    this.#tickets = options.tickets;
     this.#clock = options.clock;
   }
 
   read(text: string): Maybe<Credential | undefined> {
+    if (looksLikeTicket(text)) return this.#readTicket(text);
     if (!looksLikeKey(text)) return this.#readToken(text);
     const key = parseKey(text);
     if (key === undefined) return undefined;
@@ -96,6 +100,23 @@ class StoredDirectory implements Directory {
     const grant = await this.#tokens.verify(text);
     if (grant === undefined) return undefined;
     return { expiresAt: grant.expiresAt, principal: () => this.#ofGrant(grant) };
+  }
+
+  async #readTicket(text: string): Promise<Credential | undefined> {
+    const row = await this.#tickets.take(text);
+    if (row === undefined) return undefined;
+    const { tenant, user_id: user, credential, expires_at: expiresAt } = row;
+    const wanted = new Set(JSON.parse(row.scopes) as string[]);
+    return {
+      expiresAt,
+      once: true,
+      principal: () =>
+        then(this.scopesOf(tenant, user), (owned) =>
+          owned === undefined
+            ? undefined
+            : { name: `users/${user}`, tenant, scopes: narrowed(owned, wanted), credential },
+        ),
+    };
   }
 
   #ofKey(

@@ -55,4 +55,29 @@ export const migrations: readonly Migration[] = [
         created_at ${integer} NOT NULL, signs_from ${integer} NOT NULL, retires_at ${integer})${options}`,
     ],
   },
+  {
+    name: "users_0002_oauth",
+    statements: ({ text, integer, bytes, options }) => [
+      "CREATE INDEX users_users_uid ON users_users (uid)",
+      `CREATE TABLE users_oauth_clients (
+        id ${text} NOT NULL PRIMARY KEY, tenant ${text} NOT NULL, version ${integer} NOT NULL,
+        display_name ${text} NOT NULL, kind ${text} NOT NULL, redirect_uris ${text} NOT NULL, scopes ${text} NOT NULL,
+        service_account ${text} NOT NULL, secret ${text} NOT NULL, metadata ${text} NOT NULL,
+        created_at ${integer} NOT NULL, updated_at ${integer} NOT NULL)${options}`,
+      "CREATE INDEX users_oauth_clients_tenant ON users_oauth_clients (tenant, id)",
+      `CREATE TABLE users_oauth_artifacts (
+        id ${text} NOT NULL PRIMARY KEY, model ${text} NOT NULL, client ${text} NOT NULL, grant_id ${text} NOT NULL,
+        uid ${text} NOT NULL, user_code ${text} NOT NULL, payload ${bytes} NOT NULL,
+        consumed_at ${integer}, expires_at ${integer} NOT NULL)${options}`,
+      "CREATE INDEX users_oauth_artifacts_grant ON users_oauth_artifacts (grant_id) WHERE grant_id <> ''",
+      "CREATE INDEX users_oauth_artifacts_uid ON users_oauth_artifacts (uid) WHERE uid <> ''",
+      "CREATE INDEX users_oauth_artifacts_code ON users_oauth_artifacts (user_code) WHERE user_code <> ''",
+      "CREATE INDEX users_oauth_artifacts_client ON users_oauth_artifacts (client)",
+      "CREATE INDEX users_oauth_artifacts_expires ON users_oauth_artifacts (expires_at)",
+      `CREATE TABLE users_tickets (
+        hash ${text} NOT NULL PRIMARY KEY, tenant ${text} NOT NULL, user_id ${text} NOT NULL, scopes ${text} NOT NULL,
+        credential ${text} NOT NULL, expires_at ${integer} NOT NULL)${options}`,
+      "CREATE INDEX users_tickets_expires ON users_tickets (expires_at)",
+    ],
+  },
 ];

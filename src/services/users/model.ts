@@ -3,6 +3,7 @@ import { createHash } from "node:crypto";
 import { create } from "@bufbuild/protobuf";
 import { timestampFromMs } from "@bufbuild/protobuf/wkt";
 import { type ApiKey, ApiKey_State, ApiKeySchema } from "#gen/portico/users/v1/auth_pb.ts";
+import { type OAuthClient, OAuthClient_Kind, OAuthClientSchema } from "#gen/portico/users/v1/oauth_pb.ts";
 import {
   type Role,
   RoleSchema,
@@ -16,7 +17,15 @@ import {
   User_State,
   UserSchema,
 } from "#gen/portico/users/v1/users_pb.ts";
-import type { KeyColumns, RoleRow, SessionRow, TenantRow, UserKind, UserRow } from "./tables.ts";
+import type {
+  KeyColumns,
+  OAuthClientRow,
+  RoleRow,
+  SessionRow,
+  TenantRow,
+  UserKind,
+  UserRow,
+} from "./tables.ts";
 
 function etag(...parts: readonly (string | number)[]): string {
   return createHash("sha256").update(parts.join("\0")).digest("base64url").slice(0, 16);
@@ -36,6 +45,10 @@ export function tenantEtag(row: TenantRow): string {
 
 export function keyEtag(row: KeyColumns): string {
   return etag("key", row.id, row.version);
+}
+
+export function oauthClientEtag(row: OAuthClientRow): string {
+  return etag("oauthClient", row.id, row.version);
 }
 
 const kinds: Readonly<Record<UserKind, User_Kind>> = {
@@ -114,6 +127,21 @@ export function toApiKey(row: KeyColumns, now: number): ApiKey {
     ...(row.last_used_at === null ? {} : { lastUseTime: timestampFromMs(row.last_used_at) }),
     lastUseAddress: row.last_used_address,
     etag: keyEtag(row),
+  });
+}
+
+export function toOAuthClient(row: OAuthClientRow): OAuthClient {
+  return create(OAuthClientSchema, {
+    name: `oauthClients/${row.id}`,
+    id: row.id,
+    displayName: row.display_name,
+    kind: OAuthClient_Kind[row.kind],
+    redirectUris: JSON.parse(row.redirect_uris) as string[],
+    scopes: JSON.parse(row.scopes) as string[],
+    serviceAccount: row.service_account === "" ? "" : `users/${row.service_account}`,
+    createTime: timestampFromMs(row.created_at),
+    updateTime: timestampFromMs(row.updated_at),
+    etag: oauthClientEtag(row),
   });
 }
 

@@ -11,6 +11,7 @@ import {
   isId,
   maskedFields,
   notFound,
+  required,
   type Violation,
 } from "#rpc/resource.ts";
 import type { Tables } from "#storage/storage.ts";
@@ -41,7 +42,7 @@ export class RoleMethods {
   }
 
   async create(request: CreateRoleRequest, call: CallHead): Promise<Role> {
-    const role = required(request.role);
+    const role = required(request.role, "role");
     demand([...(isId(request.roleId) ? [] : [badId("roleId")]), ...checkFields(role)]);
     demandScopes(call.principal, role.scopes, "such a role");
     const row: RoleRow = {
@@ -60,7 +61,7 @@ export class RoleMethods {
   }
 
   async update(request: UpdateRoleRequest, call: CallHead): Promise<Role> {
-    const role = required(request.role);
+    const role = required(request.role, "role");
     const fields = maskedFields(request.updateMask?.paths, mutable, (name) => isPresent(name, role));
     demand(checkFields(role));
     return await this.#tables.transaction(async (db) => {
@@ -117,14 +118,6 @@ async function changeable(store: UsersStore, id: string): Promise<RoleRow> {
       metadata: { resource: `roles/${id}` },
     });
   return row;
-}
-
-function required(role: Role | undefined): Role {
-  if (role === undefined) {
-    demand([{ field: "role", description: "must be given" }]);
-    throw new Error("demand returns for no violations only");
-  }
-  return role;
 }
 
 function checkFields(role: Role): Violation[] {

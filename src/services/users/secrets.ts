@@ -19,25 +19,45 @@ export interface Secrets {
   encrypt(text: string): Uint8Array;
   /** @throws Error when the secret is not the one that encrypted. */
   decrypt(bytes: Uint8Array): string;
+  /** What the authorization server keeps: found by a keyed hash, read with the secret. */
+  readonly oauth: {
+    hash(text: string): string;
+    encrypt(text: string): Uint8Array;
+    /** @throws Error when the secret is not the one that encrypted. */
+    decrypt(bytes: Uint8Array): string;
+    /** Signs the cookies of its pages. */
+    readonly cookieKey: string;
+  };
 }
 
 export function createSecrets(secret: Uint8Array): Secrets {
   const derive = (use: string): Buffer => Buffer.from(hkdfSync("sha256", secret, "", `portico/${use}`, 32));
   const keyHash = derive("api-keys");
   const pepper = derive("passwords");
-  const encryption = derive("signing-keys");
   const audit = derive("audit");
+  const oauthHash = derive("oauth-hash");
   return {
     hashKey: (key) => createHmac("sha256", keyHash).update(key).digest(),
     link: (before, entry) => createHmac("sha256", audit).update(`${before}\n${entry}`).digest("base64url"),
     pepper: (password) => createHmac("sha256", pepper).update(password.normalize("NFKC")).digest("base64"),
+    ...cipherOf(derive("signing-keys")),
+    oauth: {
+      hash: (text) => createHmac("sha256", oauthHash).update(text).digest("base64url"),
+      ...cipherOf(derive("oauth")),
+      cookieKey: derive("oauth-cookies").toString("base64url"),
+    },
+  };
+}
+
+function cipherOf(key: Buffer): { encrypt(text: string): Uint8Array; decrypt(bytes: Uint8Array): string } {
+  return {
     encrypt: (text) => {
       const nonce = randomBytes(12);
-      const cipher = createCipheriv("aes-256-gcm", encryption, nonce);
+      const cipher = createCipheriv("aes-256-gcm", key, nonce);
       return Buffer.concat([nonce, cipher.update(text, "utf8"), cipher.final(), cipher.getAuthTag()]);
     },
     decrypt: (bytes) => {
-      const decipher = createDecipheriv("aes-256-gcm", encryption, bytes.subarray(0, 12));
+      const decipher = createDecipheriv("aes-256-gcm", key, bytes.subarray(0, 12));
       decipher.setAuthTag(bytes.subarray(-16));
       return Buffer.concat([decipher.update(bytes.subarray(12, -16)), decipher.final()]).toString("utf8");
     },

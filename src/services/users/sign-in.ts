@@ -56,8 +56,24 @@ export class SignIn {
     this.#options = options;
   }
 
-  /** As long, and with the same words, for users that are not there as for wrong passwords. */
   async signIn(request: SignInRequest, call: CallHead) {
+    const row = await this.verify(request, call.peer.address);
+    const { tenant } = row;
+    // From here on the call is known to be this user's: for the log and the audit.
+    call.principal = { name: `users/${row.id}`, tenant, scopes: new Set(), credential: "" };
+    return await this.#answer(row, await this.#options.sessions.open(row, call));
+  }
+
+  /**
+   * The user whose e-mail and password these are. As long, and with the same words, for users that are not there as for wrong
+   * passwords.
+   *
+   * @throws RpcError FIELD_INVALID, SIGN_IN_LIMITED, SIGN_IN_OVERLOADED, SIGN_IN_REFUSED.
+   */
+  async verify(
+    request: { readonly tenant: string; readonly email: string; readonly password: string },
+    address: string,
+  ): Promise<UserRow> {
     demand(
       (["email", "password"] as const)
         .filter((field) => request[field] === "")
@@ -66,7 +82,7 @@ export class SignIn {
     const tenant = request.tenant === "" ? defaultTenant : request.tenant;
     const email = request.email.toLowerCase();
     const account = `${tenant}\0${email}`;
-    this.#demandPatience(account, call.peer.address);
+    this.#demandPatience(account, address);
     const store = this.#store(tenant);
     const row = await store.findByEmail(email);
     const right = await this.#options.passwords.matches(request.password, row?.password ?? "");
@@ -74,9 +90,16 @@ export class SignIn {
     // Asked last, and of everybody who knows the password: a suspended tenant lets nobody in.
     if ((await this.#options.directory.scopesOf(tenant, row.id)) === undefined) throw signInRefused();
     this.#byAccount.clear(account);
-    // From here on the call is known to be this user's: for the log and the audit.
-    call.principal = { name: `users/${row.id}`, tenant, scopes: new Set(), credential: "" };
-    return await this.#answer(row, await this.#options.sessions.open(row, call));
+    return row;
+  }
+
+  async isTenant(id: string): Promise<boolean> {
+    const row = await this.#options.tables.db
+      .selectFrom("users_tenants")
+      .select("id")
+      .where("id", "=", id)
+      .executeTakeFirst();
+    return row !== undefined;
   }
 
   /** @throws RpcError REFRESH_TOKEN_INVALID. */

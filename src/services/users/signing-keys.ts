@@ -28,9 +28,16 @@ interface Key {
   readonly verify: CryptoKey;
 }
 
+interface Signer {
+  readonly id: string;
+  readonly key: CryptoKey;
+  /** Private. */
+  readonly jwk: JWK;
+}
+
 export interface SigningKeys {
   /** The key that signs now. */
-  signer(): Promise<{ readonly id: string; readonly key: CryptoKey }>;
+  signer(): Promise<Signer>;
   /** Undefined: nobody here has signed with such a key lately. */
   verifier(id: string): Promise<CryptoKey | undefined>;
   /** RFC 7517. */
@@ -56,7 +63,7 @@ class StoredKeys implements SigningKeys {
   #keys = new Map<string, Key>();
   #loadedAt = Number.NEGATIVE_INFINITY;
   #loading: Promise<void> | undefined;
-  #signer: { readonly id: string; readonly key: CryptoKey } | undefined;
+  #signer: Signer | undefined;
 
   constructor(tables: Tables<UsersTables>, secrets: Secrets, clock: Clock) {
     this.#tables = tables;
@@ -76,7 +83,7 @@ class StoredKeys implements SigningKeys {
     if (this.#signer?.id !== newest.row.id) {
       const jwk = JSON.parse(this.#secrets.decrypt(newest.row.private_key)) as JWK;
       const { importJWK } = await jose();
-      this.#signer = { id: newest.row.id, key: (await importJWK(jwk, algorithm)) as CryptoKey };
+      this.#signer = { id: newest.row.id, key: (await importJWK(jwk, algorithm)) as CryptoKey, jwk };
     }
     return this.#signer;
   }

@@ -41,6 +41,17 @@ export class UsersStore {
     return row === undefined ? undefined : toUserRow(row);
   }
 
+  /** In any tenant: for the authorization server, whose subjects are uids. */
+  static async findByUid(db: Kysely<UsersTables>, uid: string): Promise<UserRow | undefined> {
+    const row = await db
+      .selectFrom("users_users")
+      .selectAll()
+      .where("uid", "=", uid)
+      .limit(1)
+      .executeTakeFirst();
+    return row === undefined ? undefined : toUserRow(row);
+  }
+
   async findByEmail(email: string): Promise<UserRow | undefined> {
     const row = await this.#users().selectAll().where("email", "=", email).executeTakeFirst();
     return row === undefined ? undefined : toUserRow(row);

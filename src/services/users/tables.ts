@@ -13,6 +13,9 @@ export interface UsersTables {
   readonly users_sessions: SessionRow;
   readonly users_api_keys: KeyColumns;
   readonly users_signing_keys: SigningKeyRow;
+  readonly users_oauth_clients: OAuthClientRow;
+  readonly users_oauth_artifacts: ArtifactRow;
+  readonly users_tickets: TicketRow;
   readonly users_audit: AuditRow;
   /** The last entry of each tenant: locked by whoever adds the next. */
   readonly users_audit_heads: { tenant: string; number: number; chain: string };
@@ -159,6 +162,53 @@ export interface SigningKeyRow {
   signs_from: number;
   /** Its tokens are not accepted after this; null: it is in use. */
   retires_at: number | null;
+}
+
+export interface OAuthClientRow {
+  id: string;
+  tenant: string;
+  version: number;
+  display_name: string;
+  kind: "PUBLIC" | "CONFIDENTIAL" | "SERVICE";
+  /** JSON list. */
+  redirect_uris: string;
+  /** JSON list. */
+  scopes: string;
+  /** Id of the user that a service acts as; empty: none. */
+  service_account: string;
+  /** Keyed hash of the secret; empty: none. */
+  secret: string;
+  /** JSON object: what a client that registered itself said beyond that. */
+  metadata: string;
+  created_at: number;
+  updated_at: number;
+}
+
+/** What the authorization server remembers: codes, refresh tokens, grants, sign-ins under way. Ids are keyed hashes. */
+export interface ArtifactRow {
+  id: string;
+  model: string;
+  /** Empty: it belongs to no client. */
+  client: string;
+  grant_id: string;
+  uid: string;
+  user_code: string;
+  /** JSON, encrypted. */
+  payload: Uint8Array;
+  consumed_at: number | null;
+  expires_at: number;
+}
+
+export interface TicketRow {
+  /** SHA-256 of the ticket. */
+  hash: string;
+  tenant: string;
+  user_id: string;
+  /** JSON list. */
+  scopes: string;
+  /** Resource name of what the caller showed when it asked for the ticket. */
+  credential: string;
+  expires_at: number;
 }
 
 export function toUserRow(row: UserColumns): UserRow {

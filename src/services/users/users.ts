@@ -7,8 +7,10 @@
  */
 import { randomUUID } from "node:crypto";
 import { create } from "@bufbuild/protobuf";
+import { timestampFromMs } from "@bufbuild/protobuf/wkt";
 import { AuditService } from "#gen/portico/users/v1/audit_pb.ts";
 import { ApiKeyService, AuthService } from "#gen/portico/users/v1/auth_pb.ts";
+import { OAuthClientService } from "#gen/portico/users/v1/oauth_pb.ts";
 import {
   CreateUserRequestSchema,
   RoleService,
@@ -28,18 +30,23 @@ import { AuditLog } from "./audit-log.ts";
 import { createDirectory, type Directory } from "./directory.ts";
 import { hintOf, newKey, newKeyId, parseKey } from "./key-format.ts";
 import { KeyStore } from "./key-store.ts";
+import { auditedSignIn } from "./oauth/audited-sign-in.ts";
+import { OAuthClients } from "./oauth/clients.ts";
+import { createOAuth, type OAuth } from "./oauth/oauth.ts";
 import { createPasswords } from "./passwords.ts";
 import { RoleMethods } from "./role-service.ts";
-import { createSecrets, type Secrets } from "./secrets.ts";
+import { createSecrets, isEqual, type Secrets } from "./secrets.ts";
 import { Sessions } from "./sessions.ts";
 import { type MethodRule, SignIn } from "./sign-in.ts";
 import { createSigningKeys, type SigningKeys } from "./signing-keys.ts";
 import { UsersStore } from "./store.ts";
 import type { UsersTables } from "./tables.ts";
 import { Tenants } from "./tenants.ts";
+import { Tickets } from "./tickets.ts";
 
 export type { Credential, Directory } from "./directory.ts";
 export { migrations } from "./migrations.ts";
+export type { MountedAnswer, MountedRequest, OAuth } from "./oauth/oauth.ts";
 export { reasons } from "./reasons.ts";
 export type { MethodRule } from "./sign-in.ts";
 export type { SigningKeys } from "./signing-keys.ts";
@@ -53,6 +60,10 @@ export interface UsersOptions {
   readonly keyMode: "live" | "test";
   /** The issuer of tokens: where clients reach this installation. */
   issuer(): string;
+  /** Whether applications may register themselves as OAuth clients, with a credential that may. Default false. */
+  readonly oauthRegistration?: boolean;
+  /** All scopes that methods ask for, for the authorization server's description of itself. */
+  scopes?(): readonly string[];
   /** What a method asks of its callers; undefined: there is no such method. */
   ruleOf(name: string): MethodRule | undefined;
 }
@@ -62,6 +73,8 @@ export interface UsersHost {
   readonly directory: Directory;
   readonly signingKeys: SigningKeys;
   readonly audit: Pick<AuditLog, "append">;
+  /** The authorization server. */
+  readonly oauth: OAuth;
   /**
    * Makes sure that there are an administrator, `users/admin`, and a key for it: the one given, written into this store again, or a
    * new one. For development.
@@ -89,7 +102,8 @@ export function createUsers(options: UsersOptions): UsersHost {
   const passwords = createPasswords(secrets);
   const signingKeys = createSigningKeys({ tables, secrets, clock });
   const tokens = createAccessTokens({ keys: signingKeys, clock, issuer: options.issuer });
-  const directory = createDirectory({ tables, secrets, tokens, clock });
+  const tickets = new Tickets(tables, clock);
+  const directory = createDirectory({ tables, secrets, tokens, tickets, clock });
   const sessions = new Sessions(tables, clock);
   const accounts = new Accounts({ tables, directory, passwords, secret, clock });
   const signIn = new SignIn({
@@ -102,24 +116,42 @@ export function createUsers(options: UsersOptions): UsersHost {
     ruleOf: options.ruleOf,
   });
   const keys = new ApiKeys({ tables, directory, secrets, secret, clock, mode: options.keyMode });
+  const clients = new OAuthClients({ tables, secrets, secret, clock });
   const audit = new AuditLog(tables, secrets, { secret, clock });
+  const oauth = createOAuth({
+    ...{ tables, secrets, clock, clients, signingKeys, issuer: options.issuer },
+    registration: options.oauthRegistration === true,
+    scopes: () => options.scopes?.() ?? [],
+    findUser: async (uid) => {
+      const user = await UsersStore.findByUid(tables.db, uid);
+      return user && (await directory.scopesOf(user.tenant, user.id)) && user;
+    },
+    signIn: (given, from) => auditedSignIn({ signIn, audit, clock }, given, from),
+    isSecret: (given, stored) => isEqual(Buffer.from(clients.hashSecret(given)), Buffer.from(stored)),
+    verify: (token) => tokens.verify(token),
+    principalOf: async (text, address) => await (await directory.read(text))?.principal(address),
+    closeSession: (tenant, user, session) => sessions.close(tenant, user, { only: [session] }),
+  });
   let maintaining: Promise<unknown> = Promise.resolve();
   const timer = setInterval(() => {
     // A database that is away now is asked again in an hour.
-    maintaining = Promise.all([sessions.purge(), signingKeys.maintain()]).catch(() => undefined);
+    const work = [sessions.purge(), tickets.purge(), oauth.purge(), signingKeys.maintain()];
+    maintaining = Promise.all(work).catch(() => undefined);
   }, maintainEveryMs).unref();
   return {
     services: [
       userService(accounts),
       roleService(new RoleMethods(tables)),
       tenantService(new Tenants(tables, passwords, clock)),
-      authService(signIn),
+      authService(signIn, tickets),
       apiKeyService(keys),
+      oauthClientService(clients),
       auditService(audit),
     ],
     directory,
     audit,
     signingKeys,
+    oauth,
     createAdministrator: async ({ id, email, password }) => {
       const user = create(UserSchema, { email, roles: ["roles/admin"], displayName: "Administrator" });
       const request = create(CreateUserRequestSchema, { user, userId: id, password });
@@ -185,7 +217,7 @@ function tenantService(tenants: Tenants): HostedService {
   });
 }
 
-function authService(signIn: SignIn): HostedService {
+function authService(signIn: SignIn, tickets: Tickets): HostedService {
   return hostService(AuthService, {
     signIn: (request, call) => signIn.signIn(request, call),
     refreshToken: (request, call) => signIn.refresh(request.refreshToken, call),
@@ -198,6 +230,10 @@ function authService(signIn: SignIn): HostedService {
       return {};
     },
     exchangeToken: (request, call) => signIn.exchange(request, call),
+    createTicket: async (request, call) => {
+      const { ticket, expiresAt } = await tickets.create(request.scopes, call);
+      return { ticket, expireTime: timestampFromMs(expiresAt) };
+    },
     checkAccess: (request, call) => signIn.checkAccess(request, call),
   });
 }
@@ -210,6 +246,19 @@ function apiKeyService(keys: ApiKeys): HostedService {
     updateApiKey: (request, call) => keys.update(request, call),
     rotateApiKey: (request, call) => keys.rotate(request, call),
     revokeApiKey: (request, call) => keys.revoke(request.id, call),
+  });
+}
+
+function oauthClientService(clients: OAuthClients): HostedService {
+  return hostService(OAuthClientService, {
+    createOAuthClient: (request, call) => clients.create(request.oauthClient, call),
+    getOAuthClient: (request, call) => clients.get(request.id, call),
+    listOAuthClients: (request, call) => clients.list(request, call),
+    updateOAuthClient: (request, call) => clients.update(request, call),
+    deleteOAuthClient: async (request, call) => {
+      await clients.remove(request, call);
+      return {};
+    },
   });
 }
 

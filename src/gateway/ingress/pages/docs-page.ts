@@ -1,4 +1,5 @@
 /** The API reference: every operation of the OpenAPI document, with its fields, examples, errors and a form that sends it. */
+
 import type {
   Answer,
   Content,
@@ -7,7 +8,8 @@ import type {
   Parameter,
   Schema,
 } from "#gateway/describe/describe.ts";
-import { Html, html, page } from "./html.ts";
+import { Html, html } from "#std/html.ts";
+import { page } from "./html.ts";
 
 interface Entry {
   readonly path: string;

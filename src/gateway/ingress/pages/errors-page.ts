@@ -1,7 +1,9 @@
 /** Every error reason on one page, each under its own anchor: `type` of a problem (RFC 9457) points here. */
+
 import { codes, httpStatusOf } from "#rpc/code.ts";
 import type { Reasons } from "#rpc/reasons.ts";
-import { html, page } from "./html.ts";
+import { html } from "#std/html.ts";
+import { page } from "./html.ts";
 
 export function errorsPage(tables: readonly Reasons[]): string {
   const reasons = tables.flatMap((table) => Object.entries(table)).sort(([a], [b]) => (a < b ? -1 : 1));

@@ -21,6 +21,7 @@ import { hasUnaryRequest } from "#rpc/method.ts";
 import { LazyPayload } from "#rpc/payload.ts";
 import { localPrincipal } from "#rpc/principal.ts";
 import type { Exchange, RequestHeaders } from "../exchange.ts";
+import { withTicket } from "../ticket.ts";
 import { httpBody } from "./accept.ts";
 import { bindIfMatch } from "./etag.ts";
 import { isUpload, uploadRequests } from "./upload.ts";
@@ -48,12 +49,13 @@ export function readCall(
   route: HttpRoute,
   options: ReadOptions,
 ): AdapterCall<Call> | Promise<AdapterCall<Call>> {
-  const start = startOf(exchange, route, options.id);
+  const { headers, query } = withTicket(exchange, route.method);
+  const start = startOf(exchange, route, { id: options.id, headers });
   if (hasUnaryRequest(route.method.kind)) {
     const toCall = (read: () => Message): AdapterCall<Call> =>
       createUnaryCall(
         start,
-        new LazyPayload(route.method.input, () => bind(read(), exchange, { route, options })),
+        new LazyPayload(route.method.input, () => bind(read(), exchange, { route, options, query })),
       );
     return route.body.kind === "none"
       ? toCall(() => readBodiless(exchange, route))
@@ -66,8 +68,11 @@ export function readCall(
   });
 }
 
-function startOf(exchange: Exchange, route: HttpRoute, id: string): CallStart {
-  const { headers } = exchange;
+function startOf(
+  exchange: Exchange,
+  route: HttpRoute,
+  { id, headers }: { readonly id: string; readonly headers: RequestHeaders },
+): CallStart {
   return {
     method: route.method,
     id,
@@ -116,11 +121,11 @@ function* metadataOf(headers: RequestHeaders): Generator<readonly [string, Metad
 function bind(
   message: Message,
   exchange: Exchange,
-  about: { readonly route: HttpRoute; readonly options: ReadOptions },
+  about: { readonly route: HttpRoute; readonly options: ReadOptions; readonly query: string },
 ): Message {
-  const { route, options } = about;
+  const { route, options, query } = about;
   bindPath(route, message, options.variables);
-  if (exchange.query !== "") bindQuery(exchange, route, message);
+  if (query !== "") bindQuery(query, route, message);
   bindHeaders(exchange, route, message);
   if (exchange.headers["if-match"] !== undefined) bindIfMatch(exchange, route, message);
   return message;
@@ -152,12 +157,12 @@ function bindPath(route: HttpRoute, message: Message, variables: readonly string
   });
 }
 
-function bindQuery(exchange: Exchange, route: HttpRoute, message: Message): void {
+function bindQuery(query: string, route: HttpRoute, message: Message): void {
   if (route.query !== undefined) {
-    route.query.bind(message, exchange.query);
+    route.query.bind(message, query);
     return;
   }
-  const name = exchange.query.split(/[=&]/, 1)[0] ?? "";
+  const name = query.split(/[=&]/, 1)[0] ?? "";
   throw fieldError(
     "FIELD_UNKNOWN",
     decodeName(name),

@@ -20,7 +20,7 @@ import type { Message, UnknownEnum } from "@bufbuild/protobuf";
  * Describes the file portico/users/v1/auth.proto.
  */
 export const file_portico_users_v1_auth: GenFile = /*@__PURE__*/
-  fileDesc("Chtwb3J0aWNvL3VzZXJzL3YxL2F1dGgucHJvdG8SEHBvcnRpY28udXNlcnMudjEimwQKBkFwaUtleRIRCgRuYW1lGAEgASgJQgPgQQMSDwoCaWQYAiABKAlCA+BBAxIUCgxkaXNwbGF5X25hbWUYAyABKAkSDQoFb3duZXIYBCABKAkSDgoGc2NvcGVzGAUgAygJEhgKEGFsbG93ZWRfbmV0d29ya3MYBiADKAkSEQoEaGludBgHIAEoCUID4EEDEjIKBXN0YXRlGAggASgOMh4ucG9ydGljby51c2Vycy52MS5BcGlLZXkuU3RhdGVCA+BBAxIvCgtleHBpcmVfdGltZRgJIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASNAoLY3JlYXRlX3RpbWUYCiABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wQgPgQQMSNgoNbGFzdF91c2VfdGltZRgLIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXBCA+BBAxIdChBsYXN0X3VzZV9hZGRyZXNzGAwgASgJQgPgQQMSDAoEZXRhZxgNIAEoCSJSCgVTdGF0ZRIVChFTVEFURV9VTlNQRUNJRklFRBAAEgoKBkFDVElWRRABEgwKCFJPVEFUSU5HEAISCwoHUkVWT0tFRBADEgsKB0VYUElSRUQQBDo36kE0Cg5wb3J0aWNvL0FwaUtleRIRYXBpS2V5cy97YXBpX2tleX0qB2FwaUtleXMyBmFwaUtleSJOCg1TaWduSW5SZXF1ZXN0EhIKBWVtYWlsGAEgASgJQgPgQQISGQoIcGFzc3dvcmQYAiABKAlCB+BBApj0GAESDgoGdGVuYW50GAQgASgJIsEBCg1Ub2tlblJlc3BvbnNlEhoKDGFjY2Vzc190b2tlbhgBIAEoCUIEmPQYARISCgp0b2tlbl90eXBlGAIgASgJEi0KCmV4cGlyZXNfaW4YAyABKAsyGS5nb29nbGUucHJvdG9idWYuRHVyYXRpb24SGwoNcmVmcmVzaF90b2tlbhgEIAEoCUIEmPQYARIOCgZzY29wZXMYBSADKAkSJAoEdXNlchgGIAEoCzIWLnBvcnRpY28udXNlcnMudjEuVXNlciI1ChNSZWZyZXNoVG9rZW5SZXF1ZXN0Eh4KDXJlZnJlc2hfdG9rZW4YASABKAlCB+BBApj0GAEiJAoOU2lnbk91dFJlcXVlc3QSEgoKZXZlcnl3aGVyZRgBIAEoCCJZChVDaGFuZ2VQYXNzd29yZFJlcXVlc3QSIQoQY3VycmVudF9wYXNzd29yZBgBIAEoCUIH4EECmPQYARIdCgxuZXdfcGFzc3dvcmQYAiABKAlCB+BBApj0GAEiUwoURXhjaGFuZ2VUb2tlblJlcXVlc3QSDgoGc2NvcGVzGAEgAygJEisKCGxpZmV0aW1lGAIgASgLMhkuZ29vZ2xlLnByb3RvYnVmLkR1cmF0aW9uIjwKEkNoZWNrQWNjZXNzUmVxdWVzdBIRCglwcmluY2lwYWwYASABKAkSEwoGbWV0aG9kGAIgASgJQgPgQQIiTgoTQ2hlY2tBY2Nlc3NSZXNwb25zZRIPCgdhbGxvd2VkGAEgASgIEg4KBnJlYXNvbhgCIAEoCRIWCg5taXNzaW5nX3Njb3BlcxgDIAMoCSJZChNDcmVhdGVBcGlLZXlSZXF1ZXN0Ei4KB2FwaV9rZXkYASABKAsyGC5wb3J0aWNvLnVzZXJzLnYxLkFwaUtleUID4EECEhIKCnJlcXVlc3RfaWQYAiABKAkiVwoUQ3JlYXRlQXBpS2V5UmVzcG9uc2USKQoHYXBpX2tleRgBIAEoCzIYLnBvcnRpY28udXNlcnMudjEuQXBpS2V5EhQKBnNlY3JldBgCIAEoCUIEmPQYASIjChBHZXRBcGlLZXlSZXF1ZXN0Eg8KAmlkGAEgASgJQgPgQQIiOwoSTGlzdEFwaUtleXNSZXF1ZXN0EhEKCXBhZ2Vfc2l6ZRgBIAEoBRISCgpwYWdlX3Rva2VuGAIgASgJIloKE0xpc3RBcGlLZXlzUmVzcG9uc2USKgoIYXBpX2tleXMYASADKAsyGC5wb3J0aWNvLnVzZXJzLnYxLkFwaUtleRIXCg9uZXh0X3BhZ2VfdG9rZW4YAiABKAkidgoTVXBkYXRlQXBpS2V5UmVxdWVzdBIuCgdhcGlfa2V5GAEgASgLMhgucG9ydGljby51c2Vycy52MS5BcGlLZXlCA+BBAhIvCgt1cGRhdGVfbWFzaxgCIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5GaWVsZE1hc2siZgoTUm90YXRlQXBpS2V5UmVxdWVzdBIPCgJpZBgBIAEoCUID4EECEioKB292ZXJsYXAYAiABKAsyGS5nb29nbGUucHJvdG9idWYuRHVyYXRpb24SEgoKcmVxdWVzdF9pZBgDIAEoCSImChNSZXZva2VBcGlLZXlSZXF1ZXN0Eg8KAmlkGAEgASgJQgPgQQIysQYKC0F1dGhTZXJ2aWNlEnYKBlNpZ25JbhIfLnBvcnRpY28udXNlcnMudjEuU2lnbkluUmVxdWVzdBofLnBvcnRpY28udXNlcnMudjEuVG9rZW5SZXNwb25zZSIqyvMYCBABGAMgCjABgtPkkwIYOgEqIhMvYXBpL3YxL2F1dGg6c2lnbkluEoEBCgxSZWZyZXNoVG9rZW4SJS5wb3J0aWNvLnVzZXJzLnYxLlJlZnJlc2hUb2tlblJlcXVlc3QaHy5wb3J0aWNvLnVzZXJzLnYxLlRva2VuUmVzcG9uc2UiKcrzGAYQARgDIAWC0+STAhk6ASoiFC9hcGkvdjEvYXV0aDpyZWZyZXNoEnIKB1NpZ25PdXQSIC5wb3J0aWNvLnVzZXJzLnYxLlNpZ25PdXRSZXF1ZXN0GhYuZ29vZ2xlLnByb3RvYnVmLkVtcHR5Ii3K8xgKCgRzZWxmGAMwAYLT5JMCGToBKiIUL2FwaS92MS9hdXRoOnNpZ25PdXQSiQEKDkNoYW5nZVBhc3N3b3JkEicucG9ydGljby51c2Vycy52MS5DaGFuZ2VQYXNzd29yZFJlcXVlc3QaFi5nb29nbGUucHJvdG9idWYuRW1wdHkiNsrzGAwKBHNlbGYYAyAKMAGC0+STAiA6ASoiGy9hcGkvdjEvYXV0aDpjaGFuZ2VQYXNzd29yZBKIAQoNRXhjaGFuZ2VUb2tlbhImLnBvcnRpY28udXNlcnMudjEuRXhjaGFuZ2VUb2tlblJlcXVlc3QaHy5wb3J0aWNvLnVzZXJzLnYxLlRva2VuUmVzcG9uc2UiLsrzGAoKBHNlbGYYAzABgtPkkwIaOgEqIhUvYXBpL3YxL2F1dGg6ZXhjaGFuZ2USmgEKC0NoZWNrQWNjZXNzEiQucG9ydGljby51c2Vycy52MS5DaGVja0FjY2Vzc1JlcXVlc3QaJS5wb3J0aWNvLnVzZXJzLnYxLkNoZWNrQWNjZXNzUmVzcG9uc2UiPpACAcrzGBQKCnVzZXJzOnJlYWQKBHNlbGYYA4LT5JMCHToBKiIYL2FwaS92MS9hdXRoOmNoZWNrQWNjZXNzMv0GCg1BcGlLZXlTZXJ2aWNlEpYBCgxDcmVhdGVBcGlLZXkSJS5wb3J0aWNvLnVzZXJzLnYxLkNyZWF0ZUFwaUtleVJlcXVlc3QaJi5wb3J0aWNvLnVzZXJzLnYxLkNyZWF0ZUFwaUtleVJlc3BvbnNlIjfK8xgTCg1hcGlLZXlzOndyaXRlGAMwAYLT5JMCGjoHYXBpX2tleSIPL2FwaS92MS9hcGlLZXlzEn4KCUdldEFwaUtleRIiLnBvcnRpY28udXNlcnMudjEuR2V0QXBpS2V5UmVxdWVzdBoYLnBvcnRpY28udXNlcnMudjEuQXBpS2V5IjOQAgHK8xgQCgxhcGlLZXlzOnJlYWQYA4LT5JMCFhIUL2FwaS92MS9hcGlLZXlzL3tpZH0SigEKC0xpc3RBcGlLZXlzEiQucG9ydGljby51c2Vycy52MS5MaXN0QXBpS2V5c1JlcXVlc3QaJS5wb3J0aWNvLnVzZXJzLnYxLkxpc3RBcGlLZXlzUmVzcG9uc2UiLpACAcrzGBAKDGFwaUtleXM6cmVhZBgDgtPkkwIREg8vYXBpL3YxL2FwaUtleXMSlQEKDFVwZGF0ZUFwaUtleRIlLnBvcnRpY28udXNlcnMudjEuVXBkYXRlQXBpS2V5UmVxdWVzdBoYLnBvcnRpY28udXNlcnMudjEuQXBpS2V5IkTK8xgTCg1hcGlLZXlzOndyaXRlGAMwAYLT5JMCJzoHYXBpX2tleTIcL2FwaS92MS9hcGlLZXlzL3thcGlfa2V5LmlkfRKcAQoMUm90YXRlQXBpS2V5EiUucG9ydGljby51c2Vycy52MS5Sb3RhdGVBcGlLZXlSZXF1ZXN0GiYucG9ydGljby51c2Vycy52MS5DcmVhdGVBcGlLZXlSZXNwb25zZSI9yvMYEwoNYXBpS2V5czp3cml0ZRgDMAGC0+STAiA6ASoiGy9hcGkvdjEvYXBpS2V5cy97aWR9OnJvdGF0ZRKOAQoMUmV2b2tlQXBpS2V5EiUucG9ydGljby51c2Vycy52MS5SZXZva2VBcGlLZXlSZXF1ZXN0GhgucG9ydGljby51c2Vycy52MS5BcGlLZXkiPcrzGBMKDWFwaUtleXM6d3JpdGUYAzABgtPkkwIgOgEqIhsvYXBpL3YxL2FwaUtleXMve2lkfTpyZXZva2ViBnByb3RvMw", [file_google_api_annotations, file_google_api_field_behavior, file_google_api_resource, file_google_protobuf_duration, file_google_protobuf_empty, file_google_protobuf_field_mask, file_google_protobuf_timestamp, file_portico_options_v1_options, file_portico_users_v1_users]);
+  fileDesc("Chtwb3J0aWNvL3VzZXJzL3YxL2F1dGgucHJvdG8SEHBvcnRpY28udXNlcnMudjEimwQKBkFwaUtleRIRCgRuYW1lGAEgASgJQgPgQQMSDwoCaWQYAiABKAlCA+BBAxIUCgxkaXNwbGF5X25hbWUYAyABKAkSDQoFb3duZXIYBCABKAkSDgoGc2NvcGVzGAUgAygJEhgKEGFsbG93ZWRfbmV0d29ya3MYBiADKAkSEQoEaGludBgHIAEoCUID4EEDEjIKBXN0YXRlGAggASgOMh4ucG9ydGljby51c2Vycy52MS5BcGlLZXkuU3RhdGVCA+BBAxIvCgtleHBpcmVfdGltZRgJIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASNAoLY3JlYXRlX3RpbWUYCiABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wQgPgQQMSNgoNbGFzdF91c2VfdGltZRgLIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXBCA+BBAxIdChBsYXN0X3VzZV9hZGRyZXNzGAwgASgJQgPgQQMSDAoEZXRhZxgNIAEoCSJSCgVTdGF0ZRIVChFTVEFURV9VTlNQRUNJRklFRBAAEgoKBkFDVElWRRABEgwKCFJPVEFUSU5HEAISCwoHUkVWT0tFRBADEgsKB0VYUElSRUQQBDo36kE0Cg5wb3J0aWNvL0FwaUtleRIRYXBpS2V5cy97YXBpX2tleX0qB2FwaUtleXMyBmFwaUtleSJOCg1TaWduSW5SZXF1ZXN0EhIKBWVtYWlsGAEgASgJQgPgQQISGQoIcGFzc3dvcmQYAiABKAlCB+BBApj0GAESDgoGdGVuYW50GAQgASgJIsEBCg1Ub2tlblJlc3BvbnNlEhoKDGFjY2Vzc190b2tlbhgBIAEoCUIEmPQYARISCgp0b2tlbl90eXBlGAIgASgJEi0KCmV4cGlyZXNfaW4YAyABKAsyGS5nb29nbGUucHJvdG9idWYuRHVyYXRpb24SGwoNcmVmcmVzaF90b2tlbhgEIAEoCUIEmPQYARIOCgZzY29wZXMYBSADKAkSJAoEdXNlchgGIAEoCzIWLnBvcnRpY28udXNlcnMudjEuVXNlciI1ChNSZWZyZXNoVG9rZW5SZXF1ZXN0Eh4KDXJlZnJlc2hfdG9rZW4YASABKAlCB+BBApj0GAEiJAoOU2lnbk91dFJlcXVlc3QSEgoKZXZlcnl3aGVyZRgBIAEoCCJZChVDaGFuZ2VQYXNzd29yZFJlcXVlc3QSIQoQY3VycmVudF9wYXNzd29yZBgBIAEoCUIH4EECmPQYARIdCgxuZXdfcGFzc3dvcmQYAiABKAlCB+BBApj0GAEiUwoURXhjaGFuZ2VUb2tlblJlcXVlc3QSDgoGc2NvcGVzGAEgAygJEisKCGxpZmV0aW1lGAIgASgLMhkuZ29vZ2xlLnByb3RvYnVmLkR1cmF0aW9uIiUKE0NyZWF0ZVRpY2tldFJlcXVlc3QSDgoGc2NvcGVzGAEgAygJIl0KFENyZWF0ZVRpY2tldFJlc3BvbnNlEhQKBnRpY2tldBgBIAEoCUIEmPQYARIvCgtleHBpcmVfdGltZRgCIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXAiPAoSQ2hlY2tBY2Nlc3NSZXF1ZXN0EhEKCXByaW5jaXBhbBgBIAEoCRITCgZtZXRob2QYAiABKAlCA+BBAiJOChNDaGVja0FjY2Vzc1Jlc3BvbnNlEg8KB2FsbG93ZWQYASABKAgSDgoGcmVhc29uGAIgASgJEhYKDm1pc3Npbmdfc2NvcGVzGAMgAygJIlkKE0NyZWF0ZUFwaUtleVJlcXVlc3QSLgoHYXBpX2tleRgBIAEoCzIYLnBvcnRpY28udXNlcnMudjEuQXBpS2V5QgPgQQISEgoKcmVxdWVzdF9pZBgCIAEoCSJXChRDcmVhdGVBcGlLZXlSZXNwb25zZRIpCgdhcGlfa2V5GAEgASgLMhgucG9ydGljby51c2Vycy52MS5BcGlLZXkSFAoGc2VjcmV0GAIgASgJQgSY9BgBIiMKEEdldEFwaUtleVJlcXVlc3QSDwoCaWQYASABKAlCA+BBAiI7ChJMaXN0QXBpS2V5c1JlcXVlc3QSEQoJcGFnZV9zaXplGAEgASgFEhIKCnBhZ2VfdG9rZW4YAiABKAkiWgoTTGlzdEFwaUtleXNSZXNwb25zZRIqCghhcGlfa2V5cxgBIAMoCzIYLnBvcnRpY28udXNlcnMudjEuQXBpS2V5EhcKD25leHRfcGFnZV90b2tlbhgCIAEoCSJ2ChNVcGRhdGVBcGlLZXlSZXF1ZXN0Ei4KB2FwaV9rZXkYASABKAsyGC5wb3J0aWNvLnVzZXJzLnYxLkFwaUtleUID4EECEi8KC3VwZGF0ZV9tYXNrGAIgASgLMhouZ29vZ2xlLnByb3RvYnVmLkZpZWxkTWFzayJmChNSb3RhdGVBcGlLZXlSZXF1ZXN0Eg8KAmlkGAEgASgJQgPgQQISKgoHb3ZlcmxhcBgCIAEoCzIZLmdvb2dsZS5wcm90b2J1Zi5EdXJhdGlvbhISCgpyZXF1ZXN0X2lkGAMgASgJIiYKE1Jldm9rZUFwaUtleVJlcXVlc3QSDwoCaWQYASABKAlCA+BBAjK9BwoLQXV0aFNlcnZpY2USdgoGU2lnbkluEh8ucG9ydGljby51c2Vycy52MS5TaWduSW5SZXF1ZXN0Gh8ucG9ydGljby51c2Vycy52MS5Ub2tlblJlc3BvbnNlIirK8xgIEAEYAyAKMAGC0+STAhg6ASoiEy9hcGkvdjEvYXV0aDpzaWduSW4SgQEKDFJlZnJlc2hUb2tlbhIlLnBvcnRpY28udXNlcnMudjEuUmVmcmVzaFRva2VuUmVxdWVzdBofLnBvcnRpY28udXNlcnMudjEuVG9rZW5SZXNwb25zZSIpyvMYBhABGAMgBYLT5JMCGToBKiIUL2FwaS92MS9hdXRoOnJlZnJlc2gScgoHU2lnbk91dBIgLnBvcnRpY28udXNlcnMudjEuU2lnbk91dFJlcXVlc3QaFi5nb29nbGUucHJvdG9idWYuRW1wdHkiLcrzGAoKBHNlbGYYAzABgtPkkwIZOgEqIhQvYXBpL3YxL2F1dGg6c2lnbk91dBKJAQoOQ2hhbmdlUGFzc3dvcmQSJy5wb3J0aWNvLnVzZXJzLnYxLkNoYW5nZVBhc3N3b3JkUmVxdWVzdBoWLmdvb2dsZS5wcm90b2J1Zi5FbXB0eSI2yvMYDAoEc2VsZhgDIAowAYLT5JMCIDoBKiIbL2FwaS92MS9hdXRoOmNoYW5nZVBhc3N3b3JkEogBCg1FeGNoYW5nZVRva2VuEiYucG9ydGljby51c2Vycy52MS5FeGNoYW5nZVRva2VuUmVxdWVzdBofLnBvcnRpY28udXNlcnMudjEuVG9rZW5SZXNwb25zZSIuyvMYCgoEc2VsZhgDMAGC0+STAho6ASoiFS9hcGkvdjEvYXV0aDpleGNoYW5nZRKJAQoMQ3JlYXRlVGlja2V0EiUucG9ydGljby51c2Vycy52MS5DcmVhdGVUaWNrZXRSZXF1ZXN0GiYucG9ydGljby51c2Vycy52MS5DcmVhdGVUaWNrZXRSZXNwb25zZSIqyvMYCAoEc2VsZhgDgtPkkwIYOgEqIhMvYXBpL3YxL2F1dGg6dGlja2V0EpoBCgtDaGVja0FjY2VzcxIkLnBvcnRpY28udXNlcnMudjEuQ2hlY2tBY2Nlc3NSZXF1ZXN0GiUucG9ydGljby51c2Vycy52MS5DaGVja0FjY2Vzc1Jlc3BvbnNlIj6QAgHK8xgUCgp1c2VyczpyZWFkCgRzZWxmGAOC0+STAh06ASoiGC9hcGkvdjEvYXV0aDpjaGVja0FjY2VzczL9BgoNQXBpS2V5U2VydmljZRKWAQoMQ3JlYXRlQXBpS2V5EiUucG9ydGljby51c2Vycy52MS5DcmVhdGVBcGlLZXlSZXF1ZXN0GiYucG9ydGljby51c2Vycy52MS5DcmVhdGVBcGlLZXlSZXNwb25zZSI3yvMYEwoNYXBpS2V5czp3cml0ZRgDMAGC0+STAho6B2FwaV9rZXkiDy9hcGkvdjEvYXBpS2V5cxJ+CglHZXRBcGlLZXkSIi5wb3J0aWNvLnVzZXJzLnYxLkdldEFwaUtleVJlcXVlc3QaGC5wb3J0aWNvLnVzZXJzLnYxLkFwaUtleSIzkAIByvMYEAoMYXBpS2V5czpyZWFkGAOC0+STAhYSFC9hcGkvdjEvYXBpS2V5cy97aWR9EooBCgtMaXN0QXBpS2V5cxIkLnBvcnRpY28udXNlcnMudjEuTGlzdEFwaUtleXNSZXF1ZXN0GiUucG9ydGljby51c2Vycy52MS5MaXN0QXBpS2V5c1Jlc3BvbnNlIi6QAgHK8xgQCgxhcGlLZXlzOnJlYWQYA4LT5JMCERIPL2FwaS92MS9hcGlLZXlzEpUBCgxVcGRhdGVBcGlLZXkSJS5wb3J0aWNvLnVzZXJzLnYxLlVwZGF0ZUFwaUtleVJlcXVlc3QaGC5wb3J0aWNvLnVzZXJzLnYxLkFwaUtleSJEyvMYEwoNYXBpS2V5czp3cml0ZRgDMAGC0+STAic6B2FwaV9rZXkyHC9hcGkvdjEvYXBpS2V5cy97YXBpX2tleS5pZH0SnAEKDFJvdGF0ZUFwaUtleRIlLnBvcnRpY28udXNlcnMudjEuUm90YXRlQXBpS2V5UmVxdWVzdBomLnBvcnRpY28udXNlcnMudjEuQ3JlYXRlQXBpS2V5UmVzcG9uc2UiPcrzGBMKDWFwaUtleXM6d3JpdGUYAzABgtPkkwIgOgEqIhsvYXBpL3YxL2FwaUtleXMve2lkfTpyb3RhdGUSjgEKDFJldm9rZUFwaUtleRIlLnBvcnRpY28udXNlcnMudjEuUmV2b2tlQXBpS2V5UmVxdWVzdBoYLnBvcnRpY28udXNlcnMudjEuQXBpS2V5Ij3K8xgTCg1hcGlLZXlzOndyaXRlGAMwAYLT5JMCIDoBKiIbL2FwaS92MS9hcGlLZXlzL3tpZH06cmV2b2tlYgZwcm90bzM", [file_google_api_annotations, file_google_api_field_behavior, file_google_api_resource, file_google_protobuf_duration, file_google_protobuf_empty, file_google_protobuf_field_mask, file_google_protobuf_timestamp, file_portico_options_v1_options, file_portico_users_v1_users]);
 
 /**
  * A credential for programs: sent as `Authorization: Bearer`, as `X-API-Key`, or in gRPC metadata of the same names.
@@ -358,6 +358,51 @@ export const ExchangeTokenRequestSchema: GenMessage<ExchangeTokenRequest> = /*@_
   messageDesc(file_portico_users_v1_auth, 6);
 
 /**
+ * @generated from message portico.users.v1.CreateTicketRequest
+ */
+export type CreateTicketRequest = Message<"portico.users.v1.CreateTicketRequest"> & {
+  /**
+   * At most what the caller has. Empty: the same.
+   * Example: bpmn:read
+   *
+   * @generated from field: repeated string scopes = 1;
+   */
+  scopes: string[];
+};
+
+/**
+ * Describes the message portico.users.v1.CreateTicketRequest.
+ * Use `create(CreateTicketRequestSchema)` to create a new message.
+ */
+export const CreateTicketRequestSchema: GenMessage<CreateTicketRequest> = /*@__PURE__*/
+  messageDesc(file_portico_users_v1_auth, 7);
+
+/**
+ * @generated from message portico.users.v1.CreateTicketResponse
+ */
+export type CreateTicketResponse = Message<"portico.users.v1.CreateTicketResponse"> & {
+  /**
+   * Good once, within 60 seconds.
+   * Example: none
+   *
+   * @generated from field: string ticket = 1;
+   */
+  ticket: string;
+
+  /**
+   * @generated from field: google.protobuf.Timestamp expire_time = 2;
+   */
+  expireTime?: Timestamp | undefined;
+};
+
+/**
+ * Describes the message portico.users.v1.CreateTicketResponse.
+ * Use `create(CreateTicketResponseSchema)` to create a new message.
+ */
+export const CreateTicketResponseSchema: GenMessage<CreateTicketResponse> = /*@__PURE__*/
+  messageDesc(file_portico_users_v1_auth, 8);
+
+/**
  * @generated from message portico.users.v1.CheckAccessRequest
  */
 export type CheckAccessRequest = Message<"portico.users.v1.CheckAccessRequest"> & {
@@ -383,7 +428,7 @@ export type CheckAccessRequest = Message<"portico.users.v1.CheckAccessRequest"> 
  * Use `create(CheckAccessRequestSchema)` to create a new message.
  */
 export const CheckAccessRequestSchema: GenMessage<CheckAccessRequest> = /*@__PURE__*/
-  messageDesc(file_portico_users_v1_auth, 7);
+  messageDesc(file_portico_users_v1_auth, 9);
 
 /**
  * @generated from message portico.users.v1.CheckAccessResponse
@@ -416,7 +461,7 @@ export type CheckAccessResponse = Message<"portico.users.v1.CheckAccessResponse"
  * Use `create(CheckAccessResponseSchema)` to create a new message.
  */
 export const CheckAccessResponseSchema: GenMessage<CheckAccessResponse> = /*@__PURE__*/
-  messageDesc(file_portico_users_v1_auth, 8);
+  messageDesc(file_portico_users_v1_auth, 10);
 
 /**
  * @generated from message portico.users.v1.CreateApiKeyRequest
@@ -441,7 +486,7 @@ export type CreateApiKeyRequest = Message<"portico.users.v1.CreateApiKeyRequest"
  * Use `create(CreateApiKeyRequestSchema)` to create a new message.
  */
 export const CreateApiKeyRequestSchema: GenMessage<CreateApiKeyRequest> = /*@__PURE__*/
-  messageDesc(file_portico_users_v1_auth, 9);
+  messageDesc(file_portico_users_v1_auth, 11);
 
 /**
  * @generated from message portico.users.v1.CreateApiKeyResponse
@@ -466,7 +511,7 @@ export type CreateApiKeyResponse = Message<"portico.users.v1.CreateApiKeyRespons
  * Use `create(CreateApiKeyResponseSchema)` to create a new message.
  */
 export const CreateApiKeyResponseSchema: GenMessage<CreateApiKeyResponse> = /*@__PURE__*/
-  messageDesc(file_portico_users_v1_auth, 10);
+  messageDesc(file_portico_users_v1_auth, 12);
 
 /**
  * @generated from message portico.users.v1.GetApiKeyRequest
@@ -485,7 +530,7 @@ export type GetApiKeyRequest = Message<"portico.users.v1.GetApiKeyRequest"> & {
  * Use `create(GetApiKeyRequestSchema)` to create a new message.
  */
 export const GetApiKeyRequestSchema: GenMessage<GetApiKeyRequest> = /*@__PURE__*/
-  messageDesc(file_portico_users_v1_auth, 11);
+  messageDesc(file_portico_users_v1_auth, 13);
 
 /**
  * @generated from message portico.users.v1.ListApiKeysRequest
@@ -511,7 +556,7 @@ export type ListApiKeysRequest = Message<"portico.users.v1.ListApiKeysRequest"> 
  * Use `create(ListApiKeysRequestSchema)` to create a new message.
  */
 export const ListApiKeysRequestSchema: GenMessage<ListApiKeysRequest> = /*@__PURE__*/
-  messageDesc(file_portico_users_v1_auth, 12);
+  messageDesc(file_portico_users_v1_auth, 14);
 
 /**
  * @generated from message portico.users.v1.ListApiKeysResponse
@@ -536,7 +581,7 @@ export type ListApiKeysResponse = Message<"portico.users.v1.ListApiKeysResponse"
  * Use `create(ListApiKeysResponseSchema)` to create a new message.
  */
 export const ListApiKeysResponseSchema: GenMessage<ListApiKeysResponse> = /*@__PURE__*/
-  messageDesc(file_portico_users_v1_auth, 13);
+  messageDesc(file_portico_users_v1_auth, 15);
 
 /**
  * @generated from message portico.users.v1.UpdateApiKeyRequest
@@ -561,7 +606,7 @@ export type UpdateApiKeyRequest = Message<"portico.users.v1.UpdateApiKeyRequest"
  * Use `create(UpdateApiKeyRequestSchema)` to create a new message.
  */
 export const UpdateApiKeyRequestSchema: GenMessage<UpdateApiKeyRequest> = /*@__PURE__*/
-  messageDesc(file_portico_users_v1_auth, 14);
+  messageDesc(file_portico_users_v1_auth, 16);
 
 /**
  * @generated from message portico.users.v1.RotateApiKeyRequest
@@ -596,7 +641,7 @@ export type RotateApiKeyRequest = Message<"portico.users.v1.RotateApiKeyRequest"
  * Use `create(RotateApiKeyRequestSchema)` to create a new message.
  */
 export const RotateApiKeyRequestSchema: GenMessage<RotateApiKeyRequest> = /*@__PURE__*/
-  messageDesc(file_portico_users_v1_auth, 15);
+  messageDesc(file_portico_users_v1_auth, 17);
 
 /**
  * @generated from message portico.users.v1.RevokeApiKeyRequest
@@ -615,7 +660,7 @@ export type RevokeApiKeyRequest = Message<"portico.users.v1.RevokeApiKeyRequest"
  * Use `create(RevokeApiKeyRequestSchema)` to create a new message.
  */
 export const RevokeApiKeyRequestSchema: GenMessage<RevokeApiKeyRequest> = /*@__PURE__*/
-  messageDesc(file_portico_users_v1_auth, 16);
+  messageDesc(file_portico_users_v1_auth, 18);
 
 /**
  * Signing in and out, and tokens.
@@ -672,6 +717,17 @@ export const AuthService: GenService<{
     methodKind: "unary";
     input: typeof ExchangeTokenRequestSchema;
     output: typeof TokenResponseSchema;
+  },
+  /**
+   * A ticket for one call or connection within a minute: for WebSocket and EventSource URLs (`?ticket=`), which can carry no header.
+   * It stands for the caller, and can do less.
+   *
+   * @generated from rpc portico.users.v1.AuthService.CreateTicket
+   */
+  createTicket: {
+    methodKind: "unary";
+    input: typeof CreateTicketRequestSchema;
+    output: typeof CreateTicketResponseSchema;
   },
   /**
    * Whether somebody could call a method, and what is missing.
