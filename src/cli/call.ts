@@ -20,7 +20,7 @@ interface Given {
 const description = `call a method and print its answer as JSON, a line a message
   by name:  portico call BPMNService/GetBPMN -d '{"id":"order"}'          (gRPC)
   by path:  portico call /api/v1/bpmn/order                               (REST)
-Sends the API key in PORTICO_API_KEY, or the development key of the data folder here.`;
+Sends the API key in PORTICO_API_KEY, or the sign-in of portico login, or the development key of the data folder here.`;
 
 export function callCommand(terminal: Terminal, finish: (code: ExitCode) => void): Command {
   return new Command("call")
@@ -43,6 +43,17 @@ export function callCommand(terminal: Terminal, finish: (code: ExitCode) => void
     });
 }
 
+/**
+ * Whose sign-in is to be sent. With gRPC that of the REST address on the same host: a token goes nowhere but to the server that it is
+ * for.
+ */
+function serverOf(target: string, { url, grpc, via }: Given): string {
+  if (target.startsWith("/") || via === "rest") return url;
+  const { protocol, hostname } = new URL(url);
+  const host = grpc.replace(/:\d+$/, "");
+  return host === hostname ? url : `${protocol}//${host}`;
+}
+
 function collect(value: string, before: readonly string[]): string[] {
   return [...before, value];
 }
@@ -50,7 +61,7 @@ function collect(value: string, before: readonly string[]): string[] {
 async function call(target: string, given: Given, terminal: Terminal): Promise<ExitCode> {
   const request: CallRequest = {
     messages: await readMessages(given.data),
-    headers: withCredential(given.header.map(parseHeader), terminal),
+    headers: await withCredential(given.header.map(parseHeader), serverOf(target, given), terminal),
     timeoutSeconds: parseTimeout(given.timeout),
   };
   if (!target.startsWith("/")) {

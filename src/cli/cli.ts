@@ -1,5 +1,5 @@
 /**
- * The command line: `portico serve`, `routes`, `call`, `whoami`, `keys`, `users`.
+ * The command line: `portico serve`, `routes`, `call`, `login`, `logout`, `token`, `whoami`, `keys`, `users`.
  *
  * One file a command. `serve` alone runs a gateway in this process and `users` alone opens its database; the others read the
  * contract or are clients. Results go to standard output, everything said to a person goes to standard error.
@@ -8,6 +8,7 @@ import { Command, CommanderError } from "commander";
 import { ConfigError } from "#config/config.ts";
 import { callCommand } from "./call.ts";
 import { keysCommand, whoamiCommand } from "./keys.ts";
+import { loginCommand, logoutCommand, tokenCommand } from "./login.ts";
 import { routesCommand } from "./routes.ts";
 import { serveCommand } from "./serve.ts";
 import { CommandError, type ExitCode, type Terminal } from "./terminal.ts";
@@ -27,8 +28,11 @@ export async function runCli(terminal: Terminal): Promise<ExitCode> {
   const finish = (code: ExitCode): void => {
     exitCode = code;
   };
-  for (const command of [serveCommand, routesCommand, callCommand, whoamiCommand, keysCommand, usersCommand])
-    program.addCommand(command(terminal, finish));
+  const commands = [
+    ...[serveCommand, routesCommand, callCommand],
+    ...[loginCommand, logoutCommand, tokenCommand, whoamiCommand, keysCommand, usersCommand],
+  ];
+  for (const command of commands) program.addCommand(command(terminal, finish));
   for (const command of program.commands) inherit(command, program);
   try {
     await program.parseAsync([...terminal.argv], { from: "user" });

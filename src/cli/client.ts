@@ -21,10 +21,11 @@ const exitCodes: Readonly<Record<number, ExitCode>> = {
 };
 
 export function createClient(url: string, terminal: Terminal): Client {
-  const headers = new Headers(withCredential([], terminal).map(([name, value]) => [name, value]));
-  headers.set("content-type", "application/json");
   return {
     call: async (method, path, body) => {
+      const credential = await withCredential([], url, terminal);
+      const headers = new Headers(credential.map(([name, value]) => [name, value]));
+      headers.set("content-type", "application/json");
       const response = await fetch(new URL(path, url), {
         method,
         headers,

@@ -1,7 +1,11 @@
-/** `portico users create --admin`: the first administrator of a production installation, made in its database directly. */
+/**
+ * `portico users`: a tenant's users over the API, and the first administrator of a production installation, made in its database
+ * directly.
+ */
 import { Command } from "commander";
 import { openUsers } from "#compose.ts";
 import { loadConfig } from "#config/config.ts";
+import { createClient, urlOption } from "./client.ts";
 import { CommandError, type Terminal } from "./terminal.ts";
 
 interface Given {
@@ -11,8 +15,20 @@ interface Given {
   readonly config?: string;
 }
 
+interface Where {
+  readonly url: string;
+}
+
+interface User {
+  readonly name: string;
+  readonly state: string;
+  readonly kind: string;
+  readonly email: string;
+  readonly roles: readonly string[];
+}
+
 export function usersCommand(terminal: Terminal): Command {
-  const users = new Command("users").description("users, for those who can open the database");
+  const users = new Command("users").description("users of your tenant, and the first administrator");
   users
     .command("create")
     .description(
@@ -38,7 +54,38 @@ export function usersCommand(terminal: Terminal): Command {
       }
       terminal.err.write(`users/${given.id} is an administrator and signs in as ${given.email}\n`);
     });
+  users
+    .command("list")
+    .description("list the users of your tenant")
+    .option("--filter <FILTER>", 'which ones, such as: state = "SUSPENDED"', "")
+    .option(...urlOption)
+    .action(async ({ url, filter }: Where & { readonly filter: string }) => {
+      for (let token = ""; ; ) {
+        const query = new URLSearchParams({ pageSize: "1000", pageToken: token, filter });
+        const page = await createClient(url, terminal).call("GET", `/api/v1/users?${query.toString()}`);
+        for (const user of page.users as readonly User[]) terminal.out.write(lineOf(user));
+        token = String(page.nextPageToken ?? "");
+        if (token === "") return;
+      }
+    });
+  for (const [verb, done] of [
+    ["suspend", "may do nothing from now on, and its sessions have ended"],
+    ["reactivate", "may work again"],
+  ] as const)
+    users
+      .command(`${verb} <ID>`)
+      .description(`${verb} a user of your tenant`)
+      .option(...urlOption)
+      .action(async (id: string, { url }: Where) => {
+        const target = `/api/v1/users/${encodeURIComponent(id)}:${verb}`;
+        const user = await createClient(url, terminal).call("POST", target, {});
+        terminal.err.write(`${String(user.name)} ${done}\n`);
+      });
   return users;
+}
+
+function lineOf(user: User): string {
+  return `${user.name}  ${user.state}  ${user.kind}  ${user.email}  ${user.roles.join(" ")}\n`;
 }
 
 async function readAll(stream: NodeJS.ReadableStream): Promise<string> {

@@ -99,7 +99,7 @@ export const layers: Readonly<Record<string, Row>> = {
   },
   cli: {
     uses: ["std", "rpc", "gen", "config", "gateway/catalog"],
-    packages: [protobuf, "commander", "@grpc/grpc-js"],
+    packages: [protobuf, "commander", "@grpc/grpc-js", "openid-client"],
     why: "a client that reads the contract; its serve command alone composes a gateway",
   },
   ".": { uses: ["*"], why: "main.ts and compose.ts wire everything: someone has to" },

@@ -4,6 +4,7 @@ import { mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from "node
 import { tmpdir } from "node:os";
 import path from "node:path";
 import { after, before, describe, test } from "node:test";
+import { BrowserSession } from "../support/browser-session.ts";
 import { ask } from "../support/portico.ts";
 import { portico, type Running, serve } from "../support/process.ts";
 
@@ -32,6 +33,17 @@ after(() => {
   running?.child.kill("SIGKILL");
   rmSync(cwd, { recursive: true, force: true });
 });
+
+/** What the person does in the browser. */
+async function allow(url: string, code: string): Promise<void> {
+  const browser = new BrowserSession(new URL(url).origin);
+  const asked = await browser.open(url);
+  const confirm = await browser.submit(asked, { user_code: code });
+  assert.match(confirm.text, new RegExp(`<code>${code}</code>`));
+  const signIn = await browser.submit(confirm, {});
+  const consent = await browser.submit(signIn, { tenant: "default", email: "root@example.org", password });
+  assert.match((await browser.submit(consent, { step: "allow" })).text, /is connected/);
+}
 
 describe("identity on the command line", () => {
   test("the first administrator is made in the database, and its mistakes are told", async () => {
@@ -90,6 +102,45 @@ describe("identity on the command line", () => {
     assert.match(revoked.text, /is revoked/);
     const over = await client(["keys", "revoke", id]);
     assert.deepEqual([over.code, /is revoked; create another/.test(over.text)], [5, true], over.text);
+  });
+
+  test("a person signs in with a browser, and out again", async () => {
+    const home = { PORTICO_DATA_DIR: "/nonexistent", XDG_CONFIG_HOME: path.join(cwd, "config") };
+    const mine = (args: readonly string[], onMessage?: (text: string) => void) =>
+      portico([...args, "--url", running.base], { cwd, env: home, ...(onMessage && { onMessage }) });
+    const before = await mine(["token"]);
+    assert.deepEqual([before.code, /sign in with: portico login/.test(before.text)], [4, true], before.text);
+    let browsing: Promise<void> | undefined;
+    const login = await mine(["login"], (text) => {
+      const url = /Open (\S+)/.exec(text)?.[1];
+      const code = /code: (\S+)/.exec(text)?.[1];
+      if (url !== undefined && code !== undefined) browsing = allow(url, code);
+    });
+    await browsing;
+    assert.deepEqual([login.code, /signed in at/.test(login.text)], [0, true], login.text);
+    const file = path.join(cwd, "config/portico/logins.json");
+    assert.equal(statSync(file).mode & 0o777, 0o600);
+    const me = await mine(["whoami"]);
+    assert.match(me.stdout, /^users\/admin \(Administrator\)/, me.text);
+    const printed = (await mine(["token"])).stdout.trim();
+    assert.equal(printed.split(".").length, 3);
+    assert.ok(!login.text.includes(printed));
+    // As it is ten minutes later, and from five commands at once: the refresh token is used once.
+    const logins = JSON.parse(readFileSync(file, "utf8")) as Record<string, { expiresAt: number }>;
+    for (const one of Object.values(logins)) one.expiresAt = 0;
+    writeFileSync(file, JSON.stringify(logins), { mode: 0o600 });
+    const all = await Promise.all(Array.from({ length: 5 }, () => mine(["token"])));
+    assert.deepEqual([...new Set(all.map(({ stdout }) => stdout))].length, 1);
+    assert.notEqual(all[0]?.stdout.trim(), printed);
+    const listed = await mine(["users", "list"]);
+    assert.match(listed.stdout, /^users\/admin {2}ACTIVE {2}PERSON {2}root@example.org {2}roles\/admin$/m);
+    const out = await mine(["logout"]);
+    assert.deepEqual([out.code, /signed out/.test(out.text)], [0, true], out.text);
+    assert.equal((await mine(["whoami"])).code, 3);
+    const headers = { authorization: `Bearer ${all[0]?.stdout.trim()}` };
+    // What a credential stands for is kept for two seconds.
+    await new Promise((resolve) => setTimeout(resolve, 2100));
+    assert.equal((await ask(running.base, "GET", "/api/v1/me", { headers })).status, 401);
   });
 
   test("without a credential, and with a wrong one, commands say so and end with 3", async () => {

@@ -54,7 +54,13 @@ export function serve(
 /** Runs the command line to its end. */
 export function portico(
   args: readonly string[],
-  options: { readonly cwd: string; readonly env?: Record<string, string>; readonly input?: string },
+  options: {
+    readonly cwd: string;
+    readonly env?: Record<string, string>;
+    readonly input?: string;
+    /** What it says to its person, as it says it. */
+    readonly onMessage?: (text: string) => void;
+  },
 ): Promise<{ code: number; text: string; stdout: string }> {
   return new Promise((resolve) => {
     const child = execFile(
@@ -64,6 +70,7 @@ export function portico(
       (error, stdout, stderr) =>
         resolve({ code: typeof error?.code === "number" ? error.code : 0, text: stdout + stderr, stdout }),
     );
+    child.stderr?.on("data", (text) => options.onMessage?.(String(text)));
     child.stdin?.end(options.input ?? "");
   });
 }

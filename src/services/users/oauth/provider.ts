@@ -232,7 +232,7 @@ function featuresOf(parts: OAuthParts, issuer: string): NonNullable<Configuratio
         if (resource !== issuer) throw new errors.InvalidTarget(`tokens are for ${issuer} alone`);
         return {
           audience: issuer,
-          scope: scopesOf(client).join(" "),
+          scope: scopesOf(parts, client).join(" "),
           accessTokenFormat: "jwt",
           accessTokenTTL: lifeSeconds,
           jwt: { sign: { alg: "ES256" } },
@@ -243,8 +243,8 @@ function featuresOf(parts: OAuthParts, issuer: string): NonNullable<Configuratio
 }
 
 /** The most that a client's tokens may. */
-function scopesOf(client: Client): readonly string[] {
-  return client.clientId === commandLine ? ["*"] : (oursOf(client).portico_scopes ?? []);
+function scopesOf(parts: OAuthParts, client: Client): readonly string[] {
+  return client.clientId === commandLine ? ["*", ...parts.scopes()] : (oursOf(client).portico_scopes ?? []);
 }
 
 function claimsOf(user: UserRow) {
