@@ -168,6 +168,7 @@ async function createServices(
   const users = createUsers({
     ...{ storage, secret, clock, keyMode, issuer },
     oauthRegistration: config.oauthRegistration === "on",
+    trustedIssuers: config.trustedIssuers,
     scopes: () => scopesOf([...catalog.methods.values()].map(ruleOf)),
     ruleOf: (name) => {
       const method = catalog.methods.get(`/${name}`);

@@ -8,7 +8,7 @@ import { existsSync } from "node:fs";
 import path from "node:path";
 import { developmentKeyName } from "./development-key.ts";
 import { gather, type Sources } from "./load.ts";
-import { type Given, type OptionName, options } from "./options.ts";
+import { type Given, type OptionName, options, type TrustedIssuer } from "./options.ts";
 
 export { readDevelopmentKey, writeDevelopmentKey } from "./development-key.ts";
 export type { Sources } from "./load.ts";
@@ -40,6 +40,8 @@ export interface Config {
     | undefined;
   /** Off: everybody is `users/local` and may do everything. */
   readonly authentication: "on" | "off";
+  /** Whose access tokens are good beside our own. */
+  readonly trustedIssuers: readonly TrustedIssuer[];
   /** Whether applications may register themselves as OAuth clients. */
   readonly oauthRegistration: "on" | "off";
   /** A bucket of `burst` calls that gets one back every `intervalMs`; undefined: no limit. */
@@ -79,6 +81,7 @@ export interface UserConfig {
     readonly clientCertificate?: "off" | "request" | "require";
   };
   readonly authentication?: "on" | "off";
+  readonly trustedIssuers?: readonly TrustedIssuer[];
   readonly oauth?: { readonly registration?: "on" | "off" };
   readonly rateLimit?: string;
   readonly log?: { readonly level?: Config["logLevel"] };
@@ -116,6 +119,7 @@ function complete(given: Given, fallbackMode: Config["mode"]): Config {
     secretFile: given.secretFile,
     tls: tlsOf(given),
     authentication: given.authentication ?? "on",
+    trustedIssuers: given.trustedIssuers ?? [],
     oauthRegistration: given.oauthRegistration ?? "off",
     rateLimit: "rateLimit" in given ? given.rateLimit : { burst: 200, intervalMs: 10 },
     logLevel: given.logLevel ?? "info",

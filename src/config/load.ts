@@ -46,7 +46,7 @@ export async function gather(sources: Sources): Promise<{ given: Given; problems
     if (parsed.success) given[name] = parsed.data;
     else
       problems.push(
-        `${source.name}: ${parsed.error.issues[0]?.message ?? "is not valid"}; it is ${shown(name, source.value)}`,
+        `${source.name}: ${firstIssue(parsed.error.issues[0])}; it is ${shown(name, source.value)}`,
       );
   }
   return { given: given as Given, problems };
@@ -120,4 +120,15 @@ function* flatten(
     if (open) yield* flatten(inner, `${dotted}.`, known);
     else if (inner !== undefined) yield [dotted, inner];
   }
+}
+
+/** What is wrong, and where inside where the value has an inside. */
+function firstIssue(
+  issue: { readonly message: string; readonly path: readonly PropertyKey[] } | undefined,
+): string {
+  if (issue === undefined) return "is not valid";
+  const place = issue.path
+    .map((part) => (typeof part === "number" ? `[${part}]` : `.${String(part)}`))
+    .join("");
+  return place === "" ? issue.message : `${place.replace(/^\./, "")}: ${issue.message}`;
 }

@@ -33,6 +33,38 @@ const port = z
     wholeNumber,
   )
   .pipe(z.number().int(wholeNumber).min(0, "must be 0 to 65535").max(65_535, "must be 0 to 65535"));
+const claim = z.string().min(1).max(200);
+const resourceId = z.string().regex(/^[a-z]([a-z0-9-]{0,61}[a-z0-9])?$/, "must be an id");
+const issuerUrl = z.url({ protocol: /^https?$/ }).refine((url) => {
+  const { protocol, hostname } = new URL(url);
+  return protocol === "https:" || ["localhost", "127.0.0.1", "[::1]"].includes(hostname);
+}, "must be https; http is for loopback alone");
+const trustedIssuer = z.strictObject({
+  name: z.string().regex(/^[a-z][a-z0-9]{0,30}$/, "must be lower-case letters and digits, at most 31"),
+  issuer: issuerUrl,
+  audience: z.string().min(1),
+  algorithms: z
+    .array(z.enum(["RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA"]))
+    .min(1)
+    .optional(),
+  type: z.enum(["at+jwt", "any"]).optional(),
+  tenant: z.union([resourceId, z.strictObject({ claim, map: z.record(z.string(), resourceId).optional() })]),
+  roles: z.strictObject({
+    always: z.array(resourceId).optional(),
+    claim: claim.optional(),
+    map: z.record(z.string(), z.array(resourceId)).optional(),
+  }),
+});
+/** JSON in a variable or a flag. */
+const trustedIssuers = z.preprocess((given, context): unknown => {
+  try {
+    return typeof given === "string" ? JSON.parse(given) : given;
+  } catch {
+    context.issues.push({ code: "custom", message: "must be a list of issuers, as JSON", input: given });
+    return z.NEVER;
+  }
+}, z.array(trustedIssuer, "must be a list of issuers").max(20));
+export type TrustedIssuer = z.infer<typeof trustedIssuer>;
 const text = z.string().min(1, "must not be empty");
 
 /** Undefined: off. */
@@ -190,6 +222,16 @@ export const options = {
     default: "on",
     range: "on, off",
     doc: "Off: everybody may do everything, as users/local; on loopback only.",
+  },
+  trustedIssuers: {
+    key: "trustedIssuers",
+    env: "PORTICO_TRUSTED_ISSUERS",
+    flag: "--trusted-issuers",
+    value: "JSON",
+    schema: trustedIssuers,
+    default: "none",
+    range: "a list of issuers; as a variable or a flag the same list in JSON",
+    doc: "Identity providers whose access tokens are good here, and how their claims become a tenant and roles. See the guide to identity.",
   },
   oauthRegistration: {
     key: "oauth.registration",

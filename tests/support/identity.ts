@@ -7,7 +7,12 @@ import { createGrpc, createMount, createPages, createRest, listen } from "#gatew
 import { createIdempotencyStore, createPolicies, migrations as policyMigrations } from "#policy/policy.ts";
 import type { Method } from "#rpc/method.ts";
 import { migrations as bpmnMigrations, createBpmn } from "#services/bpmn/bpmn.ts";
-import { createUsers, type UsersHost, migrations as usersMigrations } from "#services/users/users.ts";
+import {
+  createUsers,
+  type TrustedIssuer,
+  type UsersHost,
+  migrations as usersMigrations,
+} from "#services/users/users.ts";
 import { type Clock, systemClock } from "#std/clock.ts";
 import type { Rate } from "#std/gcra.ts";
 import { openStorage, type Storage } from "#storage/storage.ts";
@@ -38,6 +43,7 @@ export async function startIdentity(
     /** The issuer is where the server is reached, so that OAuth clients get there. */
     readonly reachable?: boolean;
     readonly oauthRegistration?: boolean;
+    readonly trustedIssuers?: readonly TrustedIssuer[];
     readonly tls?: Parameters<typeof listen>[0]["tls"];
   } = {},
 ): Promise<IdentityServer> {
@@ -57,6 +63,7 @@ export async function startIdentity(
   const users = createUsers({
     ...{ storage, secret, clock, keyMode: "test", issuer },
     oauthRegistration: options.oauthRegistration === true,
+    ...(options.trustedIssuers === undefined ? {} : { trustedIssuers: options.trustedIssuers }),
     scopes: () => ["bpmn:read", "bpmn:write"],
     ruleOf: (name) => {
       const method = catalog.methods.get(`/${name}`);

@@ -8,6 +8,7 @@ import type { Clock } from "#std/clock.ts";
 import { isInBlocks } from "#std/networks.ts";
 import type { PreparedRead, Tables } from "#storage/storage.ts";
 import type { AccessTokens, VerifiedGrant } from "./access-tokens.ts";
+import type { ForeignGrant, Issuers } from "./issuers.ts";
 import { looksLikeKey, type ParsedKey, parseKey } from "./key-format.ts";
 import { noteUse, prepareKeyRead } from "./key-store.ts";
 import { builtInRole } from "./roles.ts";
@@ -45,6 +46,7 @@ export function createDirectory(options: {
   readonly secrets: Secrets;
   readonly tokens: AccessTokens;
   readonly tickets: Tickets;
+  readonly issuers: Issuers;
   readonly clock: Clock;
 }): Directory {
   return new StoredDirectory(options.tables, options);
@@ -57,6 +59,7 @@ class StoredDirectory implements Directory {
   readonly #secrets: Secrets;
   readonly #tokens: AccessTokens;
   readonly #tickets: Tickets;
+  readonly #issuers: Issuers;
   readonly #clock: Clock;
 
   constructor(tables: Tables<UsersTables>, options: Omit<Parameters<typeof createDirectory>[0], "tables">) {
@@ -66,6 +69,7 @@ class StoredDirectory implements Directory {
     this.#secrets = options.secrets;
     this.#tokens = options.tokens;
     this.#tickets = options.tickets;
+    this.#issuers = options.issuers;
     this.#clock = options.clock;
   }
 
@@ -98,8 +102,28 @@ class StoredDirectory implements Directory {
 
   async #readToken(text: string): Promise<Credential | undefined> {
     const grant = await this.#tokens.verify(text);
-    if (grant === undefined) return undefined;
-    return { expiresAt: grant.expiresAt, principal: () => this.#ofGrant(grant) };
+    if (grant !== undefined) return { expiresAt: grant.expiresAt, principal: () => this.#ofGrant(grant) };
+    const foreign = await this.#issuers.verify(text);
+    if (foreign === undefined) return undefined;
+    return { expiresAt: foreign.expiresAt, principal: () => this.#ofForeign(foreign) };
+  }
+
+  /** The tenant and its roles are ours, and so is a user of the same id that somebody made in order to suspend it. */
+  #ofForeign(grant: ForeignGrant): Maybe<Principal | undefined> {
+    const { tenant, user, roles, id, expiresAt } = grant;
+    if (expiresAt <= this.#clock.now()) return undefined;
+    return then(this.#reads.tenant(tenant), (found) =>
+      found?.state !== "ACTIVE"
+        ? undefined
+        : then(this.#reads.user(tenant, user), (row) =>
+            row?.state === "SUSPENDED"
+              ? undefined
+              : then(this.#scopesOfRoles(tenant, roles), (scopes) => ({
+                  ...{ name: `users/${user}`, tenant, scopes, expiresAt },
+                  credential: `tokens/${id === "" ? user : id}`,
+                })),
+          ),
+    );
   }
 
   async #readTicket(text: string): Promise<Credential | undefined> {
@@ -183,7 +207,10 @@ class StoredDirectory implements Directory {
   ): Maybe<ReadonlySet<string> | undefined> {
     // Invited people have no password; services need none, and are active from the start.
     if (row === undefined || row.state === "SUSPENDED") return undefined;
-    const roles = JSON.parse(row.roles) as string[];
+    return this.#scopesOfRoles(tenant, JSON.parse(row.roles) as string[]);
+  }
+
+  #scopesOfRoles(tenant: string, roles: readonly string[]): Maybe<ReadonlySet<string>> {
     const lists = roles.map((role) => {
       const own = builtInRole(role);
       return own === undefined

@@ -28,6 +28,7 @@ import { Accounts } from "./accounts.ts";
 import { ApiKeys } from "./api-keys.ts";
 import { AuditLog } from "./audit-log.ts";
 import { createDirectory, type Directory } from "./directory.ts";
+import { createIssuers, type TrustedIssuer } from "./issuers.ts";
 import { hintOf, newKey, newKeyId, parseKey } from "./key-format.ts";
 import { KeyStore } from "./key-store.ts";
 import { auditedSignIn } from "./oauth/audited-sign-in.ts";
@@ -45,6 +46,7 @@ import { Tenants } from "./tenants.ts";
 import { Tickets } from "./tickets.ts";
 
 export type { Credential, Directory } from "./directory.ts";
+export type { TrustedIssuer } from "./issuers.ts";
 export { migrations } from "./migrations.ts";
 export type { MountedAnswer, MountedRequest, OAuth } from "./oauth/oauth.ts";
 export { reasons } from "./reasons.ts";
@@ -60,6 +62,8 @@ export interface UsersOptions {
   readonly keyMode: "live" | "test";
   /** The issuer of tokens: where clients reach this installation. */
   issuer(): string;
+  /** Whose access tokens are good beside our own. Default: nobody's. */
+  readonly trustedIssuers?: readonly TrustedIssuer[];
   /** Whether applications may register themselves as OAuth clients, with a credential that may. Default false. */
   readonly oauthRegistration?: boolean;
   /** All scopes that methods ask for, for the authorization server's description of itself. */
@@ -103,7 +107,8 @@ export function createUsers(options: UsersOptions): UsersHost {
   const signingKeys = createSigningKeys({ tables, secrets, clock });
   const tokens = createAccessTokens({ keys: signingKeys, clock, issuer: options.issuer });
   const tickets = new Tickets(tables, clock);
-  const directory = createDirectory({ tables, secrets, tokens, tickets, clock });
+  const issuers = createIssuers({ issuers: options.trustedIssuers ?? [], clock });
+  const directory = createDirectory({ tables, secrets, tokens, tickets, issuers, clock });
   const sessions = new Sessions(tables, clock);
   const accounts = new Accounts({ tables, directory, passwords, secret, clock });
   const signIn = new SignIn({
