@@ -119,6 +119,7 @@ export async function start(config: Config): Promise<Portico> {
       httpPort: config.httpPort,
       grpcPort: config.grpcPort,
       clock,
+      cors: config.cors,
       ...(config.tls === undefined ? {} : { tls: config.tls }),
       adapters: {
         grpc: createGrpc({ runtime: () => runtime }),

@@ -39,6 +39,7 @@ describe("configuration", () => {
         httpPort: 8000,
         grpcPort: 50051,
         publicUrl: undefined,
+        cors: { origins: [], credentials: false },
         trustedIssuers: [],
         oauthRegistration: "off",
         dataDir: ".portico",
@@ -120,6 +121,8 @@ const wrong: readonly (readonly [OptionName, string, RegExp])[] = [
   ["clientCertificate", "maybe", /must be off, request or require/],
   ["authentication", "maybe", /must be on or off; it is "maybe"/],
   ["trustedIssuers", "[{}", /must be a list of issuers, as JSON/],
+  ["corsOrigins", "https://a.example/path", /\[0\]: must be an origin/],
+  ["corsCredentials", "maybe", /must be true or false/],
   [
     "trustedIssuers",
     '[{"name":"corp","issuer":"http://idp.example","audience":"a","tenant":"default","roles":{}}]',
@@ -172,6 +175,15 @@ describe("values that are refused", () => {
     );
     assert.match(problems[0] ?? "", /did you mean http\.port\?$/);
     assert.match(problems[2] ?? "", /did you mean PORTICO_HTTP_PORT\?$/);
+  });
+
+  test("everybody's pages with credentials", async () => {
+    for (const mode of ["development", "production"])
+      assert.ok(
+        (await problemsOf({ flags: { mode, corsOrigins: "*", corsCredentials: "true" } })).some((line) =>
+          /PORTICO_CORS_ORIGINS is \*.*list the origins/.test(line),
+        ),
+      );
   });
 
   test("the same port twice", async () => {

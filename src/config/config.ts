@@ -40,6 +40,8 @@ export interface Config {
     | undefined;
   /** Off: everybody is `users/local` and may do everything. */
   readonly authentication: "on" | "off";
+  /** Whose pages may call from a browser. */
+  readonly cors: { readonly origins: readonly string[]; readonly credentials: boolean };
   /** Whose access tokens are good beside our own. */
   readonly trustedIssuers: readonly TrustedIssuer[];
   /** Whether applications may register themselves as OAuth clients. */
@@ -81,6 +83,7 @@ export interface UserConfig {
     readonly clientCertificate?: "off" | "request" | "require";
   };
   readonly authentication?: "on" | "off";
+  readonly cors?: { readonly origins?: readonly string[]; readonly credentials?: boolean };
   readonly trustedIssuers?: readonly TrustedIssuer[];
   readonly oauth?: { readonly registration?: "on" | "off" };
   readonly rateLimit?: string;
@@ -119,6 +122,7 @@ function complete(given: Given, fallbackMode: Config["mode"]): Config {
     secretFile: given.secretFile,
     tls: tlsOf(given),
     authentication: given.authentication ?? "on",
+    cors: { origins: given.corsOrigins ?? [], credentials: given.corsCredentials ?? false },
     trustedIssuers: given.trustedIssuers ?? [],
     oauthRegistration: given.oauthRegistration ?? "off",
     rateLimit: "rateLimit" in given ? given.rateLimit : { burst: 200, intervalMs: 10 },
@@ -171,6 +175,11 @@ function check(config: Config, given: Given): string[] {
   if (config.mode === "production" && existsSync(path.join(config.dataDir, developmentKeyName))) {
     problems.push(
       `${path.join(config.dataDir, developmentKeyName)} is a development key, which is no credential for production: remove the file, or choose another ${spelled("dataDir")}`,
+    );
+  }
+  if (config.cors.credentials && config.cors.origins.includes("*")) {
+    problems.push(
+      `${spelled("corsOrigins")} is * and ${spelled("corsCredentials")} is true: every page on the web could then call as whoever looks at it; list the origins`,
     );
   }
   if (config.httpPort !== 0 && config.httpPort === config.grpcPort) {

@@ -67,6 +67,10 @@ const trustedIssuers = z.preprocess((given, context): unknown => {
 export type TrustedIssuer = z.infer<typeof trustedIssuer>;
 const text = z.string().min(1, "must not be empty");
 
+function isOrigin(origin: string): boolean {
+  return origin === "*" || (URL.canParse(origin) && new URL(origin).origin === origin);
+}
+
 /** Undefined: off. */
 function parseRate(rate: string): { readonly burst: number; readonly intervalMs: number } | undefined {
   const match = /^(\d+)\/s(?::(\d+))?$/.exec(rate);
@@ -222,6 +226,31 @@ export const options = {
     default: "on",
     range: "on, off",
     doc: "Off: everybody may do everything, as users/local; on loopback only.",
+  },
+  corsOrigins: {
+    key: "cors.origins",
+    env: "PORTICO_CORS_ORIGINS",
+    flag: "--cors-origins",
+    value: "ORIGINS",
+    schema: z.preprocess(
+      (given) => (typeof given === "string" ? given.split(/[\s,]+/).filter((one) => one !== "") : given),
+      z
+        .array(z.string().refine(isOrigin, "must be an origin such as https://app.example.org, or *"))
+        .max(100),
+    ),
+    default: "none",
+    range: "exact origins, in a variable separated by commas; * for everybody's",
+    doc: "Origins whose pages may call from a browser. Everybody's, only without credentials.",
+  },
+  corsCredentials: {
+    key: "cors.credentials",
+    env: "PORTICO_CORS_CREDENTIALS",
+    flag: "--cors-credentials",
+    value: "BOOLEAN",
+    schema: z.union([z.boolean(), z.stringbool()], "must be true or false"),
+    default: "false",
+    range: "true, false",
+    doc: "Whether browsers may send client certificates and cookies with calls of those origins. API keys and tokens need it not.",
   },
   trustedIssuers: {
     key: "trustedIssuers",

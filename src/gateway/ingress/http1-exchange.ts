@@ -18,6 +18,7 @@ const nothing = new Uint8Array(0);
 
 export class Http1Exchange implements Exchange {
   readonly http = 1;
+  common: ResponseHeaders | undefined;
   readonly method: string;
   readonly path: string;
   readonly query: string;
@@ -81,6 +82,7 @@ export class Http1Exchange implements Exchange {
   /** A request that began before the drain is answered in it: the client has to hear that this was the connection's last. */
   #writeHead(status: number, headers: ResponseHeaders): void {
     if (this.#server.draining) this.#response.shouldKeepAlive = false;
+    if (this.common !== undefined) Object.assign(headers, this.common);
     if (this.#server.encrypted) headers["strict-transport-security"] = strictTransportSecurity;
     this.#response.writeHead(status, headers as Record<string, string | number | string[]>);
   }

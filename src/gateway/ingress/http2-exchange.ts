@@ -75,6 +75,7 @@ interface Collecting {
 
 export class Http2Exchange implements Exchange {
   readonly http = 2;
+  common: ResponseHeaders | undefined;
   readonly method: string;
   readonly path: string;
   readonly query: string;
@@ -187,6 +188,7 @@ export class Http2Exchange implements Exchange {
       headers["content-length"] =
         body === undefined ? 0 : typeof body === "string" ? Buffer.byteLength(body) : body.length;
     headers[":status"] = status;
+    if (this.common !== undefined) Object.assign(headers, this.common);
     if (stream.session?.encrypted === true) headers["strict-transport-security"] = strictTransportSecurity;
     if (body === undefined || this.method === "HEAD" || status === 304)
       stream.respond(headers as OutgoingHttpHeaders, { endStream: true });
@@ -201,6 +203,7 @@ export class Http2Exchange implements Exchange {
     const stream = this.#stream;
     if (stream.destroyed || stream.closed) return;
     headers[":status"] = status;
+    if (this.common !== undefined) Object.assign(headers, this.common);
     if (options?.trailers !== true) {
       stream.respond(headers as OutgoingHttpHeaders);
       return;
@@ -237,6 +240,7 @@ export class Http2Exchange implements Exchange {
     const stream = this.#stream;
     if (stream.destroyed || stream.closed) return;
     headers[":status"] = status;
+    if (this.common !== undefined) Object.assign(headers, this.common);
     stream.respond(headers as OutgoingHttpHeaders, { endStream: true });
     this.#finishEarly();
   }

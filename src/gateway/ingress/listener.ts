@@ -18,6 +18,7 @@ import type { TLSSocket } from "node:tls";
 import { requestIdFrom } from "#gateway/wire/request-id.ts";
 import type { Clock } from "#std/clock.ts";
 import { type Adapters, classify } from "./classify.ts";
+import { Cors, type CorsOptions } from "./cors.ts";
 import type { Adapter, Exchange } from "./exchange.ts";
 import { Http1Exchange } from "./http1-exchange.ts";
 import { Http2Exchange } from "./http2-exchange.ts";
@@ -33,6 +34,8 @@ export interface ListenerOptions {
   readonly adapters: Adapters;
   readonly clock: Clock;
   readonly limits?: Partial<ListenerLimits>;
+  /** Whose pages may call; absent: nobody's but our own. */
+  readonly cors?: CorsOptions;
   /** Both ports speak TLS; absent: neither does. */
   readonly tls?: TlsFiles;
 }
@@ -73,11 +76,13 @@ class TwoPorts implements Listener {
   readonly #sockets = new Set<Socket>();
   readonly #sessions = new Set<ServerHttp2Session>();
   readonly #tls: Tls | undefined;
+  readonly #cors: Cors;
   draining = false;
 
   constructor(options: ListenerOptions, limits: ListenerLimits) {
     this.#options = options;
     this.#limits = limits;
+    this.#cors = new Cors(options.cors ?? { origins: [], credentials: false });
     this.#tls = options.tls === undefined ? undefined : new Tls(options.tls);
     this.#http1 = this.#makeHttp1();
     this.#http2 = this.#makeHttp2((exchange) => classify(exchange, options.adapters));
@@ -219,7 +224,7 @@ class TwoPorts implements Listener {
         refuseUrl(headers[":path"] ?? "/", limits) ??
         refuseFields(headers, limits, stream.session?.pendingSettingsAck === true);
       if (refused !== undefined) replyRefusal(exchange, refused);
-      else choose(exchange).handle(exchange);
+      else this.#handle(exchange, choose(exchange));
     });
     return server;
   }
@@ -238,11 +243,23 @@ class TwoPorts implements Listener {
       this.#limits,
     );
     if (refused === undefined) {
-      classify(exchange, this.#options.adapters).handle(exchange);
+      this.#handle(exchange, classify(exchange, this.#options.adapters));
       return;
     }
     response.shouldKeepAlive = false;
     replyRefusal(exchange, refused);
+  }
+
+  /** What is mounted knows its own pages' origins. */
+  #handle(exchange: Exchange, adapter: Adapter): void {
+    const judged = adapter === this.#options.adapters.mounted ? undefined : this.#cors.judge(exchange);
+    if (judged === undefined) adapter.handle(exchange);
+    else if ("refused" in judged) replyRefusal(exchange, judged.refused);
+    else if ("preflight" in judged) exchange.replyHeadersOnly(204, judged.preflight);
+    else {
+      exchange.common = judged.common;
+      adapter.handle(exchange);
+    }
   }
 
   /** node:http2 has no timer for a client that connects and then says nothing, or half a header block. */

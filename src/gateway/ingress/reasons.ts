@@ -36,5 +36,9 @@ export const reasons = {
     code: "invalid_argument",
     meaning: "the If-Match header and the message name different etags",
   },
+  CORS_ORIGIN_FOREIGN: {
+    code: "permission_denied",
+    meaning: "a browser asked whether a page of this origin may call, and it may not",
+  },
   STREAM_UNSUPPORTED: { code: "unimplemented", meaning: "the protocol cannot carry this kind of method" },
 } as const satisfies Reasons;

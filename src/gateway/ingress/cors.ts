@@ -1,0 +1,95 @@
+/**
+ * Which pages of other origins may call: none, unless the operator lists them.
+ *
+ * @see https://fetch.spec.whatwg.org/#http-cors-protocol
+ */
+import { RpcError } from "#rpc/error.ts";
+import type { Exchange, ResponseHeaders } from "./exchange.ts";
+import type { Refusal } from "./precheck.ts";
+
+export interface CorsOptions {
+  /** Exact origins, or "*" alone: everybody's, without credentials. */
+  readonly origins: readonly string[];
+  /** Whether browsers may send what they keep for us: cookies, client certificates. */
+  readonly credentials: boolean;
+}
+
+/** How long a browser may keep the answer to a preflight, in seconds. */
+const maxAgeSeconds = 600;
+const exposed = [
+  "etag",
+  "location",
+  "grpc-status",
+  "grpc-message",
+  "grpc-status-details-bin",
+  "ratelimit",
+  "ratelimit-policy",
+  "retry-after",
+  "x-request-id",
+].join(", ");
+
+export class Cors {
+  readonly #origins: ReadonlySet<string>;
+  readonly #credentials: boolean;
+
+  constructor({ origins, credentials }: CorsOptions) {
+    this.#origins = new Set(origins);
+    this.#credentials = credentials;
+  }
+
+  /**
+   * What is to be done about a request that names an origin: a refusal of its preflight, the headers of its preflight's answer,
+   * or the headers that its own answer is to have besides. Undefined: nothing.
+   */
+  judge(
+    exchange: Pick<Exchange, "method" | "headers">,
+  ):
+    | { readonly refused: Refusal }
+    | { readonly preflight: ResponseHeaders }
+    | { readonly common: ResponseHeaders }
+    | undefined {
+    const { origin, "access-control-request-method": asked } = exchange.headers;
+    if (origin === undefined) return undefined;
+    const isPreflight = exchange.method === "OPTIONS" && asked !== undefined;
+    const allowed = this.#allowed(String(origin));
+    if (allowed === undefined) return isPreflight ? { refused: refusedOrigin(String(origin)) } : undefined;
+    const common: ResponseHeaders = {
+      "access-control-allow-origin": allowed,
+      vary: "origin",
+      ...(this.#credentials ? { "access-control-allow-credentials": "true" } : {}),
+    };
+    if (!isPreflight) return { common: { ...common, "access-control-expose-headers": exposed } };
+    return {
+      preflight: {
+        ...common,
+        "access-control-allow-methods": "GET, HEAD, POST, PUT, PATCH, DELETE",
+        "access-control-allow-headers": requestedHeaders(exchange.headers["access-control-request-headers"]),
+        "access-control-max-age": maxAgeSeconds,
+      },
+    };
+  }
+
+  #allowed(origin: string): string | undefined {
+    if (this.#origins.has(origin)) return origin;
+    return this.#origins.has("*") && !this.#credentials ? "*" : undefined;
+  }
+}
+
+/** Whoever may call may send the headers it wants to: none of them is trusted for where it came from. */
+function requestedHeaders(asked: string | string[] | undefined): string {
+  const names = String(asked ?? "")
+    .slice(0, 2048)
+    .split(",")
+    .map((name) => name.trim().toLowerCase());
+  return names.filter((name) => /^[a-z0-9-]{1,64}$/.test(name)).join(", ");
+}
+
+function refusedOrigin(origin: string): Refusal {
+  return {
+    status: 403,
+    error: new RpcError("permission_denied", {
+      reason: "CORS_ORIGIN_FOREIGN",
+      message: `pages of ${origin.slice(0, 200)} may not call; the operator lists origins in PORTICO_CORS_ORIGINS`,
+    }),
+  };
+}

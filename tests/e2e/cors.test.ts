@@ -1,0 +1,60 @@
+/** Pages of other origins: refused, unless they are listed. */
+import assert from "node:assert/strict";
+import { after, before, describe, test } from "node:test";
+import { ask, reasonOf, startPortico, type TestPortico } from "../support/portico.ts";
+
+const listed = "https://app.example.org";
+const foreign = "https://evil.example";
+
+describe("CORS", () => {
+  let strict: TestPortico;
+  let open: TestPortico;
+  before(async () => {
+    strict = await startPortico();
+    open = await startPortico({ corsOrigins: listed });
+  });
+  after(async () => {
+    await strict.stop();
+    await open.stop();
+  });
+
+  const preflight = (portico: TestPortico, origin: string) =>
+    ask(portico.base, "OPTIONS", "/api/v1/bpmn", {
+      headers: {
+        ...{ origin, "access-control-request-method": "POST" },
+        "access-control-request-headers": "content-type,x-api-key",
+      },
+    });
+
+  test("row 63: the preflight of a foreign origin is 403, and no header allows it", async () => {
+    for (const portico of [strict, open]) {
+      const refused = await preflight(portico, foreign);
+      assert.equal(refused.status, 403);
+      assert.equal(reasonOf(refused), "CORS_ORIGIN_FOREIGN");
+      assert.equal(refused.headers.get("access-control-allow-origin"), null);
+      const called = await ask(portico.base, "GET", "/api/v1/bpmn", { headers: { origin: foreign } });
+      assert.equal(called.headers.get("access-control-allow-origin"), null);
+    }
+  });
+
+  test("a listed origin may call, and sees what it needs", async () => {
+    const allowed = await preflight(open, listed);
+    assert.equal(allowed.status, 204);
+    assert.equal(allowed.headers.get("access-control-allow-origin"), listed);
+    assert.equal(allowed.headers.get("access-control-allow-headers"), "content-type, x-api-key");
+    assert.equal(allowed.headers.get("access-control-max-age"), "600");
+    assert.equal(allowed.headers.get("access-control-allow-credentials"), null);
+    for (const path of ["/api/v1/bpmn", "/api/v1/bpmn/none", "/openapi.json"]) {
+      const called = await ask(open.base, "GET", path, { headers: { origin: listed } });
+      assert.equal(called.headers.get("access-control-allow-origin"), listed, path);
+      assert.match(called.headers.get("access-control-expose-headers") ?? "", /x-request-id/);
+      assert.equal(called.headers.get("vary"), "origin");
+    }
+  });
+
+  test("OPTIONS that is no preflight still lists the methods", async () => {
+    const plain = await ask(strict.base, "OPTIONS", "/api/v1/bpmn");
+    assert.equal(plain.status, 204);
+    assert.match(plain.headers.get("allow") ?? "", /POST/);
+  });
+});
