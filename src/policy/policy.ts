@@ -12,12 +12,14 @@ import { type AuthenticateOptions, createAuthenticate } from "./authenticate/aut
 import { type AuthorizeOptions, createAuthorize, type RuleCompiler } from "./authorize/authorize.ts";
 import { createIdempotency, type IdempotencyOptions } from "./idempotency/idempotency.ts";
 import { createLimit, type LimitOptions } from "./limit/limit.ts";
+import { createValidate, type ValidateOptions } from "./validate/validate.ts";
 
 export type { AuditEntry, AuditSink } from "./audit/audit.ts";
 export type { Credential, Credentials } from "./authenticate/authenticate.ts";
 export type { MethodRule } from "./authorize/authorize.ts";
 export { createIdempotencyStore, migrations } from "./idempotency/store.ts";
 export { reasons } from "./reasons.ts";
+export { constraintsOf, createValidate, isConstrained } from "./validate/validate.ts";
 
 /** Loads what compiles rules: 15 MB that a contract without rules has no use for. @param registry of the messages in requests. */
 export async function loadRules(registry: Registry): Promise<RuleCompiler> {
@@ -26,7 +28,7 @@ export async function loadRules(registry: Registry): Promise<RuleCompiler> {
 }
 
 export type PolicyOptions = Omit<
-  AuthenticateOptions & AuthorizeOptions & LimitOptions & AuditOptions & IdempotencyOptions,
+  AuthenticateOptions & AuthorizeOptions & LimitOptions & AuditOptions & ValidateOptions & IdempotencyOptions,
   "isPublic"
 >;
 
@@ -37,6 +39,7 @@ export function createPolicies(given: PolicyOptions): readonly Interceptor[] {
     createLimit(options), // who is refused below is counted too: guessing costs what calling costs
     createAudit(options), // refusals too, but not what is over the limit: a flood of refusals is no flood of rows
     createAuthorize(options), // before anything that costs: who may not is sent away for the price of a look into a set
+    createValidate(options), // before anything is remembered of the call: a request that cannot be done takes no key
     createIdempotency(options), // last: only what would run is remembered
   ];
 }

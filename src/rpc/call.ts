@@ -23,7 +23,8 @@ export interface UnaryCall extends CallHead {
 }
 export interface StreamCall extends CallHead {
   readonly kind: "stream";
-  readonly requests: AsyncIterable<Payload>;
+  /** An interceptor may put another in its place that looks at what passes. */
+  requests: AsyncIterable<Payload>;
 }
 
 /** What the call tells its adapter; set before the reply's first byte, ignored afterwards. */
@@ -82,7 +83,7 @@ class CallState implements CallHead {
   readonly timeoutMs: number | undefined;
   readonly startedAtMs: number;
   readonly request: Payload | undefined;
-  readonly requests: AsyncIterable<Payload> | undefined;
+  requests: AsyncIterable<Payload> | undefined;
   canceledBy: RpcError | undefined;
   /** Set by the adapter of a protocol that can send headers early. */
   flushHeaders: (() => void) | undefined;

@@ -40,61 +40,15 @@ export function isId(id: string): boolean {
   return idForm.test(id);
 }
 
-/** What is wrong with an id that is not one. */
-export function badId(field: string): Violation {
-  return {
-    field,
-    description:
-      "must be 1 to 63 lower-case letters, digits and hyphens, beginning with a letter and not ending with a hyphen",
-  };
-}
-
-/** Default 50, at most 1000. @throws RpcError FIELD_INVALID for a negative one. */
+/** Default 50, at most 1000. */
 export function pageSize(asked: number): number {
-  if (asked < 0) demand([{ field: "pageSize", description: "must not be negative" }]);
   return asked === 0 ? 50 : Math.min(asked, 1000);
-}
-
-const maxBatch = 200;
-
-/** @throws RpcError FIELD_INVALID for an empty, too long or repeating batch. */
-export function checkBatch<T>(items: readonly T[], field: string): readonly T[] {
-  if (items.length === 0) demand([{ field, description: "must not be empty" }]);
-  if (items.length > maxBatch)
-    demand([{ field, description: `has ${items.length} items; ${maxBatch} are allowed` }]);
-  const repeated = items.findIndex(
-    (item, index) => typeof item === "string" && items.indexOf(item) !== index,
-  );
-  if (repeated !== -1) demand([{ field: `${field}[${repeated}]`, description: "is given twice" }]);
-  return items;
-}
-
-/** At most 64 labels; keys at most 63 characters, values at most 256. */
-export function checkLabels(labels: Readonly<Record<string, string>>, field: string): Violation[] {
-  const violations: Violation[] = [];
-  const entries = Object.entries(labels);
-  if (entries.length > 64) violations.push({ field, description: "has more than 64 labels" });
-  for (const [key, value] of entries) {
-    if (key === "" || key.length > 63)
-      violations.push({ field, description: `the key "${key.slice(0, 70)}" must have 1 to 63 characters` });
-    if (value.length > 256)
-      violations.push({
-        field,
-        description: `the value of "${key.slice(0, 70)}" has more than 256 characters`,
-      });
-  }
-  return violations;
 }
 
 /** @throws RpcError FIELD_INVALID for a message that is not there. @param field as the caller's JSON spells it. */
 export function required<T>(message: T | undefined, field: string): T {
   if (message !== undefined) return message;
   throw fieldInvalid([{ field, description: "must be given" }]);
-}
-
-/** Nothing where the text is short enough. */
-export function checkLength(text: string, field: string, most: number): Violation[] {
-  return text.length > most ? [{ field, description: `has more than ${most} characters` }] : [];
 }
 
 /**

@@ -77,7 +77,7 @@ export const layers: Readonly<Record<string, Row>> = {
   },
   policy: {
     uses: ["std", "rpc", "gen", "storage"],
-    packages: [protobuf, "kysely", "@bufbuild/cel"],
+    packages: [protobuf, "kysely", "@bufbuild/cel", "@bufbuild/protovalidate"],
     why: "judges calls; never sees bytes",
   },
   config: { uses: ["std"], packages: ["zod"], why: "plain data with defaults" },

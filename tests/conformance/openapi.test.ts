@@ -65,9 +65,23 @@ describe("the OpenAPI document", () => {
     const { json } = await ask(portico.base, "GET", "/openapi.json");
     assert.deepEqual(json.paths["/api/v1/auth:signIn"].post.security, []);
     assert.deepEqual(json.paths["/api/v1/bpmn"].post["x-required-scopes"], ["bpmn:write"]);
-    assert.deepEqual(Object.keys(json.components.securitySchemes), ["bearer", "apiKey"]);
+    assert.deepEqual(Object.keys(json.components.securitySchemes), ["bearer", "apiKey", "oauth2"]);
     assert.ok("401" in json.paths["/api/v1/bpmn"].post.responses);
     assert.ok(!("403" in json.paths["/api/v1/auth:signIn"].post.responses));
+  });
+
+  test("says what the contract says about fields", async () => {
+    const { json: document } = await ask(portico.base, "GET", "/openapi.json");
+    const schemaOf = (name: string) =>
+      document.components.schemas[`portico.users.v1.${name}`] as {
+        properties: Record<
+          string,
+          { maxLength?: number; items?: object; maxItems?: number; maxProperties?: number }
+        >;
+      };
+    assert.equal(schemaOf("User").properties.displayName?.maxLength, 200);
+    assert.equal(schemaOf("User").properties.labels?.maxProperties, 64);
+    assert.equal(schemaOf("Role").properties.scopes?.maxItems, 100);
   });
 
   test("can be asked for one service, and says which service it does not know", async () => {

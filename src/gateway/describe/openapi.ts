@@ -122,20 +122,37 @@ export function describeOpenApi(catalog: Catalog, options: OpenApiOptions): Open
     components: {
       schemas: { ...schemas.all(), Problem: problemSchema },
       responses: errorResponses(),
-      ...(options.authentication ? { securitySchemes } : {}),
+      ...(options.authentication ? { securitySchemes: securitySchemes(catalog, options.serverUrl) } : {}),
     },
   };
 }
 
-const securitySchemes = {
-  bearer: {
-    type: "http",
-    scheme: "bearer",
-    description: "An access token from signing in, or an API key.",
-  },
-  apiKey: { type: "apiKey", in: "header", name: "X-API-Key", description: "An API key." },
-};
-const anyCredential: readonly Schema[] = [{ bearer: [] }, { apiKey: [] }];
+function securitySchemes(catalog: Catalog, serverUrl: string): Readonly<Record<string, Schema>> {
+  const asked = [...catalog.methods.values()].flatMap(
+    (method) => catalog.optionsOf(method).access?.scopes ?? [],
+  );
+  const names = [...new Set(asked)].filter((scope) => scope !== "self").sort();
+  const scopes = Object.fromEntries(names.map((scope) => [scope, `Methods that ask for ${scope}.`]));
+  const tokenUrl = `${serverUrl}/oauth2/token`;
+  return {
+    bearer: {
+      type: "http",
+      scheme: "bearer",
+      description: "An access token, or an API key.",
+    },
+    apiKey: { type: "apiKey", in: "header", name: "X-API-Key", description: "An API key." },
+    oauth2: {
+      type: "oauth2",
+      description:
+        "Registered clients: people by authorization code with PKCE, services by client credentials.",
+      flows: {
+        authorizationCode: { authorizationUrl: `${serverUrl}/oauth2/authorize`, tokenUrl, scopes },
+        clientCredentials: { tokenUrl, scopes },
+      },
+    },
+  };
+}
+const anyCredential: readonly Schema[] = [{ bearer: [] }, { apiKey: [] }, { oauth2: [] }];
 
 /** What the contract asks of callers; what it does not mention is for administrators. */
 function access(catalog: Catalog, route: HttpRoute): Pick<Operation, "security" | "x-required-scopes"> {

@@ -3,6 +3,7 @@ import { type DescEnum, type DescField, type DescMessage, ScalarType } from "@bu
 import type { Catalog } from "#gateway/catalog/catalog.ts";
 import { FieldBehavior } from "#gen/google/api/field_behavior_pb.ts";
 import { behaviours } from "./behaviours.ts";
+import { constraintsOf } from "./constraints.ts";
 import { splitExample } from "./examples.ts";
 
 export type Schema = Readonly<Record<string, unknown>>;
@@ -58,7 +59,8 @@ export class Schemas {
   }
 
   ofField(field: DescField): Schema {
-    const schema = this.#ofValue(field);
+    const { own, items } = constraintsOf(field);
+    const schema = { ...this.#ofValue(field, items), ...own };
     const description = splitExample(this.#catalog.commentOf(field)).text;
     const readOnly = behaviours(field).includes(FieldBehavior.OUTPUT_ONLY);
     return {
@@ -81,7 +83,7 @@ export class Schemas {
     };
   }
 
-  #ofValue(field: DescField): Schema {
+  #ofValue(field: DescField, items: Schema): Schema {
     switch (field.fieldKind) {
       case "scalar":
         return ofScalar(field.scalar);
@@ -90,9 +92,9 @@ export class Schemas {
       case "message":
         return this.ofMessage(field.message);
       case "list":
-        return { type: "array", items: this.#ofItem(field) };
+        return { type: "array", items: { ...this.#ofItem(field), ...items } };
       case "map":
-        return { type: "object", additionalProperties: this.#ofItem(field) };
+        return { type: "object", additionalProperties: { ...this.#ofItem(field), ...items } };
     }
   }
 

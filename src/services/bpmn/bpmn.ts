@@ -6,7 +6,6 @@
  * called, and runs nothing: executing processes is another service's work.
  */
 import { BPMNService, BPMNView } from "#gen/portico/bpmn/v1/bpmn_pb.ts";
-import { checkBatch } from "#rpc/resource.ts";
 import { type HostedService, hostService, type ServiceImplementation } from "#rpc/service.ts";
 import type { Clock } from "#std/clock.ts";
 import type { Storage } from "#storage/storage.ts";
@@ -67,23 +66,18 @@ function implementationOf(
   return {
     createBPMN: async (request, call) => (await documents.create([request], call))[0] ?? {},
     batchCreateBPMN: async (request, call) => ({
-      documents: await documents.create(checkBatch(request.requests, "requests"), call, "requests"),
+      documents: await documents.create(request.requests, call, "requests"),
     }),
     getBPMN: (request, call) => documents.get(request.id, request.view === BPMNView.BASIC, call),
     batchGetBPMN: async (request, call) => ({
-      documents: await documents.getMany(
-        checkBatch(request.ids, "ids"),
-        request.view === BPMNView.FULL,
-        call,
-      ),
+      documents: await documents.getMany(request.ids, request.view === BPMNView.FULL, call),
     }),
     listBPMN: (request, call) => documents.list(request, call),
     updateBPMN: (request, call) => documents.update(request, call),
     deleteBPMN: async (request, call) => (await documents.remove([request], call))[0] ?? {},
     batchDeleteBPMN: async (request, call) => {
-      const ids = checkBatch(request.ids, "ids");
       await documents.remove(
-        ids.map((id) => ({ id, etag: "", allowMissing: false })),
+        request.ids.map((id) => ({ id, etag: "", allowMissing: false })),
         call,
       );
       return {};

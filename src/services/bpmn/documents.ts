@@ -8,7 +8,7 @@ import type {
 } from "#gen/portico/bpmn/v1/bpmn_pb.ts";
 import { BPMNView } from "#gen/portico/bpmn/v1/bpmn_pb.ts";
 import type { CallHead } from "#rpc/call.ts";
-import { badId, demand, inBatch, isId, pageSize, within, wrongState } from "#rpc/resource.ts";
+import { demand, inBatch, isId, pageSize, within, wrongState } from "#rpc/resource.ts";
 import type { Clock } from "#std/clock.ts";
 import { ulid } from "#std/ulid.ts";
 import { createPageTokens, type PageTokens } from "#storage/page-token.ts";
@@ -19,15 +19,7 @@ import { missing, taken } from "./failures.ts";
 import { cursorOf, parseListQuery } from "./list-query.ts";
 import { known, knownRevision } from "./lookup.ts";
 import { inlineXml, maxInlineBytes, shortXml, toDocument, toRevision } from "./model.ts";
-import {
-  changedFields,
-  checkComment,
-  checkFields,
-  checkRowEtag,
-  modelInvalid,
-  pick,
-  required,
-} from "./rules.ts";
+import { changedFields, checkRowEtag, modelInvalid, pick, required } from "./rules.ts";
 import { type BpmnReads, BpmnStore, prepareReads } from "./store.ts";
 import { type BpmnTables, type DocumentRow, toDocumentRow } from "./tables.ts";
 import type { Upload } from "./upload.ts";
@@ -147,7 +139,6 @@ export class Documents {
     if (found === undefined) throw missing(document.id);
     writable(found);
     const fields = changedFields(request.updateMask?.paths, document);
-    demand([...checkFields(document), ...checkComment(request.comment)]);
     const content = fields.includes("xml") ? await this.#read(inlineBytes(document.xml), call) : undefined;
     return await this.#transaction(call, async (store) => {
       const before = await this.#locked(store, document.id);
@@ -199,9 +190,7 @@ export class Documents {
 
   async upload(upload: Upload, call: CallHead): Promise<BPMNDocument> {
     const { metadata } = upload;
-    demand(checkComment(metadata.comment));
     if (metadata.id !== "") return await this.#uploadRevision(upload, call);
-    if (metadata.documentId !== "" && !isId(metadata.documentId)) demand([badId("metadata.documentId")]);
     const content = await this.#read(upload.bytes, call, upload.digest);
     const displayName =
       metadata.displayName || content.summary.processes[0]?.displayName || metadata.filename;
@@ -304,11 +293,8 @@ export class Documents {
     call: CallHead,
   ): Promise<{ row: DocumentRow; content: Content }> {
     const document = required(request.document);
-    const violations = checkFields(document);
-    if (request.documentId !== "" && !isId(request.documentId)) violations.push(badId("documentId"));
     if (document.xml === "")
-      violations.push({ field: "document.xml", description: "must not be empty; send BPMN 2.0 XML" });
-    demand(violations);
+      demand([{ field: "document.xml", description: "must not be empty; send BPMN 2.0 XML" }]);
     const content = await this.#read(inlineBytes(document.xml), call);
     return { content, row: this.#fresh({ ...document, documentId: request.documentId }, content, call) };
   }

@@ -3,21 +3,12 @@ import { create } from "@bufbuild/protobuf";
 import { BadRequestSchema } from "#gen/google/rpc/error_details_pb.ts";
 import type { BPMNDocument } from "#gen/portico/bpmn/v1/bpmn_pb.ts";
 import { RpcError } from "#rpc/error.ts";
-import { checkEtag, checkLabels, checkLength, demand, maskedFields, type Violation } from "#rpc/resource.ts";
+import { checkEtag, demand, maskedFields } from "#rpc/resource.ts";
 import { nearest } from "#std/nearest.ts";
 import type { Finding } from "./finding.ts";
 import { etagOf } from "./model.ts";
 import { type Profile, profiles } from "./profiles.ts";
 import type { DocumentRow } from "./tables.ts";
-
-/** Everything that is wrong with the fields people set. */
-export function checkFields(document: BPMNDocument): Violation[] {
-  return [
-    ...checkLength(document.displayName, "document.displayName", 200),
-    ...checkLength(document.description, "document.description", 4000),
-    ...checkLabels(document.labels, "document.labels"),
-  ];
-}
 
 const mutable = ["display_name", "description", "labels", "xml"] as const;
 export type MutableField = (typeof mutable)[number];
@@ -125,10 +116,6 @@ export function required(document: BPMNDocument | undefined): BPMNDocument {
   if (document.name !== "" && !document.name.startsWith("bpmn/"))
     demand([{ field: "document.name", description: "is the resource name; put the label into displayName" }]);
   return document;
-}
-
-export function checkComment(comment: string): Violation[] {
-  return checkLength(comment, "comment", 1000);
 }
 
 /** @throws RpcError ETAG_MISMATCH with the current one. */

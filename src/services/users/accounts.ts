@@ -13,13 +13,9 @@ import { RpcError } from "#rpc/error.ts";
 import { allows } from "#rpc/principal.ts";
 import {
   alreadyExists,
-  badId,
   checkEtag,
-  checkLabels,
-  checkLength,
   demand,
   inBatch,
-  isId,
   maskedFields,
   notFound,
   pageSize,
@@ -38,7 +34,7 @@ import type { Tables } from "#storage/storage.ts";
 import type { Directory } from "./directory.ts";
 import { toSession, toUser, userEtag } from "./model.ts";
 import { checkPassword, type Passwords } from "./passwords.ts";
-import { checkEmailForm, demandScopes, idOrMe, ownId, selfForbidden } from "./rights.ts";
+import { demandScopes, idOrMe, ownId, selfForbidden } from "./rights.ts";
 import { SessionStore } from "./session-store.ts";
 import { inRoles, UsersStore } from "./store.ts";
 import { toUserRow, type UserColumns, type UserRow, type UsersTables } from "./tables.ts";
@@ -155,7 +151,6 @@ export class Accounts {
     const user = requiredUser(request.user);
     const id = idOrMe(user.id, call);
     const fields = maskedFields(request.updateMask?.paths, mutable, (name) => isPresent(name, user));
-    demand(checkFields(user));
     if (!allows(call.principal.scopes, "users:write")) demandOwn(fields);
     const row = await this.#transaction(call, async (store) => {
       const before = await this.#outranked(store, id, call);
@@ -266,9 +261,7 @@ export class Accounts {
 
   async #fresh(request: CreateUserRequest, call: Caller): Promise<UserRow> {
     const user = requiredUser(request.user);
-    const violations = checkFields(user);
-    if (request.userId !== "" && (!isId(request.userId) || request.userId === "me"))
-      violations.push(badId("userId"));
+    const violations: Violation[] = [];
     const kind = user.kind === User_Kind.SERVICE ? "SERVICE" : "PERSON";
     if (request.password !== "") violations.push(...checkPassword(request.password, "password"));
     if (request.password !== "" && kind === "SERVICE")
@@ -322,30 +315,6 @@ function requiredUser(given: User | undefined): User {
   if (user.name !== "" && !user.name.startsWith("users/"))
     demand([{ field: "user.name", description: "is the resource name; put the label into displayName" }]);
   return user;
-}
-
-function checkFields(user: User): Violation[] {
-  const violations = [
-    ...checkLength(user.displayName, "user.displayName", 200),
-    ...checkLabels(user.labels, "user.labels"),
-  ];
-  if (user.email !== "") violations.push(...checkEmailForm(user.email, "user.email"));
-  if (user.certificates.length > 20)
-    violations.push({ field: "user.certificates", description: "has more than 20 URIs" });
-  for (const [index, uri] of user.certificates.entries())
-    if (!/^[a-z][a-z0-9+.-]*:[^\s,]{1,2000}$/.test(uri))
-      violations.push({
-        field: `user.certificates[${index}]`,
-        description: "is not a URI; write spiffe://example.org/importer",
-      });
-  if (user.roles.length > 50) violations.push({ field: "user.roles", description: "has more than 50 roles" });
-  for (const [index, role] of user.roles.entries())
-    if (!role.startsWith("roles/"))
-      violations.push({
-        field: `user.roles[${index}]`,
-        description: `"${role.slice(0, 80)}" is not a resource name; write roles/${role.slice(0, 63)}`,
-      });
-  return violations;
 }
 
 function demandOwn(fields: readonly MutableField[]): void {

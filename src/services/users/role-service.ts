@@ -2,22 +2,11 @@
 import type { CreateRoleRequest, Role, UpdateRoleRequest } from "#gen/portico/users/v1/users_pb.ts";
 import type { CallHead } from "#rpc/call.ts";
 import { RpcError } from "#rpc/error.ts";
-import {
-  alreadyExists,
-  badId,
-  checkEtag,
-  checkLength,
-  demand,
-  isId,
-  maskedFields,
-  notFound,
-  required,
-  type Violation,
-} from "#rpc/resource.ts";
+import { alreadyExists, checkEtag, maskedFields, notFound, required } from "#rpc/resource.ts";
 import type { Tables } from "#storage/storage.ts";
 import { roleEtag, toRole } from "./model.ts";
 import { demandScopes } from "./rights.ts";
-import { builtInRole, builtInRoles, checkScopes } from "./roles.ts";
+import { builtInRole, builtInRoles } from "./roles.ts";
 import { UsersStore } from "./store.ts";
 import type { RoleRow, UsersTables } from "./tables.ts";
 
@@ -43,7 +32,6 @@ export class RoleMethods {
 
   async create(request: CreateRoleRequest, call: CallHead): Promise<Role> {
     const role = required(request.role, "role");
-    demand([...(isId(request.roleId) ? [] : [badId("roleId")]), ...checkFields(role)]);
     demandScopes(call.principal, role.scopes, "such a role");
     const row: RoleRow = {
       id: request.roleId,
@@ -63,7 +51,6 @@ export class RoleMethods {
   async update(request: UpdateRoleRequest, call: CallHead): Promise<Role> {
     const role = required(request.role, "role");
     const fields = maskedFields(request.updateMask?.paths, mutable, (name) => isPresent(name, role));
-    demand(checkFields(role));
     return await this.#tables.transaction(async (db) => {
       const store = new UsersStore(db, this.#tables.engine, call.principal.tenant);
       const before = await changeable(store, role.id);
@@ -118,14 +105,6 @@ async function changeable(store: UsersStore, id: string): Promise<RoleRow> {
       metadata: { resource: `roles/${id}` },
     });
   return row;
-}
-
-function checkFields(role: Role): Violation[] {
-  return [
-    ...checkLength(role.displayName, "role.displayName", 200),
-    ...checkLength(role.description, "role.description", 4000),
-    ...checkScopes(role.scopes, "role.scopes"),
-  ];
 }
 
 function isPresent(name: MutableField, role: Role): boolean {

@@ -1,5 +1,4 @@
-/** Roles: the built-in ones, which are the same in every tenant, and what makes a list of scopes a good one. */
-import type { Violation } from "#rpc/resource.ts";
+/** The built-in roles, which are the same in every tenant. */
 import type { RoleRow } from "./tables.ts";
 
 function builtIn(id: string, displayName: string, description: string, scopes: readonly string[]): RoleRow {
@@ -30,21 +29,4 @@ const builtInById = new Map(builtInRoles.map((role) => [role.id, role]));
 
 export function builtInRole(id: string): RoleRow | undefined {
   return builtInById.get(id);
-}
-
-const scopeForm = /^(\*|[a-z][A-Za-z0-9]{0,62}:(\*|[a-z][A-Za-z0-9]{0,62}))$/;
-const maxScopes = 100;
-
-export function checkScopes(scopes: readonly string[], field: string): Violation[] {
-  if (scopes.length > maxScopes) return [{ field, description: `has more than ${maxScopes} scopes` }];
-  return scopes.flatMap((scope, index) =>
-    scopeForm.test(scope)
-      ? []
-      : [
-          {
-            field: `${field}[${index}]`,
-            description: `"${scope.slice(0, 80)}" is not a scope; scopes are "area:verb", "area:*" or "*"`,
-          },
-        ],
-  );
 }

@@ -5,20 +5,17 @@ import type { CallHead } from "#rpc/call.ts";
 import { RpcError } from "#rpc/error.ts";
 import {
   alreadyExists,
-  badId,
   checkEtag,
-  checkLength,
   demand,
-  isId,
   maskedFields,
   notFound,
+  required,
   wrongState,
 } from "#rpc/resource.ts";
 import type { Clock } from "#std/clock.ts";
 import type { Tables } from "#storage/storage.ts";
 import { tenantEtag, toTenant } from "./model.ts";
 import { checkPassword, type Passwords } from "./passwords.ts";
-import { checkEmailForm } from "./rights.ts";
 import { UsersStore } from "./store.ts";
 import type { TenantRow, UsersTables } from "./tables.ts";
 
@@ -52,12 +49,7 @@ export class Tenants {
 
   async create(request: CreateTenantRequest, call: CallHead): Promise<Tenant> {
     demandHome(call);
-    demand([
-      ...(isId(request.tenantId) && request.tenantId !== "mine" ? [] : [badId("tenantId")]),
-      ...checkLength(request.displayName, "displayName", 200),
-      ...checkEmailForm(request.adminEmail, "adminEmail"),
-      ...checkPassword(request.adminPassword, "adminPassword"),
-    ]);
+    demand(checkPassword(request.adminPassword, "adminPassword"));
     const now = this.#clock.now();
     const row: TenantRow = {
       id: request.tenantId,
@@ -93,12 +85,9 @@ export class Tenants {
 
   async update(request: UpdateTenantRequest, call: CallHead): Promise<Tenant> {
     demandHome(call);
-    const { tenant } = request;
-    if (tenant === undefined) demand([{ field: "tenant", description: "must be given" }]);
-    const displayName = tenant?.displayName ?? "";
+    const { displayName, id, etag } = required(request.tenant, "tenant");
     const fields = maskedFields(request.updateMask?.paths, ["display_name"], () => displayName !== "");
-    demand(checkLength(displayName, "tenant.displayName", 200));
-    return await this.#change({ id: tenant?.id ?? "", etag: tenant?.etag ?? "" }, call, () =>
+    return await this.#change({ id, etag }, call, () =>
       fields.length === 0 ? {} : { display_name: displayName },
     );
   }

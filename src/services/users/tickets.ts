@@ -5,11 +5,9 @@
  */
 import { randomBytes } from "node:crypto";
 import type { CallHead } from "#rpc/call.ts";
-import { demand } from "#rpc/resource.ts";
 import type { Clock } from "#std/clock.ts";
 import type { Tables } from "#storage/storage.ts";
 import { demandScopes, ownId } from "./rights.ts";
-import { checkScopes } from "./roles.ts";
 import { sha256 } from "./secrets.ts";
 import type { TicketRow, UsersTables } from "./tables.ts";
 
@@ -32,7 +30,6 @@ export class Tickets {
 
   async create(scopes: readonly string[], call: CallHead) {
     const { principal } = call;
-    demand(checkScopes(scopes, "scopes"));
     demandScopes(principal, scopes, "such a ticket");
     const ticket = `ptt_${randomBytes(32).toString("base64url")}`;
     const expiresAt = this.#clock.now() + lifeMs;

@@ -19,7 +19,7 @@ import {
   UserService,
 } from "#gen/portico/users/v1/users_pb.ts";
 import { localPrincipal } from "#rpc/principal.ts";
-import { checkBatch } from "#rpc/resource.ts";
+import { demand, isId } from "#rpc/resource.ts";
 import { type HostedService, hostService } from "#rpc/service.ts";
 import type { Clock } from "#std/clock.ts";
 import type { Storage } from "#storage/storage.ts";
@@ -35,6 +35,7 @@ import { auditedSignIn } from "./oauth/audited-sign-in.ts";
 import { OAuthClients } from "./oauth/clients.ts";
 import { createOAuth, type OAuth } from "./oauth/oauth.ts";
 import { createPasswords } from "./passwords.ts";
+import { checkEmailForm } from "./rights.ts";
 import { RoleMethods } from "./role-service.ts";
 import { createSecrets, isEqual, type Secrets } from "./secrets.ts";
 import { Sessions } from "./sessions.ts";
@@ -162,6 +163,11 @@ export function createUsers(options: UsersOptions): UsersHost {
       const request = create(CreateUserRequestSchema, { user, userId: id, password });
       // No call, so nothing to be kept beside it.
       const call = { principal: localPrincipal, beforeCommit: () => {}, runBeforeCommit: async () => {} };
+      // No gateway stands before this one to hold it against the contract.
+      demand([
+        ...(isId(id) ? [] : [{ field: "id", description: "must be lower-case letters, digits and hyphens" }]),
+        ...checkEmailForm(email, "email"),
+      ]);
       await accounts.create([request], call);
     },
     developmentKey: (given) => developmentKey({ storage, secrets, clock }, given),
@@ -176,11 +182,11 @@ function userService(accounts: Accounts): HostedService {
   return hostService(UserService, {
     createUser: async (request, call) => (await accounts.create([request], call))[0] ?? {},
     batchCreateUsers: async (request, call) => ({
-      users: await accounts.create(checkBatch(request.requests, "requests"), call, "requests"),
+      users: await accounts.create(request.requests, call, "requests"),
     }),
     getUser: (request, call) => accounts.get(request.id, call),
     batchGetUsers: async (request, call) => ({
-      users: await accounts.getMany(checkBatch(request.ids, "ids"), call),
+      users: await accounts.getMany(request.ids, call),
     }),
     listUsers: (request, call) => accounts.list(request, call),
     updateUser: (request, call) => accounts.update(request, call),
