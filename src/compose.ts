@@ -18,7 +18,9 @@ import {
 } from "#gateway/ingress/ingress.ts";
 import { reasons as wireReasons } from "#gateway/wire/reasons.ts";
 import {
+  createConcurrency,
   createIdempotencyStore,
+  createLimitStore,
   createPolicies,
   createValidate,
   loadRules,
@@ -167,30 +169,39 @@ async function createServices(
   const secret = readSecret(config);
   const ruleOf = (method: Method) => catalog.optionsOf(method).access;
   const keyMode = config.mode === "production" ? "live" : "test";
+  const idempotency = createIdempotencyStore(storage, clock);
+  const limits = createLimitStore(storage);
   const bpmn = createBpmn({ storage, secret, clock });
   const users = createUsers({
     ...{ storage, secret, clock, keyMode, issuer },
     oauthRegistration: config.oauthRegistration === "on",
     trustedIssuers: config.trustedIssuers,
+    limits: limits.store,
     scopes: () => scopesOf([...catalog.methods.values()].map(ruleOf)),
     ruleOf: (name) => {
       const method = catalog.methods.get(`/${name}`);
       return method && (ruleOf(method) ?? { public: false, scopes: [] });
     },
   });
-  const idempotency = createIdempotencyStore(storage, clock);
+
   const ruled = [...catalog.methods.values()].some((method) => (ruleOf(method)?.rule ?? "") !== "");
   const options: PolicyOptions = {
     rules: ruled ? await loadRules(catalog.registry) : undefined,
     ...{ credentials: users.directory, clock, ruleOf, rate: config.rateLimit },
+    ...{ tenantRate: config.tenantRateLimit, limits: limits.store },
+    maxConcurrentCalls: config.maxConcurrentCalls,
     ...{ audit: users.audit, idempotency: idempotency.store, registry: catalog.registry },
     costOf: (method) => catalog.optionsOf(method).rateCost,
     isAudited: (method) => catalog.optionsOf(method).audited,
   };
   // Without authentication there is nobody to judge: what is asked is looked at all the same.
-  const policies = config.authentication === "off" ? [createValidate(options)] : createPolicies(options);
+  const policies =
+    config.authentication === "off"
+      ? [createConcurrency(options), createValidate(options)]
+      : createPolicies(options);
   const closeServices = async (): Promise<void> => {
     await idempotency.close();
+    await limits.close();
     await users.close();
     await bpmn.close();
   };

@@ -48,6 +48,10 @@ export interface Config {
   readonly oauthRegistration: "on" | "off";
   /** A bucket of `burst` calls that gets one back every `intervalMs`; undefined: no limit. */
   readonly rateLimit: { readonly burst: number; readonly intervalMs: number } | undefined;
+  /** The same for all callers of a tenant together. */
+  readonly tenantRateLimit: Config["rateLimit"];
+  /** Unary calls that this process works on at once. */
+  readonly maxConcurrentCalls: number;
   readonly logLevel: "trace" | "debug" | "info" | "warn" | "error" | "silent";
   readonly unknownParameters: "reject" | "ignore";
   readonly unknownFields: "reject" | "ignore";
@@ -87,6 +91,8 @@ export interface UserConfig {
   readonly trustedIssuers?: readonly TrustedIssuer[];
   readonly oauth?: { readonly registration?: "on" | "off" };
   readonly rateLimit?: string;
+  readonly tenantRateLimit?: string;
+  readonly maxConcurrentCalls?: number;
   readonly log?: { readonly level?: Config["logLevel"] };
   readonly rest?: {
     readonly unknownParameters?: "reject" | "ignore";
@@ -126,6 +132,8 @@ function complete(given: Given, fallbackMode: Config["mode"]): Config {
     trustedIssuers: given.trustedIssuers ?? [],
     oauthRegistration: given.oauthRegistration ?? "off",
     rateLimit: "rateLimit" in given ? given.rateLimit : { burst: 200, intervalMs: 10 },
+    tenantRateLimit: "tenantRateLimit" in given ? given.tenantRateLimit : { burst: 2000, intervalMs: 1 },
+    maxConcurrentCalls: given.maxConcurrentCalls ?? 1000,
     logLevel: given.logLevel ?? "info",
     unknownParameters: given.unknownParameters ?? "reject",
     unknownFields: given.unknownFields ?? "reject",

@@ -79,6 +79,11 @@ function parseRate(rate: string): { readonly burst: number; readonly intervalMs:
   return { intervalMs: 1000 / perSecond, burst: match[2] === undefined ? 2 * perSecond : Number(match[2]) };
 }
 
+const rate = z
+  .string()
+  .regex(/^(off|[1-9]\d{0,6}\/s(:[1-9]\d{0,6})?)$/, 'must be a rate such as 100/s or 100/s:200, or "off"')
+  .transform(parseRate);
+
 export const options = {
   mode: {
     key: "mode",
@@ -277,13 +282,47 @@ export const options = {
     env: "PORTICO_RATE_LIMIT",
     flag: "--rate-limit",
     value: "RATE",
-    schema: z
-      .string()
-      .regex(/^(off|[1-9]\d{0,6}\/s(:[1-9]\d{0,6})?)$/, 'must be a rate such as 100/s or 100/s:200, or "off"')
-      .transform(parseRate),
+    schema: rate,
     default: "100/s:200",
     range: "<calls>/s, <calls>/s:<burst>, off",
     doc: "How often each caller may call. The burst is what it may do at once; default: twice the rate.",
+  },
+  tenantRateLimit: {
+    key: "tenantRateLimit",
+    env: "PORTICO_TENANT_RATE_LIMIT",
+    flag: "--tenant-rate-limit",
+    value: "RATE",
+    schema: rate,
+    default: "1000/s:2000",
+    range: "<calls>/s, <calls>/s:<burst>, off",
+    doc: "How often all callers of a tenant together may call.",
+  },
+  maxConcurrentCalls: {
+    key: "maxConcurrentCalls",
+    env: "PORTICO_MAX_CONCURRENT_CALLS",
+    flag: "--max-concurrent-calls",
+    value: "NUMBER",
+    schema: z
+      .union(
+        [
+          z.number(),
+          z
+            .string()
+            .regex(/^\d{1,7}$/)
+            .transform(Number),
+        ],
+        "must be a whole number",
+      )
+      .pipe(
+        z
+          .number()
+          .int("must be a whole number")
+          .min(1, "must be at least 1")
+          .max(1_000_000, "must be at most 1000000"),
+      ),
+    default: "1000",
+    range: "1 to 1000000",
+    doc: "Unary calls that a process works on at once; one more is answered UNAVAILABLE (503) with Retry-After.",
   },
   logLevel: {
     key: "log.level",

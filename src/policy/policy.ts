@@ -11,15 +11,22 @@ import { type AuditOptions, createAudit } from "./audit/audit.ts";
 import { type AuthenticateOptions, createAuthenticate } from "./authenticate/authenticate.ts";
 import { type AuthorizeOptions, createAuthorize, type RuleCompiler } from "./authorize/authorize.ts";
 import { createIdempotency, type IdempotencyOptions } from "./idempotency/idempotency.ts";
+import { migrations as idempotencyMigrations } from "./idempotency/store.ts";
+import { type ConcurrencyOptions, createConcurrency } from "./limit/concurrency.ts";
 import { createLimit, type LimitOptions } from "./limit/limit.ts";
+import { limitMigrations } from "./limit/store.ts";
 import { createValidate, type ValidateOptions } from "./validate/validate.ts";
 
 export type { AuditEntry, AuditSink } from "./audit/audit.ts";
 export type { Credential, Credentials } from "./authenticate/authenticate.ts";
 export type { MethodRule } from "./authorize/authorize.ts";
-export { createIdempotencyStore, migrations } from "./idempotency/store.ts";
+export { createIdempotencyStore } from "./idempotency/store.ts";
+export { createConcurrency } from "./limit/concurrency.ts";
+export { createLimitStore } from "./limit/store.ts";
 export { reasons } from "./reasons.ts";
 export { constraintsOf, createValidate, isConstrained } from "./validate/validate.ts";
+
+export const migrations = [...idempotencyMigrations, ...limitMigrations];
 
 /** Loads what compiles rules: 15 MB that a contract without rules has no use for. @param registry of the messages in requests. */
 export async function loadRules(registry: Registry): Promise<RuleCompiler> {
@@ -28,14 +35,21 @@ export async function loadRules(registry: Registry): Promise<RuleCompiler> {
 }
 
 export type PolicyOptions = Omit<
-  AuthenticateOptions & AuthorizeOptions & LimitOptions & AuditOptions & ValidateOptions & IdempotencyOptions,
+  ConcurrencyOptions &
+    AuthenticateOptions &
+    AuthorizeOptions &
+    LimitOptions &
+    AuditOptions &
+    ValidateOptions &
+    IdempotencyOptions,
   "isPublic"
 >;
 
 export function createPolicies(given: PolicyOptions): readonly Interceptor[] {
   const options = { ...given, isPublic: (method: Method) => given.ruleOf(method)?.public === true };
   return [
-    createAuthenticate(options), // first: all others judge by who calls
+    createConcurrency(options), // first: what cannot be carried is to cost nothing
+    createAuthenticate(options), // all others judge by who calls
     createLimit(options), // who is refused below is counted too: guessing costs what calling costs
     createAudit(options), // refusals too, but not what is over the limit: a flood of refusals is no flood of rows
     createAuthorize(options), // before anything that costs: who may not is sent away for the price of a look into a set

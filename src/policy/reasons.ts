@@ -23,6 +23,10 @@ export const reasons = {
     code: "resource_exhausted",
     meaning: "the caller calls more often than it may; Retry-After says when to try again",
   },
+  OVERLOADED: {
+    code: "unavailable",
+    meaning: "the process works on as many calls as it can carry; Retry-After says when to try again",
+  },
   IDEMPOTENCY_KEY_REUSED: {
     code: "failed_precondition",
     meaning: "the idempotency key came before with another request",

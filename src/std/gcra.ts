@@ -67,6 +67,11 @@ export class MemoryLimiter {
     return verdict;
   }
 
+  /** Somebody else let calls of the key pass too: it is full no sooner than this. */
+  atLeast(key: string, arrival: number): void {
+    if ((this.#arrivals.get(key) ?? 0) < arrival) this.#arrivals.set(key, arrival);
+  }
+
   /** Forgets what a key has used up. */
   clear(key: string): void {
     this.#arrivals.delete(key);

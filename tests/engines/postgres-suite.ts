@@ -3,6 +3,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import pg from "pg";
 import { openStorage } from "#storage/storage.ts";
+import { type IdentityServer, startIdentity } from "../support/identity.ts";
 import { ask, bpmnXml, reasonOf, startPortico } from "../support/portico.ts";
 import type { TestPostgres } from "../support/postgres.ts";
 import { ids, migrations, type TestTables, thing } from "./storage-suite.ts";
@@ -55,6 +56,71 @@ export function postgresSuite(database: () => TestPostgres): void {
     );
     await Promise.all([one.stop(), two.stop()]);
   });
+
+  const pause = () => new Promise((resolve) => setTimeout(resolve, 80));
+  /** Two servers on one database, as two processes have it. */
+  const withTwo = async (
+    options: Parameters<typeof startIdentity>[0],
+    work: (one: IdentityServer, two: IdentityServer) => Promise<void>,
+  ): Promise<void> => {
+    const databaseUrl = await database().createDatabase();
+    const one = await startIdentity({ ...options, databaseUrl });
+    const two = await startIdentity({ ...options, databaseUrl });
+    try {
+      await work(one, two);
+    } finally {
+      await one.close();
+      await two.close();
+    }
+  };
+
+  test("a rate holds for two processes together", () =>
+    withTwo({ rate: { burst: 40, intervalMs: 60_000 } }, async (one, two) => {
+      const headers = { "x-api-key": await one.userWithKey("busy", ["viewer"]) };
+      let allowed = 0;
+      for (let index = 0; index < 100; index += 1) {
+        const { base } = index % 2 === 0 ? one : two;
+        allowed += (await ask(base, "GET", "/api/v1/bpmn", { headers })).status === 200 ? 1 : 0;
+        // What one process let pass the other knows a moment later.
+        if (index % 10 === 9) await pause();
+      }
+      assert.ok(allowed >= 40 && allowed <= 46, `${allowed} of 40`);
+    }));
+
+  test("guesses at a password are counted by two processes together", () =>
+    withTwo({}, async (one, two) => {
+      const body = { email: "nobody@example.org", password: "not the right one" };
+      const statuses: number[] = [];
+      for (let index = 0; index < 14; index += 1) {
+        const { base } = index % 2 === 0 ? one : two;
+        statuses.push((await ask(base, "POST", "/api/v1/auth:signIn", { body })).status);
+        await pause();
+      }
+      // A process learns what the other let pass with its own next call: one more may slip through.
+      const refused = statuses.filter((status) => status === 401).length;
+      assert.ok(refused === 10 || refused === 11, statuses.join(" "));
+      assert.ok(
+        statuses.slice(refused).every((status) => status === 429),
+        statuses.join(" "),
+      );
+    }));
+
+  test("what one process revokes is refused by the other within five seconds", () =>
+    withTwo({}, async (one, two) => {
+      const key = await one.userWithKey("leaver", ["viewer"]);
+      const status = async () =>
+        (await ask(two.base, "GET", "/api/v1/bpmn", { headers: { "x-api-key": key } })).status;
+      assert.equal(await status(), 200);
+      await ask(one.base, "POST", `/api/v1/apiKeys/${key.split("_")[2] ?? ""}:revoke`, {
+        headers: { "x-api-key": one.adminKey },
+        body: {},
+      });
+      const started = performance.now();
+      while ((await status()) === 200) {
+        assert.ok(performance.now() - started < 5000);
+        await pause();
+      }
+    }));
 
   test("connections that are cut answer UNAVAILABLE or are replaced, and the process goes on", async () => {
     const databaseUrl = await database().createDatabase();

@@ -244,6 +244,41 @@ describe("rows 55 to 60", () => {
   });
 });
 
+describe("row 62: over the concurrency", () => {
+  test("503 and 14 with a time, at once; who asks after health is answered", async () => {
+    const small = await startIdentity({ maxConcurrentCalls: 2 });
+    const grpc = connect(small.grpcPort);
+    try {
+      const body = { email: "nobody@example.org", password };
+      const [http, codes] = await Promise.all([
+        Promise.all(
+          Array.from({ length: 10 }, () => ask(small.base, "POST", "/api/v1/auth:signIn", { body })),
+        ),
+        Promise.all(
+          Array.from({ length: 10 }, () =>
+            unary(grpc, AuthService.method.signIn, body).then(
+              () => 0,
+              (error: { code: number }) => error.code,
+            ),
+          ),
+        ),
+      ]);
+      const refused = http.filter(({ status }) => status === 503);
+      assert.ok(refused.length + codes.filter((code) => code === 14).length >= 10);
+      assert.ok(http.every(({ status }) => [401, 429, 503].includes(status)));
+      for (const answer of refused)
+        assert.deepEqual([reasonOf(answer), answer.headers.get("retry-after")], ["OVERLOADED", "1"]);
+      assert.equal(
+        (await ask(small.base, "GET", "/api/v1/bpmn", { headers: { "x-api-key": small.adminKey } })).status,
+        200,
+      );
+    } finally {
+      grpc.close();
+      await small.close();
+    }
+  });
+});
+
 describe("row 62: over the rate", () => {
   test("429 and 8 with a time, for one caller alone; what is left is said before", async () => {
     const limited = await startIdentity({ rate: { burst: 20, intervalMs: 60_000 } });

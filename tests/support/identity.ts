@@ -4,7 +4,12 @@ import { type JWTHeaderParameters, SignJWT } from "jose";
 import { loadCatalog } from "#gateway/catalog/catalog.ts";
 import { createDeadline, createRuntime } from "#gateway/dispatch/dispatch.ts";
 import { createGrpc, createMount, createPages, createRest, listen } from "#gateway/ingress/ingress.ts";
-import { createIdempotencyStore, createPolicies, migrations as policyMigrations } from "#policy/policy.ts";
+import {
+  createIdempotencyStore,
+  createLimitStore,
+  createPolicies,
+  migrations as policyMigrations,
+} from "#policy/policy.ts";
 import type { Method } from "#rpc/method.ts";
 import { migrations as bpmnMigrations, createBpmn } from "#services/bpmn/bpmn.ts";
 import {
@@ -40,6 +45,7 @@ export async function startIdentity(
     readonly databaseUrl?: string;
     readonly clock?: Clock;
     readonly rate?: Rate;
+    readonly maxConcurrentCalls?: number;
     /** The issuer is where the server is reached, so that OAuth clients get there. */
     readonly reachable?: boolean;
     readonly oauthRegistration?: boolean;
@@ -59,9 +65,11 @@ export async function startIdentity(
   let base = "";
   const issuer = (): string => (options.reachable === true ? base : "https://portico.test");
   const ruleOf = (method: Method) => catalog.optionsOf(method).access;
+  const limits = createLimitStore(storage);
   const bpmn = createBpmn({ storage, secret, clock });
   const users = createUsers({
     ...{ storage, secret, clock, keyMode: "test", issuer },
+    limits: limits.store,
     oauthRegistration: options.oauthRegistration === true,
     ...(options.trustedIssuers === undefined ? {} : { trustedIssuers: options.trustedIssuers }),
     scopes: () => ["bpmn:read", "bpmn:write"],
@@ -77,6 +85,7 @@ export async function startIdentity(
       createDeadline({ clock }),
       ...createPolicies({
         ...{ credentials: users.directory, clock, ruleOf, rate: options.rate },
+        ...{ limits: limits.store, maxConcurrentCalls: options.maxConcurrentCalls },
         ...{
           audit: users.audit,
           idempotency: createIdempotencyStore(storage, clock).store,
@@ -147,6 +156,7 @@ export async function startIdentity(
       await listener.close();
       await users.close();
       await bpmn.close();
+      await limits.close();
       await storage.close();
     },
   };

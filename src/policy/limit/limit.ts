@@ -1,8 +1,8 @@
 /**
  * How often: a bucket for every caller, filled again all the time. Methods that cost more take more.
  *
- * The bucket is the principal's, whatever credential it shows; callers without one share their address's. Every answer says what is left,
- * a refusal when to try again.
+ * The bucket is the principal's, whatever credential it shows; callers without one share their address's. All callers of a tenant share
+ * a second one. Every answer says what is left in the caller's own, a refusal when to try again.
  *
  * @see https://datatracker.ietf.org/doc/draft-ietf-httpapi-ratelimit-headers/
  */
@@ -14,43 +14,58 @@ import { RpcError } from "#rpc/error.ts";
 import type { Interceptor } from "#rpc/interceptor.ts";
 import type { Method } from "#rpc/method.ts";
 import type { Clock } from "#std/clock.ts";
-import { MemoryLimiter, type Rate } from "#std/gcra.ts";
+import type { Rate, Verdict } from "#std/gcra.ts";
+import { type LimitStore, SharedLimiter } from "#std/shared-limiter.ts";
 
 export interface LimitOptions {
-  /** Undefined: no limit. */
+  /** Of each caller; undefined: no limit. */
   readonly rate: Rate | undefined;
+  /** Of each tenant, all its callers together; undefined: no limit. */
+  readonly tenantRate?: Rate | undefined;
+  /** What the processes of an installation share; undefined: each counts for itself. */
+  readonly limits?: LimitStore | undefined;
   readonly clock: Clock;
   /** How much of the bucket one call takes; at least 1. */
   costOf(method: Method): number;
 }
 
 export function createLimit(options: LimitOptions): Interceptor {
-  const { rate, clock } = options;
-  if (rate === undefined) return (next) => next;
-  const limiter = new MemoryLimiter(rate);
-  const policy = `"default";q=${rate.burst};w=${Math.ceil((rate.burst * rate.intervalMs) / 1000)}`;
+  const { rate, tenantRate, clock, limits } = options;
+  const about = { now: () => clock.monotonic(), store: limits };
+  const callers = rate && new SharedLimiter(rate, { ...about, name: "caller" });
+  const tenants = tenantRate && new SharedLimiter(tenantRate, { ...about, name: "tenant" });
+  if (callers === undefined && tenants === undefined) return (next) => next;
+  const policy = rate && `"default";q=${rate.burst};w=${Math.ceil((rate.burst * rate.intervalMs) / 1000)}`;
   return (next, method) => {
-    const cost = Math.min(options.costOf(method), rate.burst);
+    const cost = options.costOf(method);
+    const callerCost = Math.min(cost, rate?.burst ?? cost);
+    const tenantCost = Math.min(cost, tenantRate?.burst ?? cost);
     return (call) => {
-      const verdict = limiter.take(bucketOf(call), clock.monotonic(), cost);
-      const headers = call.responseHeaders;
-      headers.set("ratelimit-policy", policy);
-      headers.set("ratelimit", `"default";r=${verdict.remaining};t=${Math.ceil(verdict.resetMs / 1000)}`);
-      if (verdict.allowed) return next(call);
-      throw tooOften(verdict.retryAfterMs);
+      const verdict = callers?.take(bucketOf(call), callerCost);
+      if (verdict !== undefined && policy !== undefined) tell(call, policy, verdict);
+      if (verdict?.allowed === false) throw tooOften(verdict.retryAfterMs, "you call too often");
+      const { tenant } = call.principal;
+      const shared = tenant === "" ? undefined : tenants?.take(tenant, tenantCost);
+      if (shared?.allowed === false) throw tooOften(shared.retryAfterMs, "your tenant calls too often");
+      return next(call);
     };
   };
+}
+
+function tell({ responseHeaders: headers }: Call, policy: string, verdict: Verdict): void {
+  headers.set("ratelimit-policy", policy);
+  headers.set("ratelimit", `"default";r=${verdict.remaining};t=${Math.ceil(verdict.resetMs / 1000)}`);
 }
 
 function bucketOf({ principal, peer }: Call): string {
   return principal.name === "" ? `address ${peer.address}` : `${principal.tenant}\0${principal.name}`;
 }
 
-function tooOften(waitMs: number): RpcError {
+function tooOften(waitMs: number, who: string): RpcError {
   const seconds = Math.max(1, Math.ceil(waitMs / 1000));
   return new RpcError("resource_exhausted", {
     reason: "RATE_LIMITED",
-    message: `too many calls; try again in ${seconds} s`,
+    message: `${who}; try again in ${seconds} s`,
     details: [create(RetryInfoSchema, { retryDelay: durationFromMs(seconds * 1000) })],
   });
 }

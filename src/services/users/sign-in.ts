@@ -13,7 +13,7 @@ import { RpcError } from "#rpc/error.ts";
 import { allows } from "#rpc/principal.ts";
 import { demand, notFound } from "#rpc/resource.ts";
 import type { Clock } from "#std/clock.ts";
-import { MemoryLimiter } from "#std/gcra.ts";
+import { type LimitStore, SharedLimiter } from "#std/shared-limiter.ts";
 import type { Tables } from "#storage/storage.ts";
 import { type AccessTokens, lifeSeconds } from "./access-tokens.ts";
 import type { Directory } from "./directory.ts";
@@ -39,6 +39,8 @@ export interface SignInOptions {
   readonly tokens: AccessTokens;
   readonly sessions: Sessions;
   readonly clock: Clock;
+  /** What the processes of an installation share; undefined: each counts for itself. */
+  readonly limits: LimitStore | undefined;
   /** Undefined: there is no such method. @param name `package.Service/Method`. */
   ruleOf(name: string): MethodRule | undefined;
 }
@@ -48,11 +50,15 @@ const defaultTenant = "default";
 
 export class SignIn {
   readonly #options: SignInOptions;
-  readonly #byAccount = new MemoryLimiter({ burst: 10, intervalMs: quarterHourMs / 10 });
-  readonly #byAddress = new MemoryLimiter({ burst: 100, intervalMs: quarterHourMs / 100 });
+  readonly #byAccount: SharedLimiter;
+  readonly #byAddress: SharedLimiter;
 
   constructor(options: SignInOptions) {
     this.#options = options;
+    const about = { now: () => options.clock.monotonic(), store: options.limits };
+    const perQuarterHour = (burst: number) => ({ burst, intervalMs: quarterHourMs / burst });
+    this.#byAccount = new SharedLimiter(perQuarterHour(10), { ...about, name: "sign-in account" });
+    this.#byAddress = new SharedLimiter(perQuarterHour(100), { ...about, name: "sign-in address" });
   }
 
   async signIn(request: SignInRequest, call: CallHead) {
@@ -217,8 +223,7 @@ export class SignIn {
 
   /** @throws RpcError SIGN_IN_LIMITED, with RetryInfo. */
   #demandPatience(account: string, address: string): void {
-    const now = this.#options.clock.monotonic();
-    const verdicts = [this.#byAccount.take(account, now), this.#byAddress.take(address, now)];
+    const verdicts = [this.#byAccount.take(account), this.#byAddress.take(address)];
     const waitMs = Math.max(...verdicts.map((verdict) => verdict.retryAfterMs));
     if (waitMs === 0) return;
     throw new RpcError("resource_exhausted", {

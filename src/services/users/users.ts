@@ -22,6 +22,7 @@ import { localPrincipal } from "#rpc/principal.ts";
 import { demand, isId } from "#rpc/resource.ts";
 import { type HostedService, hostService } from "#rpc/service.ts";
 import type { Clock } from "#std/clock.ts";
+import type { LimitStore } from "#std/shared-limiter.ts";
 import type { Storage } from "#storage/storage.ts";
 import { createAccessTokens } from "./access-tokens.ts";
 import { Accounts } from "./accounts.ts";
@@ -63,6 +64,8 @@ export interface UsersOptions {
   readonly keyMode: "live" | "test";
   /** The issuer of tokens: where clients reach this installation. */
   issuer(): string;
+  /** Counts of attempts that the processes of an installation share. Default: each counts for itself. */
+  readonly limits?: LimitStore | undefined;
   /** Whose access tokens are good beside our own. Default: nobody's. */
   readonly trustedIssuers?: readonly TrustedIssuer[];
   /** Whether applications may register themselves as OAuth clients, with a credential that may. Default false. */
@@ -119,13 +122,14 @@ export function createUsers(options: UsersOptions): UsersHost {
     tokens,
     sessions,
     clock,
+    limits: options.limits,
     ruleOf: options.ruleOf,
   });
   const keys = new ApiKeys({ tables, directory, secrets, secret, clock, mode: options.keyMode });
   const clients = new OAuthClients({ tables, secrets, secret, clock });
   const audit = new AuditLog(tables, secrets, { secret, clock });
   const oauth = createOAuth({
-    ...{ tables, secrets, clock, clients, signingKeys, issuer: options.issuer },
+    ...{ tables, secrets, clock, clients, signingKeys, issuer: options.issuer, limits: options.limits },
     registration: options.oauthRegistration === true,
     scopes: () => options.scopes?.() ?? [],
     findUser: async (uid) => {

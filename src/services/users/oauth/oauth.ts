@@ -9,7 +9,7 @@ import { AsyncLocalStorage } from "node:async_hooks";
 import type { IncomingMessage, ServerResponse } from "node:http";
 import type { Provider } from "oidc-provider";
 import { allows, type Principal } from "#rpc/principal.ts";
-import { MemoryLimiter } from "#std/gcra.ts";
+import { SharedLimiter } from "#std/shared-limiter.ts";
 import type { VerifiedGrant } from "../access-tokens.ts";
 import type { Current, OAuthParts } from "./parts.ts";
 
@@ -53,12 +53,13 @@ const passed = [
 export function createOAuth(given: Omit<OAuthParts, "current">): OAuth {
   const requests = new AsyncLocalStorage<Current>();
   const parts: OAuthParts = { ...given, current: () => requests.getStore() };
-  const limiter = new MemoryLimiter(rate);
+  const { clock, limits: store } = parts;
+  const limiter = new SharedLimiter(rate, { name: "oauth address", now: () => clock.monotonic(), store });
   const current = createCurrent(parts);
   return {
     owns: (path) => path.startsWith("/oauth2/") || discovery.includes(path),
     handle: async (request) => {
-      const verdict = limiter.take(request.address, parts.clock.monotonic());
+      const verdict = limiter.take(request.address);
       if (verdict.retryAfterMs > 0)
         return {
           ...failed(429, "temporarily_unavailable", "too many requests from this address"),

@@ -1,6 +1,7 @@
 /** What the authorization server needs of the users service. */
 import type { Principal } from "#rpc/principal.ts";
 import type { Clock } from "#std/clock.ts";
+import type { LimitStore } from "#std/shared-limiter.ts";
 import type { Tables } from "#storage/storage.ts";
 import type { VerifiedGrant } from "../access-tokens.ts";
 import type { Secrets } from "../secrets.ts";
@@ -14,6 +15,8 @@ export interface OAuthParts {
   readonly clock: Clock;
   readonly clients: OAuthClients;
   readonly signingKeys: SigningKeys;
+  /** Counts that the processes of an installation share; undefined: each counts for itself. */
+  readonly limits: LimitStore | undefined;
   /** Whether applications may register themselves, with a credential that has `oauthClients:write`. */
   readonly registration: boolean;
   issuer(): string;
