@@ -7,8 +7,8 @@ import { Migrator } from "kysely/migration";
 import type { ColumnTypes, Engine, Migration, Storage } from "./shape.ts";
 
 const columnTypes: Readonly<Record<Engine, ColumnTypes>> = {
-  sqlite: { text: "TEXT", integer: "INTEGER", bytes: "BLOB", options: " STRICT" },
-  postgres: { text: 'TEXT COLLATE "C"', integer: "BIGINT", bytes: "BYTEA", options: "" },
+  sqlite: { engine: "sqlite", text: "TEXT", integer: "INTEGER", bytes: "BLOB", options: " STRICT" },
+  postgres: { engine: "postgres", text: 'TEXT COLLATE "C"', integer: "BIGINT", bytes: "BYTEA", options: "" },
 };
 
 /** @throws Error naming the place and what to do: a newer schema, a migration that failed, or one that is not wanted. */
@@ -20,6 +20,8 @@ export async function migrate(
   const types = columnTypes[storage.engine];
   const migrator = new Migrator({
     db,
+    // Areas number their own: what one adds may sort before what another has run already.
+    allowUnorderedMigrations: true,
     migrationTableName: "portico_migrations",
     migrationLockTableName: "portico_migration_lock",
     provider: { getMigrations: async () => Object.fromEntries(options.migrations.map(toKysely(types))) },

@@ -8,6 +8,7 @@ import { Kysely, PostgresDialect, type PostgresPool, type PostgresPoolClient } f
 import pg from "pg";
 import { RpcError } from "#rpc/error.ts";
 import { compileRead } from "./compiled-read.ts";
+import { tenantRole, tenantSetting } from "./row-security.ts";
 import { type Storage, type Tables, withUnit } from "./shape.ts";
 
 const int8 = 20;
@@ -53,24 +54,120 @@ export function openPostgres(url: string): Storage {
   };
 }
 
+/** Tenants whose way to their rows is kept; making one costs a few microseconds. */
+const maxTenants = 1000;
+
 function tablesOf<Schema>(db: Kysely<Schema>, pool: pg.Pool): Tables<Schema> {
   let reads = 0;
+  const scoped = new Map<string, Kysely<Schema>>();
+  const dbOf = (tenant: string): Kysely<Schema> => {
+    const known = scoped.get(tenant);
+    if (known !== undefined) return known;
+    const made = new Kysely<Schema>({
+      dialect: new PostgresDialect({ pool: withinTenant(translating(pool), tenant) }),
+    });
+    scoped.set(tenant, made);
+    const [oldest] = scoped.keys();
+    if (scoped.size > maxTenants && oldest !== undefined) scoped.delete(oldest);
+    return made;
+  };
   return {
-    engine: "postgres",
-    db,
-    transaction: (work, unit) => db.transaction().execute((transaction) => withUnit(work, transaction, unit)),
-    prepare: <Row>(build: Parameters<Tables<Schema>["prepare"]>[0]) => {
+    ...workOn(db),
+    of: (tenant) => workOn(dbOf(tenant)),
+    prepare: <Row>(build: Parameters<Tables<Schema>["prepare"]>[0], scope?: "tenant") => {
       const read = compileRead(db, build);
       reads += 1;
       const name = `read_${reads}_${read.sql.length}`;
       return async (...parameters) => {
+        const query = { name, text: read.sql, values: [...read.bind(parameters)] };
         try {
-          const { rows } = await pool.query({ name, text: read.sql, values: [...read.bind(parameters)] });
+          const { rows } =
+            scope === "tenant"
+              ? await readWithin(pool, String(parameters[0]), query)
+              : await pool.query<pg.QueryResultRow>(query);
           return rows[0] as Row | undefined;
         } catch (error) {
           throw translated(error);
         }
       };
+    },
+  };
+}
+
+function workOn<Schema>(db: Kysely<Schema>): Pick<Tables<Schema>, "engine" | "db" | "transaction"> {
+  return {
+    engine: "postgres",
+    db,
+    transaction: (work, unit) => db.transaction().execute((transaction) => withUnit(work, transaction, unit)),
+  };
+}
+
+/** One round trip: a transaction in which other tenants' rows are not there. */
+function beginWithin(tenant: string): string {
+  return `BEGIN; SET LOCAL ROLE ${tenantRole}; SET LOCAL ${tenantSetting} = ${pg.escapeLiteral(tenant)}`;
+}
+
+async function readWithin(
+  pool: pg.Pool,
+  tenant: string,
+  query: pg.QueryConfig,
+): Promise<pg.QueryResult<pg.QueryResultRow>> {
+  const client = await pool.connect();
+  try {
+    // Sent one behind the other: the answer to the first is not waited for.
+    const begun = client.query(beginWithin(tenant));
+    const [, result] = await Promise.all([begun, client.query<pg.QueryResultRow>(query)]);
+    endRead(client);
+    return result;
+  } catch (error) {
+    // Whatever state it is in: the next one gets another connection.
+    client.release(true);
+    throw error;
+  }
+}
+
+/** What was read is known: nobody waits for the end of a transaction that changed nothing. */
+function endRead(client: pg.PoolClient): void {
+  client.query("COMMIT").then(
+    () => client.release(),
+    (error: unknown) => client.release(error instanceof Error ? error : true),
+  );
+}
+
+/** A pool whose connections see one tenant: in transactions of Kysely's, and in one of its own for each statement outside them. */
+function withinTenant(pool: PostgresPool, tenant: string): PostgresPool {
+  return {
+    // Shared with all others: whoever opened it ends it.
+    end: async () => undefined,
+    options: pool.options,
+    connect: async () => {
+      const client = await pool.connect();
+      let open = false;
+      const query = async (text: string, values: readonly unknown[]) => {
+        if (/^(begin|start transaction)/i.test(text)) {
+          open = true;
+          return await client.query(beginWithin(tenant), []);
+        }
+        if (open) {
+          if (/^(commit|rollback)$/i.test(text)) open = false;
+          return await client.query(text, values);
+        }
+        try {
+          const [, result] = await Promise.all([
+            client.query(beginWithin(tenant), []),
+            client.query(text, values),
+          ]);
+          await client.query("COMMIT", []);
+          return result;
+        } catch (error) {
+          await client.query("ROLLBACK", []).catch(() => undefined);
+          throw error;
+        }
+      };
+      return {
+        query,
+        release: (destroy?: boolean) => client.release(destroy),
+      } as unknown as PostgresPoolClient;
     },
   };
 }
@@ -98,7 +195,8 @@ function translating(pool: pg.Pool): PostgresPool {
 
 /** Classes and codes of appendix A of PostgreSQL's manual that say "not now" rather than "wrong". */
 const awayCodes = /^(08...|57P0[123]|53[0-4]00|25P03|XX000)$/;
-const busyCodes = /^(40001|40P01|55P03|57014)$/;
+/** With 23505: what two made at once with one name. Where that is anybody's business, it is asked before. */
+const busyCodes = /^(23505|40001|40P01|55P03|57014)$/;
 const awayTexts =
   /ECONNREFUSED|ECONNRESET|EPIPE|ENOTFOUND|ETIMEDOUT|timeout|Connection terminated|connection is closed|not queryable/i;
 

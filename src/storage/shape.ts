@@ -27,10 +27,18 @@ export interface Tables<Schema> {
   transaction<T>(work: (transaction: Transaction<Schema>) => Promise<T>, unit?: UnitOfWork): Promise<T>;
   /**
    * Compiles a read of one row once. `parameter(n)` stands for the n-th argument of every later run.
+   *
+   * @param scope "tenant": the first argument names the tenant, and no other's rows are there to be read.
    */
   prepare<Row>(
     build: (db: Kysely<Schema>, parameter: <T extends Parameter>(index: number) => T) => Compilable<Row>,
+    scope?: "tenant",
   ): PreparedRead<Row>;
+  /**
+   * The same tables for work on behalf of one tenant: on PostgreSQL other tenants' rows are not there, whatever a statement says.
+   * SQLite knows no such thing, and the stores alone keep tenants apart.
+   */
+  of(tenant: string): Pick<Tables<Schema>, "engine" | "db" | "transaction">;
 }
 
 export interface Storage {
@@ -45,6 +53,8 @@ export interface Storage {
 
 /** How an engine spells the column types that both have. */
 export interface ColumnTypes {
+  /** For what one engine alone has. */
+  readonly engine: Engine;
   /** Compared and sorted byte by byte. */
   readonly text: string;
   /** 64 bits; read as a number, so within ±2^53. */

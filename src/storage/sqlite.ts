@@ -52,7 +52,7 @@ class TransactionalDdl extends SqliteAdapter {
 }
 
 function tablesOf<Schema>(db: Kysely<Schema>, connection: SqliteConnection): Tables<Schema> {
-  return {
+  const tables: Tables<Schema> = {
     engine: "sqlite",
     db,
     transaction: (work, unit) => db.transaction().execute((transaction) => withUnit(work, transaction, unit)),
@@ -64,7 +64,9 @@ function tablesOf<Schema>(db: Kysely<Schema>, connection: SqliteConnection): Tab
       return (...parameters) =>
         connection.isFree ? run(parameters) : connection.exclusively(() => run(parameters));
     },
+    of: () => tables,
   };
+  return tables;
 }
 
 function openDatabase(file: string | undefined): DatabaseSync {

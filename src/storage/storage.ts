@@ -9,6 +9,7 @@ import { migrate } from "./migrate.ts";
 import type { Migration, Storage } from "./shape.ts";
 import { openSqlite } from "./sqlite.ts";
 
+export { rowSecurity } from "./row-security.ts";
 export type {
   ColumnTypes,
   Engine,

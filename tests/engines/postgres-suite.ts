@@ -1,12 +1,20 @@
 /** What only PostgreSQL can show: several processes, a schema that others migrate, and a database that goes away. */
 import assert from "node:assert/strict";
+import { readFileSync } from "node:fs";
+import path from "node:path";
 import { test } from "node:test";
+import { sql } from "kysely";
 import pg from "pg";
+import { migrations as policyMigrations } from "#policy/policy.ts";
+import { migrations as bpmnMigrations } from "#services/bpmn/bpmn.ts";
+import { migrations as usersMigrations } from "#services/users/users.ts";
 import { openStorage } from "#storage/storage.ts";
 import { type IdentityServer, startIdentity } from "../support/identity.ts";
 import { ask, bpmnXml, reasonOf, startPortico } from "../support/portico.ts";
 import type { TestPostgres } from "../support/postgres.ts";
 import { ids, migrations, type TestTables, thing } from "./storage-suite.ts";
+
+const released = [...policyMigrations, ...bpmnMigrations, ...usersMigrations];
 
 export function postgresSuite(database: () => TestPostgres): void {
   test("processes that start together on an empty database migrate it once", async () => {
@@ -121,6 +129,90 @@ export function postgresSuite(database: () => TestPostgres): void {
         await pause();
       }
     }));
+
+  test("the application role sees one tenant, whatever a statement says", () =>
+    withTwo({}, async (server) => {
+      const { db } = server.storage.tables<Record<string, Record<string, unknown>>>();
+      const admin = { "x-api-key": server.adminKey };
+      const model = readFileSync(
+        path.resolve(import.meta.dirname, "../../examples/models/invoice.bpmn"),
+        "utf8",
+      );
+      const password = "correct horse battery staple";
+      for (const tenantId of ["attacker", "victim"]) {
+        const body = { tenantId, adminEmail: `root@${tenantId}.example`, adminPassword: password };
+        assert.equal(
+          (await ask(server.base, "POST", "/api/v1/tenants", { headers: admin, body })).status,
+          200,
+        );
+        const signIn = { tenant: tenantId, email: body.adminEmail, password };
+        const { json } = await ask(server.base, "POST", "/api/v1/auth:signIn", { body: signIn });
+        const headers = { authorization: `Bearer ${json.accessToken}` };
+        const make = async (path: string, given: unknown) => {
+          const made = await ask(server.base, "POST", `/api/v1/${path}`, { headers, body: given });
+          assert.equal(made.status, 200, made.text);
+        };
+        await make("bpmn?documentId=model", { xml: model });
+        await make("roles?roleId=own", { scopes: ["bpmn:read"] });
+        await make("apiKeys", { displayName: "own" });
+        await make("auth:ticket", {});
+        await make("oauthClients", { displayName: "own", kind: "PUBLIC" });
+        await make("users?userId=robot", { kind: "SERVICE", certificates: [`spiffe://${tenantId}/robot`] });
+      }
+      const found = await sql<{ name: string; forced: boolean }>`
+        SELECT c.relname AS name, c.relrowsecurity AND c.relforcerowsecurity AS forced
+        FROM pg_class c JOIN pg_attribute a ON a.attrelid = c.oid AND a.attname = 'tenant'
+        JOIN pg_namespace n ON n.oid = c.relnamespace AND n.nspname = current_schema()
+        WHERE c.relkind = 'r' ORDER BY 1`.execute(db);
+      assert.ok(found.rows.length >= 14, JSON.stringify(found.rows));
+      const role = await sql<{ unsafe: boolean }>`
+        SELECT rolsuper OR rolbypassrls OR rolcanlogin AS unsafe FROM pg_roles WHERE rolname = 'portico_app'`.execute(
+        db,
+      );
+      assert.deepEqual(role.rows, [{ unsafe: false }]);
+      for (const { name, forced } of found.rows) {
+        assert.ok(forced, `${name} has row security that its owner cannot pass by`);
+        const table = sql.table(name);
+        const all = await sql<{
+          count: number;
+        }>`SELECT count(*) AS count FROM ${table} WHERE tenant = 'victim'`.execute(db);
+        assert.ok(Number(all.rows[0]?.count) > 0, `${name} has nothing to protect`);
+        const mine = server.storage.tables<Record<string, Record<string, unknown>>>().of("attacker").db;
+        // As the stores' statements would be without their filter.
+        const read = await sql<{ tenant: string }>`SELECT DISTINCT tenant FROM ${table}`.execute(mine);
+        assert.deepEqual(read.rows, [{ tenant: "attacker" }], name);
+        const removed = await sql`DELETE FROM ${table} WHERE tenant = 'victim'`.execute(mine);
+        assert.equal(removed.numAffectedRows, 0n, name);
+        await assert.rejects(
+          sql`UPDATE ${table} SET tenant = 'victim'`.execute(mine),
+          /row-level security/,
+          name,
+        );
+        // Without a tenant nothing is there.
+        const none = await db.transaction().execute(async (transaction) => {
+          await sql`SET LOCAL ROLE portico_app`.execute(transaction);
+          return await sql`SELECT 1 FROM ${table}`.execute(transaction);
+        });
+        assert.deepEqual(none.rows, [], name);
+      }
+      const keys = sql`SELECT 1 FROM users_signing_keys`;
+      await assert.rejects(
+        keys.execute(server.storage.tables<Record<string, never>>().of("attacker").db),
+        /permission denied/,
+      );
+    }));
+
+  test("a database of the version before is brought up to date", async () => {
+    const url = await database().createDatabase();
+    const old = released.filter(({ name }) => name.includes("_0001_"));
+    await (await openStorage({ url, migrations: old })).close();
+    const now = await startIdentity({ databaseUrl: url });
+    assert.equal(
+      (await ask(now.base, "GET", "/api/v1/me", { headers: { "x-api-key": now.adminKey } })).status,
+      200,
+    );
+    await now.close();
+  });
 
   test("connections that are cut answer UNAVAILABLE or are replaced, and the process goes on", async () => {
     const databaseUrl = await database().createDatabase();

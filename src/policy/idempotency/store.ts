@@ -1,7 +1,7 @@
 /** Claims in the database: shared by all processes, kept for a day. */
 import type { Kysely } from "kysely";
 import type { Clock } from "#std/clock.ts";
-import type { Migration, Storage, Tables } from "#storage/storage.ts";
+import { type Migration, rowSecurity, type Storage, type Tables } from "#storage/storage.ts";
 import type { Claim, IdempotencyStore, Standing } from "./idempotency.ts";
 
 export const migrations: readonly Migration[] = [
@@ -13,6 +13,11 @@ export const migrations: readonly Migration[] = [
         claimed_at ${integer} NOT NULL)${options}`,
       "CREATE INDEX policy_idempotency_claimed ON policy_idempotency (claimed_at)",
     ],
+  },
+  {
+    // A claim is settled in the transaction of the change.
+    name: "policy_0003_row_security",
+    statements: (types) => rowSecurity(types, [], ["policy_idempotency"]),
   },
 ];
 

@@ -274,12 +274,14 @@ export class Documents {
   }
 
   #store(call: CallHead): BpmnStore {
-    return new BpmnStore(this.#tables.db, this.#tables.engine, call.principal.tenant);
+    const { tenant } = call.principal;
+    return new BpmnStore(this.#tables.of(tenant).db, this.#tables.engine, tenant);
   }
 
   #transaction<T>(call: CallHead, work: (store: BpmnStore) => Promise<T>): Promise<T> {
     const { engine } = this.#tables;
-    return this.#tables.transaction((db) => work(new BpmnStore(db, engine, call.principal.tenant)), call);
+    const { tenant } = call.principal;
+    return this.#tables.of(tenant).transaction((db) => work(new BpmnStore(db, engine, tenant)), call);
   }
 
   async #locked(store: BpmnStore, id: string): Promise<DocumentRow> {

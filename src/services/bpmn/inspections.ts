@@ -84,6 +84,7 @@ export class Inspections {
   }
 
   #store(call: CallHead): BpmnStore {
-    return new BpmnStore(this.#tables.db, this.#tables.engine, call.principal.tenant);
+    const { tenant } = call.principal;
+    return new BpmnStore(this.#tables.of(tenant).db, this.#tables.engine, tenant);
   }
 }

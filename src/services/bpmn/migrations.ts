@@ -1,5 +1,5 @@
 /** Tables of the BPMN service. A row belongs to one tenant; content is stored once per tenant and digest, in chunks. */
-import type { Migration } from "#storage/storage.ts";
+import { type Migration, rowSecurity } from "#storage/storage.ts";
 
 export const migrations: readonly Migration[] = [
   {
@@ -38,5 +38,12 @@ export const migrations: readonly Migration[] = [
         tenant ${text} NOT NULL, digest ${text} NOT NULL, part ${integer} NOT NULL, bytes ${bytes} NOT NULL,
         PRIMARY KEY (tenant, digest, part))${options}`,
     ],
+  },
+  {
+    name: "bpmn_0002_row_security",
+    statements: (types) =>
+      rowSecurity(types, [
+        ...["bpmn_documents", "bpmn_processes", "bpmn_bindings", "bpmn_revisions", "bpmn_contents"],
+      ]),
   },
 ];

@@ -29,27 +29,33 @@ export interface BpmnReads {
 
 export function prepareReads(tables: Tables<BpmnTables>): BpmnReads {
   return {
-    document: tables.prepare((db, parameter) =>
-      db
-        .selectFrom("bpmn_documents")
-        .selectAll()
-        .where("tenant", "=", parameter<string>(0))
-        .where("id", "=", parameter<string>(1)),
+    document: tables.prepare(
+      (db, parameter) =>
+        db
+          .selectFrom("bpmn_documents")
+          .selectAll()
+          .where("tenant", "=", parameter<string>(0))
+          .where("id", "=", parameter<string>(1)),
+      "tenant",
     ),
-    stamp: tables.prepare((db, parameter) =>
-      db
-        .selectFrom("bpmn_documents")
-        .select(sql<string>`uid || version`.as("stamp"))
-        .where("tenant", "=", parameter<string>(0))
-        .where("id", "=", parameter<string>(1)),
+    stamp: tables.prepare(
+      (db, parameter) =>
+        db
+          .selectFrom("bpmn_documents")
+          .select(sql<string>`uid || version`.as("stamp"))
+          .where("tenant", "=", parameter<string>(0))
+          .where("id", "=", parameter<string>(1)),
+      "tenant",
     ),
-    chunk: tables.prepare((db, parameter) =>
-      db
-        .selectFrom("bpmn_contents")
-        .select("bytes")
-        .where("tenant", "=", parameter<string>(0))
-        .where("digest", "=", parameter<string>(1))
-        .where("part", "=", parameter<number>(2)),
+    chunk: tables.prepare(
+      (db, parameter) =>
+        db
+          .selectFrom("bpmn_contents")
+          .select("bytes")
+          .where("tenant", "=", parameter<string>(0))
+          .where("digest", "=", parameter<string>(1))
+          .where("part", "=", parameter<number>(2)),
+      "tenant",
     ),
   };
 }

@@ -86,6 +86,7 @@ export class WholeDocuments {
   }
 
   #store(call: CallHead): BpmnStore {
-    return new BpmnStore(this.#tables.db, this.#tables.engine, call.principal.tenant);
+    const { tenant } = call.principal;
+    return new BpmnStore(this.#tables.of(tenant).db, this.#tables.engine, tenant);
   }
 }

@@ -79,7 +79,9 @@ export class ApiKeys {
       last_used_address: "",
     };
     const { tables } = this.#options;
-    await tables.transaction((db) => new KeyStore(db, tables.engine, row.tenant).put(row), call);
+    await tables
+      .of(row.tenant)
+      .transaction((db) => new KeyStore(db, tables.engine, row.tenant).put(row), call);
     return { apiKey: toApiKey(row, now), secret };
   }
 
@@ -148,7 +150,7 @@ export class ApiKeys {
     const { tables, clock } = this.#options;
     // Owners do not change, and the directory cannot be asked inside: its reads wait for the transaction to end.
     await this.#demandOwner(visible(await this.#store(call).find(id), id, call).owner, call);
-    return await tables.transaction(async (db) => {
+    return await tables.of(call.principal.tenant).transaction(async (db) => {
       const store = new KeyStore(db, tables.engine, call.principal.tenant);
       const before = visible(await store.lock(id), id, call);
       if (before.revoked_at !== null) throw wrongState(`apiKeys/${id} is revoked; create another one`);
@@ -172,7 +174,8 @@ export class ApiKeys {
 
   #store(call: CallHead): KeyStore {
     const { tables } = this.#options;
-    return new KeyStore(tables.db, tables.engine, call.principal.tenant);
+    const { tenant } = call.principal;
+    return new KeyStore(tables.of(tenant).db, tables.engine, tenant);
   }
 }
 

@@ -55,7 +55,8 @@ export class AuditLog {
 
   /** @param transaction the one of the change; absent: one of its own. */
   async append(record: AuditRecord, transaction?: unknown): Promise<void> {
-    if (transaction === undefined) await this.#tables.transaction((db) => this.#append(db, record));
+    if (transaction === undefined)
+      await this.#tables.of(record.tenant).transaction((db) => this.#append(db, record));
     else await this.#append(transaction as Kysely<UsersTables>, record);
   }
 
@@ -65,8 +66,9 @@ export class AuditLog {
     const { tenant } = call.principal;
     const filter = parseFilter(request.filter);
     const bound = JSON.stringify(["audit", tenant, request.filter]);
-    let query = this.#tables.db
-      .selectFrom("users_audit")
+    let query = this.#tables
+      .of(tenant)
+      .db.selectFrom("users_audit")
       .selectAll()
       .where("tenant", "=", tenant)
       .orderBy("number", "desc")
@@ -98,8 +100,9 @@ export class AuditLog {
     let before: AuditRow | undefined;
     let checked = 0;
     for (;;) {
-      const rows = await this.#tables.db
-        .selectFrom("users_audit")
+      const rows = await this.#tables
+        .of(tenant)
+        .db.selectFrom("users_audit")
         .selectAll()
         .where("tenant", "=", tenant)
         .where("number", ">", before?.number ?? 0)
@@ -116,8 +119,9 @@ export class AuditLog {
       }
       if (rows.length < verifyAtOnce) break;
     }
-    const head = await this.#tables.db
-      .selectFrom("users_audit_heads")
+    const head = await this.#tables
+      .of(tenant)
+      .db.selectFrom("users_audit_heads")
       .selectAll()
       .where("tenant", "=", tenant)
       .executeTakeFirst();

@@ -1,5 +1,5 @@
 /** Tables of the users service. A row belongs to one tenant; keys are also found by their id alone, which names the tenant. */
-import type { Migration } from "#storage/storage.ts";
+import { type Migration, rowSecurity } from "#storage/storage.ts";
 
 export const migrations: readonly Migration[] = [
   {
@@ -79,5 +79,13 @@ export const migrations: readonly Migration[] = [
         credential ${text} NOT NULL, expires_at ${integer} NOT NULL)${options}`,
       "CREATE INDEX users_tickets_expires ON users_tickets (expires_at)",
     ],
+  },
+  {
+    name: "users_0003_row_security",
+    statements: (types) =>
+      rowSecurity(types, [
+        ...["users_users", "users_user_roles", "users_certificates", "users_roles", "users_sessions"],
+        ...["users_api_keys", "users_audit", "users_audit_heads", "users_oauth_clients", "users_tickets"],
+      ]),
   },
 ];

@@ -40,7 +40,7 @@ export class RoleMethods {
       description: role.description,
       scopes: [...new Set(role.scopes)].sort(),
     };
-    await this.#tables.transaction(async (db) => {
+    await this.#tables.of(call.principal.tenant).transaction(async (db) => {
       const store = new UsersStore(db, this.#tables.engine, call.principal.tenant);
       if (builtInRole(row.id) !== undefined || !(await store.insertRole(row)))
         throw alreadyExists(`roles/${row.id}`, "choose another id, or update it");
@@ -51,7 +51,7 @@ export class RoleMethods {
   async update(request: UpdateRoleRequest, call: CallHead): Promise<Role> {
     const role = required(request.role, "role");
     const fields = maskedFields(request.updateMask?.paths, mutable, (name) => isPresent(name, role));
-    return await this.#tables.transaction(async (db) => {
+    return await this.#tables.of(call.principal.tenant).transaction(async (db) => {
       const store = new UsersStore(db, this.#tables.engine, call.principal.tenant);
       const before = await changeable(store, role.id);
       checkEtag(`roles/${before.id}`, roleEtag(before), role.etag);
@@ -70,7 +70,7 @@ export class RoleMethods {
   }
 
   async remove(request: { readonly id: string; readonly etag: string }, call: CallHead): Promise<void> {
-    await this.#tables.transaction(async (db) => {
+    await this.#tables.of(call.principal.tenant).transaction(async (db) => {
       const store = new UsersStore(db, this.#tables.engine, call.principal.tenant);
       const row = await changeable(store, request.id);
       checkEtag(`roles/${row.id}`, roleEtag(row), request.etag);
@@ -86,7 +86,8 @@ export class RoleMethods {
   }
 
   #store(call: CallHead): UsersStore {
-    return new UsersStore(this.#tables.db, this.#tables.engine, call.principal.tenant);
+    const { tenant } = call.principal;
+    return new UsersStore(this.#tables.of(tenant).db, this.#tables.engine, tenant);
   }
 }
 

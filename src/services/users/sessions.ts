@@ -53,7 +53,7 @@ export class Sessions {
       last_used_at: now,
       expires_at: now + idleMs,
     };
-    await this.#tables.transaction(async (db) => {
+    await this.#tables.of(user.tenant).transaction(async (db) => {
       await new SessionStore(db, this.#tables.engine).insert(row);
       await db
         .updateTable("users_users")
@@ -105,7 +105,7 @@ export class Sessions {
     user: string,
     which: { readonly only?: readonly string[]; readonly but?: string } = {},
   ) {
-    await new SessionStore(this.#tables.db, this.#tables.engine).remove({ tenant, user }, which);
+    await new SessionStore(this.#tables.of(tenant).db, this.#tables.engine).remove({ tenant, user }, which);
   }
 
   /** Forgets sessions that are over. */

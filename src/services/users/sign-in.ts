@@ -122,14 +122,16 @@ export class SignIn {
         },
       ]);
     const only = everywhere || session === undefined ? {} : { only: [session] };
-    await this.#options.tables.transaction(
-      (db) =>
-        new SessionStore(db, this.#options.tables.engine).remove(
-          { tenant, user: ownId(call.principal) },
-          only,
-        ),
-      call,
-    );
+    await this.#options.tables
+      .of(tenant)
+      .transaction(
+        (db) =>
+          new SessionStore(db, this.#options.tables.engine).remove(
+            { tenant, user: ownId(call.principal) },
+            only,
+          ),
+        call,
+      );
   }
 
   async changePassword(request: ChangePasswordRequest, call: CallHead): Promise<void> {
@@ -140,7 +142,7 @@ export class SignIn {
     this.#demandPatience(`${tenant}\0${row.email}`, call.peer.address);
     if (!(await passwords.matches(request.currentPassword, row.password))) throw signInRefused();
     const password = await passwords.hash(request.newPassword);
-    await this.#options.tables.transaction(async (db) => {
+    await this.#options.tables.of(tenant).transaction(async (db) => {
       const store = new UsersStore(db, this.#options.tables.engine, tenant);
       const now = (await store.lock(row.id)) ?? row;
       await store.save({ ...now, password, version: now.version + 1, updatedAt: this.#options.clock.now() });
@@ -234,7 +236,8 @@ export class SignIn {
   }
 
   #store(tenant: string): UsersStore {
-    return new UsersStore(this.#options.tables.db, this.#options.tables.engine, tenant);
+    const { db, engine } = this.#options.tables.of(tenant);
+    return new UsersStore(db, engine, tenant);
   }
 }
 

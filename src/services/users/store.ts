@@ -3,6 +3,7 @@
  * tenant is given once, when the store is made.
  */
 import { type Kysely, type RawBuilder, type SqlBool, sql } from "kysely";
+import { RpcError } from "#rpc/error.ts";
 import type { Order } from "#storage/order.ts";
 import type { Engine, PreparedRead, Tables } from "#storage/storage.ts";
 import { builtInRole } from "./roles.ts";
@@ -98,17 +99,6 @@ export class UsersStore {
     if (numInsertedOrUpdatedRows === 0n) return false;
     await this.#saveLists(row);
     return true;
-  }
-
-  /** The first of a user's certificates that stands for somebody else, in any tenant. */
-  async takenCertificate(row: UserRow): Promise<string | undefined> {
-    if (row.certificates.length === 0) return undefined;
-    const found = await this.#db
-      .selectFrom("users_certificates")
-      .selectAll()
-      .where("uri", "in", [...row.certificates])
-      .execute();
-    return found.find((one) => one.tenant !== this.#tenant || one.user_id !== row.id)?.uri;
   }
 
   async save(row: UserRow): Promise<void> {
@@ -224,16 +214,37 @@ export class UsersStore {
       .where("tenant", "=", this.#tenant)
       .where("user_id", "=", row.id)
       .execute();
-    if (row.certificates.length > 0)
-      await this.#db
-        .insertInto("users_certificates")
-        .values(row.certificates.map((uri) => ({ uri, tenant: this.#tenant, user_id: row.id })))
-        .execute();
+    await this.#saveCertificates(row);
     if (row.roles.length === 0) return;
     await this.#db
       .insertInto("users_user_roles")
       .values(row.roles.map((role) => ({ tenant: this.#tenant, user_id: row.id, role: `roles/${role}` })))
       .execute();
+  }
+
+  /** Each for one user of all tenants: what another has is not overwritten, and may not even be seen. */
+  async #saveCertificates(row: UserRow): Promise<void> {
+    if (row.certificates.length === 0) return;
+    await this.#db
+      .insertInto("users_certificates")
+      .values(row.certificates.map((uri) => ({ uri, tenant: this.#tenant, user_id: row.id })))
+      .onConflict((conflict) => conflict.doNothing())
+      .execute();
+    const saved = await this.#db
+      .selectFrom("users_certificates")
+      .select("uri")
+      .where("tenant", "=", this.#tenant)
+      .where("user_id", "=", row.id)
+      .execute();
+    const own = new Set(saved.map(({ uri }) => uri));
+    const taken = row.certificates.find((uri) => !own.has(uri));
+    if (taken === undefined) return;
+    // Another tenant's, perhaps: whose it is stays unsaid.
+    throw new RpcError("already_exists", {
+      reason: "CERTIFICATE_TAKEN",
+      message: `user.certificates: ${taken} stands for another user`,
+      metadata: { field: "user.certificates" },
+    });
   }
 
   #users() {
@@ -264,19 +275,23 @@ export function prepareUserReads(tables: Tables<UsersTables>): UserReads {
     tenant: tables.prepare((db, parameter) =>
       db.selectFrom("users_tenants").select("state").where("id", "=", parameter<string>(0)),
     ),
-    user: tables.prepare((db, parameter) =>
-      db
-        .selectFrom("users_users")
-        .select(["state", "roles"])
-        .where("tenant", "=", parameter<string>(0))
-        .where("id", "=", parameter<string>(1)),
+    user: tables.prepare(
+      (db, parameter) =>
+        db
+          .selectFrom("users_users")
+          .select(["state", "roles"])
+          .where("tenant", "=", parameter<string>(0))
+          .where("id", "=", parameter<string>(1)),
+      "tenant",
     ),
-    role: tables.prepare((db, parameter) =>
-      db
-        .selectFrom("users_roles")
-        .select("scopes")
-        .where("tenant", "=", parameter<string>(0))
-        .where("id", "=", parameter<string>(1)),
+    role: tables.prepare(
+      (db, parameter) =>
+        db
+          .selectFrom("users_roles")
+          .select("scopes")
+          .where("tenant", "=", parameter<string>(0))
+          .where("id", "=", parameter<string>(1)),
+      "tenant",
     ),
     certificate: tables.prepare((db, parameter) =>
       db

@@ -41,7 +41,9 @@ export class Tickets {
       credential: principal.credential,
       expires_at: expiresAt,
     };
-    await this.#tables.transaction((db) => db.insertInto("users_tickets").values(row).execute(), call);
+    await this.#tables
+      .of(row.tenant)
+      .transaction((db) => db.insertInto("users_tickets").values(row).execute(), call);
     return { ticket, expiresAt };
   }
 

@@ -84,12 +84,14 @@ export class OAuthClients {
       created_at: now,
       updated_at: now,
     };
-    await tables.transaction((db) => insertClient(db, row), call);
+    await tables.of(row.tenant).transaction((db) => insertClient(db, row), call);
     return { oauthClient: toOAuthClient(row), secret };
   }
 
   async get(id: string, call: CallHead): Promise<OAuthClient> {
-    return toOAuthClient(visible(await this.#find(this.#options.tables.db, id, call), id));
+    return toOAuthClient(
+      visible(await this.#find(this.#options.tables.of(call.principal.tenant).db, id, call), id),
+    );
   }
 
   async list(request: { readonly pageSize: number; readonly pageToken: string }, call: CallHead) {
@@ -97,8 +99,9 @@ export class OAuthClients {
     const { tenant } = call.principal;
     const bound = JSON.stringify(["oauthClients", tenant]);
     const after = request.pageToken === "" ? "" : String(this.#tokens.open(request.pageToken, bound)[0]);
-    const rows = await this.#options.tables.db
-      .selectFrom("users_oauth_clients")
+    const rows = await this.#options.tables
+      .of(tenant)
+      .db.selectFrom("users_oauth_clients")
       .selectAll()
       .where("tenant", "=", tenant)
       .where("id", ">", after)
@@ -117,7 +120,7 @@ export class OAuthClients {
     const client = required(request.oauthClient, "oauthClient");
     demand(checkFields(client));
     const { tables, clock } = this.#options;
-    return await tables.transaction(async (db) => {
+    return await tables.of(call.principal.tenant).transaction(async (db) => {
       const before = visible(await this.#find(db, client.id, call), client.id);
       checkEtag(`oauthClients/${before.id}`, oauthClientEtag(before), client.etag);
       // AIP-203: what never changes may be sent back as it is.
@@ -182,7 +185,7 @@ export class OAuthClients {
   /** Undefined: there is no such user. */
   async person(tenant: string, id: string) {
     const { tables } = this.#options;
-    return await new UsersStore(tables.db, tables.engine, tenant).find(id);
+    return await new UsersStore(tables.of(tenant).db, tables.engine, tenant).find(id);
   }
 
   async register(
@@ -211,7 +214,8 @@ export class OAuthClients {
   /** The account is a service's, of this tenant, and may not do more than who makes the client. */
   async #demandAccount(id: string, call: CallHead): Promise<void> {
     const { tables } = this.#options;
-    const store = new UsersStore(tables.db, tables.engine, call.principal.tenant);
+    const { tenant } = call.principal;
+    const store = new UsersStore(tables.of(tenant).db, tables.engine, tenant);
     const row = await store.find(id);
     if (row === undefined) throw notFound(`users/${id}`);
     if (row.kind !== "SERVICE")
