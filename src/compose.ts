@@ -80,6 +80,7 @@ export async function start(config: Config): Promise<Portico> {
     query: { unknown: config.unknownParameters },
     reservedPaths: pagePaths,
     policyRequired: ["portico."],
+    policies: config.policies,
   });
   const telemetry = createTelemetry({ logLevel: config.logLevel, clock });
   const storage = await openStorage({

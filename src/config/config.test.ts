@@ -41,6 +41,7 @@ describe("configuration", () => {
         publicUrl: undefined,
         tenantRateLimit: { burst: 2000, intervalMs: 1 },
         maxConcurrentCalls: 1000,
+        policies: [],
         cors: { origins: [], credentials: false },
         trustedIssuers: [],
         oauthRegistration: "off",
@@ -123,6 +124,7 @@ const wrong: readonly (readonly [OptionName, string, RegExp])[] = [
   ["clientCertificate", "maybe", /must be off, request or require/],
   ["authentication", "maybe", /must be on or off; it is "maybe"/],
   ["trustedIssuers", "[{}", /must be a list of issuers, as JSON/],
+  ["policies", '[{"selector":"shop..x"}]', /\[0\]\.selector: must be a name/],
   ["corsOrigins", "https://a.example/path", /\[0\]: must be an origin/],
   ["corsCredentials", "maybe", /must be true or false/],
   [

@@ -8,7 +8,7 @@ import { existsSync } from "node:fs";
 import path from "node:path";
 import { developmentKeyName } from "./development-key.ts";
 import { gather, type Sources } from "./load.ts";
-import { type Given, type OptionName, options, type TrustedIssuer } from "./options.ts";
+import { type Given, type OptionName, options, type SelectedPolicy, type TrustedIssuer } from "./options.ts";
 
 export { readDevelopmentKey, writeDevelopmentKey } from "./development-key.ts";
 export type { Sources } from "./load.ts";
@@ -40,6 +40,8 @@ export interface Config {
     | undefined;
   /** Off: everybody is `users/local` and may do everything. */
   readonly authentication: "on" | "off";
+  /** For methods whose contract does not say who may call them. */
+  readonly policies: readonly SelectedPolicy[];
   /** Whose pages may call from a browser. */
   readonly cors: { readonly origins: readonly string[]; readonly credentials: boolean };
   /** Whose access tokens are good beside our own. */
@@ -87,6 +89,7 @@ export interface UserConfig {
     readonly clientCertificate?: "off" | "request" | "require";
   };
   readonly authentication?: "on" | "off";
+  readonly policies?: readonly SelectedPolicy[];
   readonly cors?: { readonly origins?: readonly string[]; readonly credentials?: boolean };
   readonly trustedIssuers?: readonly TrustedIssuer[];
   readonly oauth?: { readonly registration?: "on" | "off" };
@@ -128,6 +131,7 @@ function complete(given: Given, fallbackMode: Config["mode"]): Config {
     secretFile: given.secretFile,
     tls: tlsOf(given),
     authentication: given.authentication ?? "on",
+    policies: given.policies ?? [],
     cors: { origins: given.corsOrigins ?? [], credentials: given.corsCredentials ?? false },
     trustedIssuers: given.trustedIssuers ?? [],
     oauthRegistration: given.oauthRegistration ?? "off",

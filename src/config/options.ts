@@ -55,15 +55,35 @@ const trustedIssuer = z.strictObject({
     map: z.record(z.string(), z.array(resourceId)).optional(),
   }),
 });
-/** JSON in a variable or a flag. */
-const trustedIssuers = z.preprocess((given, context): unknown => {
-  try {
-    return typeof given === "string" ? JSON.parse(given) : given;
-  } catch {
-    context.issues.push({ code: "custom", message: "must be a list of issuers, as JSON", input: given });
-    return z.NEVER;
-  }
-}, z.array(trustedIssuer, "must be a list of issuers").max(20));
+/** JSON in a variable or a flag. @param what the value is a list of. */
+const listOf = <T extends z.ZodType>(what: string, item: T) =>
+  z.preprocess(
+    (given, context): unknown => {
+      try {
+        return typeof given === "string" ? JSON.parse(given) : given;
+      } catch {
+        context.issues.push({ code: "custom", message: `must be a list of ${what}, as JSON`, input: given });
+        return z.NEVER;
+      }
+    },
+    z.array(item, `must be a list of ${what}`),
+  );
+const trustedIssuers = listOf("issuers", trustedIssuer);
+const scope = z
+  .string()
+  .regex(/^(\*|[a-z][A-Za-z0-9]{0,62}:(\*|[a-z][A-Za-z0-9]{0,62}))$/, 'must be "area:verb", "area:*" or "*"');
+const policy = z.strictObject({
+  selector: z
+    .string()
+    .regex(/^(\*|[A-Za-z_][\w]*(\.[A-Za-z_]\w*)*(\.\*)?)$/, "must be a name such as shop.v1.Orders.*"),
+  public: z.boolean().optional(),
+  scopes: z.array(scope).max(100).optional(),
+  rule: z.string().max(10_000).optional(),
+  rateCost: z.number().int().min(1).max(1000).optional(),
+  audit: z.boolean().optional(),
+});
+const policies = listOf("policies", policy);
+export type SelectedPolicy = z.infer<typeof policy>;
 export type TrustedIssuer = z.infer<typeof trustedIssuer>;
 const text = z.string().min(1, "must not be empty");
 
@@ -231,6 +251,16 @@ export const options = {
     default: "on",
     range: "on, off",
     doc: "Off: everybody may do everything, as users/local; on loopback only.",
+  },
+  policies: {
+    key: "policies",
+    env: "PORTICO_POLICIES",
+    flag: "--policies",
+    value: "JSON",
+    schema: policies,
+    default: "none: administrators alone; health and reflection are for everybody",
+    range: "a list of policies; as a variable or a flag the same list in JSON",
+    doc: "Who may call methods whose contract does not say: `selector` (a method, `shop.v1.Orders.*`, `shop.*` or `*`; the most specific wins), `public`, `scopes`, `rule`, `rateCost`, `audit`.",
   },
   corsOrigins: {
     key: "cors.origins",

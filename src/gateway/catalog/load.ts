@@ -20,6 +20,7 @@ import {
 import type { Method, MethodKind } from "#rpc/method.ts";
 import { compileRoutes } from "./http-rule.ts";
 import { CatalogError, type CatalogProblem } from "./problems.ts";
+import { selectPolicies } from "./selectors.ts";
 import type { AccessRule, Catalog, CatalogInput, HttpRoute, MethodOptions, Plane } from "./shape.ts";
 import { SourceInfo } from "./source-info.ts";
 
@@ -49,6 +50,8 @@ export function load(input: CatalogInput): Catalog {
         method,
         "has no policy: say with (portico.options.v1.policy) which scopes let callers in, or that it is public",
       );
+  const selection = selectPolicies(input.policies ?? [], methods, input.policyRequired ?? []);
+  for (const message of selection.problems) problems.push({ file: "(policies)", message });
   const routes = methods.flatMap((method) =>
     compileRoutes(method, {
       unknown: input.query?.unknown ?? "reject",
@@ -61,7 +64,9 @@ export function load(input: CatalogInput): Catalog {
   for (const problem of routerProblems)
     report((problem.binding as Binding<HttpRoute>).target.method, problem.message);
   if (problems.length > 0) throw new CatalogError(problems);
-  const options = new Map(methods.map((method) => [method, readOptions(method.desc)]));
+  const options = new Map(
+    methods.map((method) => [method, { ...readOptions(method.desc), ...selection.of(method) }]),
+  );
   return {
     registry,
     codec,

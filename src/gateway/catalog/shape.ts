@@ -66,6 +66,21 @@ export interface Catalog {
   readonly descriptorSet: Uint8Array;
 }
 
+/** A policy that an operator writes for contracts of others. */
+export interface SelectedPolicy {
+  readonly selector: string;
+  /** For everybody. Default false. */
+  readonly public?: boolean | undefined;
+  /** Any of these is enough. Default: administrators alone. */
+  readonly scopes?: readonly string[] | undefined;
+  /** CEL over `principal` and `request`. Default: none. */
+  readonly rule?: string | undefined;
+  /** Default 1. */
+  readonly rateCost?: number | undefined;
+  /** Default false. */
+  readonly audit?: boolean | undefined;
+}
+
 export interface CatalogInput {
   /** Serialised google.protobuf.FileDescriptorSet with all imports; source info makes errors and documents better. */
   readonly descriptorSet: Uint8Array;
@@ -75,4 +90,6 @@ export interface CatalogInput {
   readonly reservedPaths?: readonly string[];
   /** Begins of service names whose methods have to say who may call them. */
   readonly policyRequired?: readonly string[];
+  /** The operator's policies for all other methods. */
+  readonly policies?: readonly SelectedPolicy[];
 }
