@@ -130,6 +130,55 @@ export function postgresSuite(database: () => TestPostgres): void {
       }
     }));
 
+  test("keys that sign are changed under load, on two processes, and no call fails", () =>
+    withTwo({}, async (one, two) => {
+      const servers = [one, two];
+      const login = { email: "olga@example.org", password: "correct horse battery staple" };
+      const made = await ask(
+        one.base,
+        "POST",
+        `/api/v1/users?userId=olga&password=${encodeURIComponent(login.password)}`,
+        {
+          headers: { "x-api-key": one.adminKey },
+          body: { email: login.email, roles: ["roles/viewer"] },
+        },
+      );
+      assert.equal(made.status, 200, made.text);
+      const signIn = await ask(one.base, "POST", "/api/v1/auth:signIn", { body: login });
+      let token: string = signIn.json.accessToken;
+      const kids = new Set<string>();
+      const failures: string[] = [];
+      let calls = 0;
+      let running = true;
+      const work = async (index: number): Promise<void> => {
+        while (running) {
+          const base = servers[calls % 2]?.base ?? "";
+          const headers = { authorization: `Bearer ${token}` };
+          const answer =
+            index === 0
+              ? await ask(base, "POST", "/api/v1/auth:exchange", { headers, body: {} })
+              : await ask(base, "GET", "/api/v1/bpmn", { headers });
+          calls += 1;
+          if (answer.status !== 200) failures.push(answer.text);
+          else if (index === 0) {
+            token = answer.json.accessToken;
+            kids.add(JSON.parse(Buffer.from(token.split(".")[0] ?? "", "base64url").toString()).kid);
+          }
+        }
+      };
+      const workers = Array.from({ length: 8 }, (_, index) => work(index));
+      // Published for as long as anybody may keep the keys, here two seconds, before it signs.
+      await one.users.signingKeys.rotate(2500);
+      await new Promise((resolve) => setTimeout(resolve, 3000));
+      await two.users.signingKeys.rotate(2500);
+      await new Promise((resolve) => setTimeout(resolve, 3000));
+      running = false;
+      await Promise.all(workers);
+      assert.deepEqual(failures, []);
+      assert.equal(kids.size, 3, "three keys have signed");
+      assert.ok(calls > 500, `${calls} calls`);
+    }));
+
   test("the application role sees one tenant, whatever a statement says", () =>
     withTwo({}, async (server) => {
       const { db } = server.storage.tables<Record<string, Record<string, unknown>>>();
