@@ -7,6 +7,7 @@ import path from "node:path";
 import { toBinary } from "@bufbuild/protobuf";
 import { type Load, loadGrpc, loadRest, tools } from "./load.ts";
 import { documentId, GetBPMNRequestSchema, grpcPath, request, restPath, xml } from "./message.ts";
+import { measurePolicies } from "./policies.ts";
 import { type ServerProcess, startPeer, startPortico } from "./server-process.ts";
 import { median, type Row, toMarkdown } from "./table.ts";
 
@@ -175,6 +176,7 @@ async function measureProcess(): Promise<Row[]> {
 
 const rows: Row[] = [];
 if (only === undefined) rows.push(...(await measureProcess()));
+if (only === undefined || only === "policy") rows.push(...(await measurePolicies(smoke ? 2000 : 200_000)));
 const portico = await startPortico({ databaseUrl: "memory:" });
 const secured = await startPortico({ databaseUrl: "memory:", authentication: "on" });
 try {

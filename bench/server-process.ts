@@ -57,6 +57,8 @@ export async function startPortico(options: PorticoOptions = {}): Promise<Server
       options.authentication ?? "off",
       "--rate-limit",
       "1000000/s",
+      "--tenant-rate-limit",
+      "1000000/s",
       ...(options.databaseUrl === undefined ? [] : ["--database-url", options.databaseUrl]),
     ],
     { stdio: ["ignore", "ignore", "pipe"], cwd: dataDir },

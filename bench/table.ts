@@ -12,6 +12,8 @@ export interface ValueRow {
   readonly what: string;
   readonly target: string;
   readonly value: number;
+  /** After the point. Default 0. */
+  readonly digits?: number;
 }
 
 export function median(values: readonly number[]): number {
@@ -21,7 +23,7 @@ export function median(values: readonly number[]): number {
 
 export function toMarkdown(rows: readonly Row[]): string {
   const lines = rows.map((row) => {
-    if ("value" in row) return `| ${row.what} | ${row.target} | ${Math.round(row.value)} | | |`;
+    if ("value" in row) return `| ${row.what} | ${row.target} | ${row.value.toFixed(row.digits ?? 0)} | | |`;
     const figures = [Math.min(...row.ratios), median(row.ratios), Math.max(...row.ratios)]
       .map((ratio) => ratio.toFixed(2))
       .join(" / ");
