@@ -1,7 +1,9 @@
 /** Runs every command that a page marks with `<!-- run -->`, as it is written, against a Portico started as the README says. */
 import assert from "node:assert/strict";
 import { execFile, spawn } from "node:child_process";
+import { once } from "node:events";
 import { globSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { createServer } from "node:net";
 import { tmpdir } from "node:os";
 import path from "node:path";
 import { createInterface } from "node:readline";
@@ -87,6 +89,82 @@ describe("commands in the pages", () => {
     });
   }
 });
+
+/** The script of a whole block, or blocks of a kind, with the page it stands on. */
+function blocks(kind: string, language: string): { page: string; text: string }[] {
+  const fence = new RegExp(`<!-- ${kind} -->\\s*\`\`\`${language}\\n([\\s\\S]*?)\`\`\``, "g");
+  return pages.flatMap((page) =>
+    [...readFileSync(path.join(root, page), "utf8").matchAll(fence)].map((found) => ({
+      page,
+      text: String(found[1]),
+    })),
+  );
+}
+
+describe("scripts in the pages", () => {
+  const inFolder = async (script: string, cwd: string) => {
+    const text = script.replaceAll("scripts/portico.js", path.join(root, "scripts/portico.js"));
+    return await run(
+      "bash",
+      ["-e", "-o", "pipefail", "-c", text.replaceAll("@examples", `@${root}/examples`)],
+      {
+        cwd,
+        env,
+      },
+    );
+  };
+  test("there are some", () => assert.ok(blocks("run whole", "sh").length >= 2));
+
+  for (const { page, text } of blocks("run whole", "sh"))
+    test(`${page}: ${text.split("\n")[1]}`, async () => {
+      const cwd = mkdtempSync(path.join(tmpdir(), "portico-script-"));
+      try {
+        const { stdout } = await inFolder(onPorts(text), cwd);
+        assert.doesNotMatch(stdout, /\{"code":\d/);
+        assert.match(stdout, /"documents":|<\?xml|<bpmn:definitions|<definitions/);
+      } finally {
+        rmSync(cwd, { recursive: true, force: true });
+      }
+    });
+
+  for (const { page, text } of blocks("run own", "sh"))
+    test(`${page}: ${text.split("\n")[0]}`, async () => {
+      const cwd = mkdtempSync(path.join(tmpdir(), "portico-script-"));
+      const port = await freePort();
+      // A port of its own, and an end also when a command fails.
+      const script = `trap 'kill $(jobs -p) 2>/dev/null || true' EXIT\n${text}`
+        .replace(" serve ", ` serve --http-port ${port} --grpc-port 0 `)
+        .replaceAll("localhost:8000", `localhost:${port}`);
+      try {
+        const { stdout } = await inFolder(script, cwd);
+        assert.match(stdout.trim().split("\n").at(-1) ?? "", /"name":"users\/importer"/);
+      } finally {
+        rmSync(cwd, { recursive: true, force: true });
+      }
+    });
+
+  for (const { page, text } of blocks("config", "ts"))
+    test(`${page}: ${text.split("\n")[2]?.trim()} is a configuration that starts`, async () => {
+      const cwd = mkdtempSync(path.join(tmpdir(), "portico-config-"));
+      try {
+        writeFileSync(path.join(cwd, "portico.config.ts"), text);
+        const flags = "--mode development --http-port 0 --grpc-port 0 --database-url memory:";
+        const line = `timeout --preserve-status 3 node scripts/portico.js serve ${flags}`;
+        const { stderr } = await inFolder(line, cwd);
+        assert.match(stderr, /^portico \S+ \(development\)$/m);
+      } finally {
+        rmSync(cwd, { recursive: true, force: true });
+      }
+    });
+});
+
+async function freePort(): Promise<number> {
+  const probe = createServer().listen(0, "127.0.0.1");
+  await once(probe, "listening");
+  const { port } = probe.address() as { port: number };
+  probe.close();
+  return port;
+}
 
 describe("the production commands of the identity guide", () => {
   test("make a secret and an administrator, and serve", async () => {
