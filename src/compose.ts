@@ -33,6 +33,7 @@ import { reasons as rpcReasons } from "#rpc/reasons.ts";
 import { migrations as bpmnMigrations, reasons as bpmnReasons, createBpmn } from "#services/bpmn/bpmn.ts";
 import {
   createUsers,
+  openBreachList,
   type UsersHost,
   migrations as usersMigrations,
   reasons as usersReasons,
@@ -172,6 +173,7 @@ async function createServices(
   const keyMode = config.mode === "production" ? "live" : "test";
   const idempotency = createIdempotencyStore(storage, clock);
   const limits = createLimitStore(storage);
+  const breached = await openBreached(config);
   const bpmn = createBpmn({ storage, secret, clock });
   const users = createUsers({
     ...{ storage, secret, clock, keyMode, issuer },
@@ -203,6 +205,7 @@ async function createServices(
   const closeServices = async (): Promise<void> => {
     await idempotency.close();
     await limits.close();
+    await breached?.close();
     await users.close();
     await bpmn.close();
   };
@@ -216,6 +219,10 @@ function scopesOf(rules: readonly ({ readonly scopes: readonly string[] } | unde
   return [...scopes].sort();
 }
 
+async function openBreached({ breachedPasswords: file }: Config) {
+  return file === undefined ? undefined : await openBreachList(file);
+}
+
 /** The users of an installation without a gateway around them: for its administrators' command line. */
 export async function openUsers(config: Config): Promise<{ users: UsersHost; close(): Promise<void> }> {
   const storage = await openStorage({
@@ -224,13 +231,15 @@ export async function openUsers(config: Config): Promise<{ users: UsersHost; clo
     autoMigrate: config.autoMigrate,
   });
   try {
+    const breached = await openBreached(config);
     const users = createUsers({
-      ...{ storage, clock, secret: readSecret(config), keyMode: "live" },
+      ...{ storage, clock, secret: readSecret(config), keyMode: "live", breachedPasswords: breached },
       issuer: () => config.publicUrl ?? "",
       ruleOf: () => undefined,
     });
     const close = async (): Promise<void> => {
       await users.close();
+      await breached?.close();
       await storage.close();
     };
     return { users, close };

@@ -29,6 +29,8 @@ export interface Config {
   readonly autoMigrate: boolean;
   /** Undefined only in development: the secret is then generated in the data folder. */
   readonly secretFile: string | undefined;
+  /** Undefined: none are listed. */
+  readonly breachedPasswords: string | undefined;
   /** Undefined: clear text. */
   readonly tls:
     | {
@@ -82,6 +84,7 @@ export interface UserConfig {
   readonly dataDir?: string;
   readonly database?: { readonly url?: string; readonly autoMigrate?: boolean };
   readonly secretFile?: string;
+  readonly breachedPasswords?: string;
   readonly tls?: {
     readonly cert?: string;
     readonly key?: string;
@@ -129,6 +132,7 @@ function complete(given: Given, fallbackMode: Config["mode"]): Config {
     databaseUrl: given.databaseUrl ?? `sqlite:${path.join(dataDir, "portico.db")}`,
     autoMigrate: given.autoMigrate ?? true,
     secretFile: given.secretFile,
+    breachedPasswords: given.breachedPasswords,
     tls: tlsOf(given),
     authentication: given.authentication ?? "on",
     policies: given.policies ?? [],

@@ -202,6 +202,16 @@ export const options = {
     range: "a file of exactly 32 bytes, or 64 hexadecimal digits",
     doc: "The installation's secret: page tokens, key hashes, passwords, encryption of signing keys. Shared by all its processes. Required in production.",
   },
+  breachedPasswords: {
+    key: "breachedPasswords",
+    env: "PORTICO_BREACHED_PASSWORDS",
+    flag: "--breached-passwords",
+    value: "FILE",
+    schema: text,
+    default: "none",
+    range: "a file of SHA-1 hashes in order, one a line, as Have I Been Pwned gives it out",
+    doc: "Passwords that nobody may choose. Looked into where it lies; nothing is sent anywhere.",
+  },
   tlsCert: {
     key: "tls.cert",
     env: "PORTICO_TLS_CERT",

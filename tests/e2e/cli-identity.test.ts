@@ -1,5 +1,6 @@
 /** From an empty folder to a first administrator, keys and their end, with the command line alone; in production mode. */
 import assert from "node:assert/strict";
+import { hash } from "node:crypto";
 import { mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import path from "node:path";
@@ -52,6 +53,12 @@ describe("identity on the command line", () => {
     assert.deepEqual([short.code, /password: has fewer than 15/.test(short.text)], [1, true], short.text);
     const none = await run([...admin, "root@example.org"]);
     assert.deepEqual([none.code, /standard input/.test(none.text)], [2, true], none.text);
+    const list = path.join(cwd, "breached");
+    writeFileSync(list, `${hash("sha1", password, "hex").toUpperCase()}:3\n`);
+    const lost = await run([...admin, "root@example.org"], `${password}\n`, {
+      PORTICO_BREACHED_PASSWORDS: list,
+    });
+    assert.deepEqual([lost.code, /others have lost/.test(lost.text)], [1, true], lost.text);
     const made = await run([...admin, "root@example.org"], `${password}\n`);
     assert.deepEqual([made.code, /users\/admin is an administrator/.test(made.text)], [0, true], made.text);
     const twice = await run([...admin, "root@example.org"], `${password}\n`);

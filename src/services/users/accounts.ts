@@ -33,7 +33,7 @@ import { createPageTokens, type PageTokens } from "#storage/page-token.ts";
 import type { Tables } from "#storage/storage.ts";
 import type { Directory } from "./directory.ts";
 import { toSession, toUser, userEtag } from "./model.ts";
-import { checkPassword, type Passwords } from "./passwords.ts";
+import type { Passwords } from "./passwords.ts";
 import { demandScopes, idOrMe, ownId, selfForbidden } from "./rights.ts";
 import { SessionStore } from "./session-store.ts";
 import { inRoles, UsersStore } from "./store.ts";
@@ -268,7 +268,8 @@ export class Accounts {
     const user = requiredUser(request.user);
     const violations: Violation[] = [];
     const kind = user.kind === User_Kind.SERVICE ? "SERVICE" : "PERSON";
-    if (request.password !== "") violations.push(...checkPassword(request.password, "password"));
+    if (request.password !== "")
+      violations.push(...(await this.#options.passwords.check(request.password, "password")));
     if (request.password !== "" && kind === "SERVICE")
       violations.push({ field: "password", description: "services have API keys instead of passwords" });
     if (kind === "PERSON" && user.email === "")

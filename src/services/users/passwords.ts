@@ -6,6 +6,7 @@
  */
 import { RpcError } from "#rpc/error.ts";
 import type { Violation } from "#rpc/resource.ts";
+import { type BreachList, emptyBreachList } from "./breach-list.ts";
 import type { Secrets } from "./secrets.ts";
 
 /** Argon2id (2) with 19 MiB and two passes: about 20 ms of one core. */
@@ -17,13 +18,15 @@ const minLength = 15;
 const maxLength = 256;
 
 export interface Passwords {
+  /** What is wrong with a new one; nothing where it is good. */
+  check(password: string, field: string): Promise<Violation[]>;
   /** @throws RpcError SIGN_IN_OVERLOADED. */
   hash(password: string): Promise<string>;
   /** @param stored empty: there is no password; takes as long as where there is one. @throws RpcError SIGN_IN_OVERLOADED. */
   matches(password: string, stored: string): Promise<boolean>;
 }
 
-export function checkPassword(password: string, field: string): Violation[] {
+function checkForm(password: string, field: string): Violation[] {
   const { length } = [...password.normalize("NFKC")];
   if (length < minLength)
     return [
@@ -33,7 +36,7 @@ export function checkPassword(password: string, field: string): Violation[] {
   return new Set(password).size < 5 ? [{ field, description: "repeats too few characters" }] : [];
 }
 
-export function createPasswords(secrets: Secrets): Passwords {
+export function createPasswords(secrets: Secrets, breached: BreachList = emptyBreachList): Passwords {
   const turns = new Turns();
   // Loaded when the first password comes: a process that only looks at keys has no use for it.
   const argon2 = () => import("@node-rs/argon2");
@@ -42,6 +45,11 @@ export function createPasswords(secrets: Secrets): Passwords {
   // What a password is compared with where there is none.
   let nobody: Promise<string> | undefined;
   return {
+    check: async (password, field) => {
+      const violations = checkForm(password, field);
+      if (violations.length > 0 || !(await breached.has(password))) return violations;
+      return [{ field, description: "is on a list of passwords that others have lost; choose another" }];
+    },
     hash: (password) => turns.take(() => run(password)),
     matches: (password, stored) =>
       turns.take(async () => {

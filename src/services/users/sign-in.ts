@@ -18,7 +18,7 @@ import type { Tables } from "#storage/storage.ts";
 import { type AccessTokens, lifeSeconds } from "./access-tokens.ts";
 import type { Directory } from "./directory.ts";
 import { toUser } from "./model.ts";
-import { checkPassword, type Passwords } from "./passwords.ts";
+import type { Passwords } from "./passwords.ts";
 import { demandScopes, ownId } from "./rights.ts";
 import { SessionStore } from "./session-store.ts";
 import type { OpenedSession, Sessions } from "./sessions.ts";
@@ -138,7 +138,7 @@ export class SignIn {
     const { passwords, sessions } = this.#options;
     const { tenant, credential } = call.principal;
     const row = await this.#own(call);
-    demand(checkPassword(request.newPassword, "newPassword"));
+    demand(await passwords.check(request.newPassword, "newPassword"));
     this.#demandPatience(`${tenant}\0${row.email}`, call.peer.address);
     if (!(await passwords.matches(request.currentPassword, row.password))) throw signInRefused();
     const password = await passwords.hash(request.newPassword);

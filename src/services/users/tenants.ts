@@ -15,7 +15,7 @@ import {
 import type { Clock } from "#std/clock.ts";
 import type { Tables } from "#storage/storage.ts";
 import { tenantEtag, toTenant } from "./model.ts";
-import { checkPassword, type Passwords } from "./passwords.ts";
+import type { Passwords } from "./passwords.ts";
 import { UsersStore } from "./store.ts";
 import type { TenantRow, UsersTables } from "./tables.ts";
 
@@ -49,7 +49,7 @@ export class Tenants {
 
   async create(request: CreateTenantRequest, call: CallHead): Promise<Tenant> {
     demandHome(call);
-    demand(checkPassword(request.adminPassword, "adminPassword"));
+    demand(await this.#passwords.check(request.adminPassword, "adminPassword"));
     const now = this.#clock.now();
     const row: TenantRow = {
       id: request.tenantId,

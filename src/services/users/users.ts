@@ -28,6 +28,7 @@ import { createAccessTokens } from "./access-tokens.ts";
 import { Accounts } from "./accounts.ts";
 import { ApiKeys } from "./api-keys.ts";
 import { AuditLog } from "./audit-log.ts";
+import type { BreachList } from "./breach-list.ts";
 import { createDirectory, type Directory } from "./directory.ts";
 import { createIssuers, type TrustedIssuer } from "./issuers.ts";
 import { hintOf, newKey, newKeyId, parseKey } from "./key-format.ts";
@@ -47,6 +48,7 @@ import type { UsersTables } from "./tables.ts";
 import { Tenants } from "./tenants.ts";
 import { Tickets } from "./tickets.ts";
 
+export { openBreachList } from "./breach-list.ts";
 export type { Credential, Directory } from "./directory.ts";
 export type { TrustedIssuer } from "./issuers.ts";
 export { migrations } from "./migrations.ts";
@@ -64,6 +66,8 @@ export interface UsersOptions {
   readonly keyMode: "live" | "test";
   /** The issuer of tokens: where clients reach this installation. */
   issuer(): string;
+  /** Passwords that nobody may choose. Default: none are listed. */
+  readonly breachedPasswords?: BreachList | undefined;
   /** Counts of attempts that the processes of an installation share. Default: each counts for itself. */
   readonly limits?: LimitStore | undefined;
   /** Whose access tokens are good beside our own. Default: nobody's. */
@@ -107,7 +111,7 @@ export function createUsers(options: UsersOptions): UsersHost {
   const { storage, secret, clock } = options;
   const tables = storage.tables<UsersTables>();
   const secrets = createSecrets(secret);
-  const passwords = createPasswords(secrets);
+  const passwords = createPasswords(secrets, options.breachedPasswords);
   const signingKeys = createSigningKeys({ tables, secrets, clock });
   const tokens = createAccessTokens({ keys: signingKeys, clock, issuer: options.issuer });
   const tickets = new Tickets(tables, clock);
