@@ -5,11 +5,22 @@ import * as oidc from "openid-client";
 import { BrowserSession, type Page } from "../support/browser-session.ts";
 import { type IdentityServer, startIdentity } from "../support/identity.ts";
 import { ask } from "../support/portico.ts";
+import { startPostgres, type TestPostgres } from "../support/postgres.ts";
 
 const password = "correct horse battery staple";
 const redirect = "http://127.0.0.1:9/callback";
 
-describe("OAuth", () => {
+describe("OAuth in memory", () => suite(async () => "memory:"));
+describe("OAuth on PostgreSQL", () => {
+  let postgres: TestPostgres;
+  before(async () => {
+    postgres = await startPostgres();
+  });
+  after(() => postgres.stop());
+  describe("with row security", () => suite(() => postgres.createDatabase()));
+});
+
+function suite(databaseUrl: () => Promise<string>): void {
   let server: IdentityServer;
   let admin: { headers: Record<string, string> };
   const insecure = { execute: [oidc.allowInsecureRequests] };
@@ -65,7 +76,10 @@ describe("OAuth", () => {
   };
 
   before(async () => {
-    server = await startIdentity({ reachable: true, oauthRegistration: true });
+    server = await startIdentity({
+      ...{ reachable: true, oauthRegistration: true },
+      databaseUrl: await databaseUrl(),
+    });
     admin = { headers: { "x-api-key": server.adminKey } };
     await person("ana");
   });
@@ -398,7 +412,7 @@ describe("OAuth", () => {
     assert.ok(rows.length > 0);
     assert.ok(!all.includes(String(tokens.refresh_token)) && !all.includes("ana@") && !all.includes("jti"));
   });
-});
+}
 
 async function eventually(holds: () => Promise<boolean>): Promise<void> {
   const end = Date.now() + 5000;
