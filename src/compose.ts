@@ -7,7 +7,9 @@ import { reasons as adminReasons, createHealth, createReflection } from "#gatewa
 import { type Catalog, loadCatalog } from "#gateway/catalog/catalog.ts";
 import { createDeadline, createRuntime } from "#gateway/dispatch/dispatch.ts";
 import {
+  createConnect,
   createGrpc,
+  createGrpcWeb,
   createMount,
   createPages,
   createRest,
@@ -129,6 +131,8 @@ export async function start(config: Config): Promise<Portico> {
       ...(config.tls === undefined ? {} : { tls: config.tls }),
       adapters: {
         grpc: createGrpc({ runtime: () => runtime }),
+        grpcWeb: createGrpcWeb(createGrpc({ runtime: () => runtime, protocol: "grpc-web" })),
+        connect: createConnect({ runtime: () => runtime }),
         rest: createRest({ runtime: () => runtime }),
         ...(config.authentication === "off" ? {} : { mounted: createMount(users.oauth) }),
         pages: createPages({

@@ -8,4 +8,4 @@ export interface Peer {
 }
 
 /** The protocol a call came in by; a label in logs and metrics. */
-export type Protocol = "grpc" | "rest";
+export type Protocol = "grpc" | "grpc-web" | "connect" | "rest";

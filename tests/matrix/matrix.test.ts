@@ -5,6 +5,7 @@
  */
 import assert from "node:assert/strict";
 import { after, before, describe, test } from "node:test";
+import { connectDriver } from "../support/connect-driver.ts";
 import {
   type Driver,
   type DriverOptions,
@@ -37,6 +38,10 @@ const protocols = [
   "grpc on the http port",
   "rest over HTTP/1",
   "rest over h2c",
+  "connect over HTTP/1",
+  "connect over h2c",
+  "grpc-web over HTTP/1",
+  "grpc-web over h2c",
 ] as const;
 type Protocol = (typeof protocols)[number];
 type Codec = (typeof codecs)[number];
@@ -54,6 +59,12 @@ function driverOf(protocol: Protocol, codec: Codec, gzip: boolean): Driver {
   };
   if (protocol === "rest over HTTP/1") return restDriver({ ...options, http: 1 });
   if (protocol === "rest over h2c") return restDriver({ ...options, http: 2 });
+  const [name] = protocol.split(" ", 1);
+  if (name === "connect" || name === "grpc-web")
+    return connectDriver(echo, {
+      ...{ ...options, protocol: name, json: codec === "json" },
+      http: protocol.endsWith("HTTP/1") ? 1 : 2,
+    });
   return codec === "proto" ? grpcJsDriver(echo, options) : rawGrpcDriver(echo, { ...options, json: true });
 }
 
@@ -291,7 +302,7 @@ for (const protocol of protocols) {
           for (const outcome of outcomes) {
             if (outcome.absent?.({ kind, rest }) !== undefined) continue;
             test(`${kind} ${outcome.name}`, { timeout: 5000 }, () =>
-              outcome.run({ kind, protocol, rest, http1: protocol === "rest over HTTP/1", start }),
+              outcome.run({ kind, protocol, rest, http1: protocol.endsWith("HTTP/1"), start }),
             );
           }
         }
@@ -309,7 +320,7 @@ async function checkRefusal(
   const answer = await send(echo.httpPort, {
     method: "POST",
     target: `/test.v1.Echo/${methods[expected.kind]}`,
-    headers: [["content-type", codec === "proto" ? "application/proto" : "application/json"]],
+    headers: [["content-type", codec === "proto" ? "application/x-protobuf" : "application/json"]],
     body: Buffer.from("{}"),
   });
   const error = JSON.parse(answer.body.toString()) as { details: { reason: string }[] };

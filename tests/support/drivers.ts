@@ -60,7 +60,7 @@ export interface DriverOptions {
 }
 
 /** Headers are ASCII. */
-function planHeader(plan: Plan): string {
+export function planHeader(plan: Plan): string {
   return JSON.stringify(plan).replaceAll(
     /[^ -~]/g,
     (letter) => `\\u${letter.charCodeAt(0).toString(16).padStart(4, "0")}`,

@@ -4,7 +4,15 @@ import path from "node:path";
 import { type DescMessage, type DescMethod, fromBinary, type Message, toBinary } from "@bufbuild/protobuf";
 import { type Catalog, loadCatalog } from "#gateway/catalog/catalog.ts";
 import { createDeadline, createRuntime } from "#gateway/dispatch/dispatch.ts";
-import { createGrpc, createPages, createRest, type Listener, listen } from "#gateway/ingress/ingress.ts";
+import {
+  createConnect,
+  createGrpc,
+  createGrpcWeb,
+  createPages,
+  createRest,
+  type Listener,
+  listen,
+} from "#gateway/ingress/ingress.ts";
 import { systemClock as clock } from "#std/clock.ts";
 import { EchoService, type Probe } from "./echo-service.ts";
 
@@ -42,6 +50,17 @@ export async function startEcho(options: EchoOptions = {}): Promise<EchoServer> 
     ...(limits === undefined ? {} : { limits }),
     adapters: {
       grpc: createGrpc({
+        runtime: () => runtime,
+        ...(maxMessageBytes === undefined ? {} : { maxMessageBytes }),
+      }),
+      grpcWeb: createGrpcWeb(
+        createGrpc({
+          runtime: () => runtime,
+          protocol: "grpc-web",
+          ...(maxMessageBytes === undefined ? {} : { maxMessageBytes }),
+        }),
+      ),
+      connect: createConnect({
         runtime: () => runtime,
         ...(maxMessageBytes === undefined ? {} : { maxMessageBytes }),
       }),

@@ -3,7 +3,15 @@ import { readFileSync } from "node:fs";
 import { type JWTHeaderParameters, SignJWT } from "jose";
 import { loadCatalog } from "#gateway/catalog/catalog.ts";
 import { createDeadline, createRuntime } from "#gateway/dispatch/dispatch.ts";
-import { createGrpc, createMount, createPages, createRest, listen } from "#gateway/ingress/ingress.ts";
+import {
+  createConnect,
+  createGrpc,
+  createGrpcWeb,
+  createMount,
+  createPages,
+  createRest,
+  listen,
+} from "#gateway/ingress/ingress.ts";
 import {
   createIdempotencyStore,
   createLimitStore,
@@ -105,6 +113,8 @@ export async function startIdentity(
     ...(options.tls === undefined ? {} : { tls: options.tls }),
     adapters: {
       grpc: createGrpc({ runtime: () => runtime }),
+      grpcWeb: createGrpcWeb(createGrpc({ runtime: () => runtime, protocol: "grpc-web" })),
+      connect: createConnect({ runtime: () => runtime }),
       rest: createRest({ runtime: () => runtime }),
       mounted: createMount(users.oauth),
       pages: createPages({

@@ -1,11 +1,32 @@
 /**
- * gzip, bounded: inflating stops at the limit instead of finding out afterwards.
+ * gzip and Brotli, bounded: inflating stops at the limit instead of finding out afterwards.
  */
 import { promisify } from "node:util";
-import { constants, createGunzip, gunzipSync, gzip as gzipCallback } from "node:zlib";
+import {
+  brotliCompress,
+  brotliDecompressSync,
+  constants,
+  createBrotliDecompress,
+  createGunzip,
+  gunzipSync,
+  gzip as gzipCallback,
+} from "node:zlib";
 import { RpcError } from "#rpc/error.ts";
 
 const gzipAsync = promisify(gzipCallback);
+const brotliAsync = promisify(brotliCompress);
+
+/** As HTTP and Connect spell them. */
+export type Compression = "gzip" | "br";
+
+export function isCompression(name: string): name is Compression {
+  return name === "gzip" || name === "br";
+}
+
+const inflaters = {
+  gzip: { now: gunzipSync, stream: createGunzip },
+  br: { now: brotliDecompressSync, stream: createBrotliDecompress },
+} as const;
 
 /** A body that inflates to more than this many times its size is refused once it is larger than `ratioFreeBytes`. */
 const maxRatio = 100;
@@ -17,29 +38,44 @@ export async function gzip(bytes: Uint8Array): Promise<Uint8Array> {
   return gzipAsync(bytes, { level: constants.Z_BEST_SPEED });
 }
 
+export async function compress(bytes: Uint8Array, compression: Compression): Promise<Uint8Array> {
+  if (compression === "gzip") return await gzip(bytes);
+  return await brotliAsync(bytes, { params: { [constants.BROTLI_PARAM_QUALITY]: 4 } });
+}
+
 /**
  * @param maxBytes of the inflated result.
  * @throws RpcError `resource_exhausted` PAYLOAD_TOO_LARGE past the limit, `invalid_argument` MESSAGE_MALFORMED when corrupt.
  */
-export async function gunzipBounded(bytes: Uint8Array, maxBytes: number): Promise<Uint8Array> {
+export async function inflateBounded(
+  bytes: Uint8Array,
+  compression: Compression,
+  maxBytes: number,
+): Promise<Uint8Array> {
   const limit = Math.min(maxBytes, Math.max(ratioFreeBytes, bytes.length * maxRatio));
-  if (bytes.length <= syncBytes && limit <= ratioFreeBytes * 4) return inflateSmall(bytes, limit);
-  return inflateLarge(bytes, limit);
+  if (bytes.length <= syncBytes && limit <= ratioFreeBytes * 4)
+    return inflateSmall(bytes, compression, limit);
+  return inflateLarge(bytes, compression, limit);
 }
 
-function inflateSmall(bytes: Uint8Array, limit: number): Uint8Array {
+/** What every protocol has. @throws RpcError as `inflateBounded` does. */
+export function gunzipBounded(bytes: Uint8Array, maxBytes: number): Promise<Uint8Array> {
+  return inflateBounded(bytes, "gzip", maxBytes);
+}
+
+function inflateSmall(bytes: Uint8Array, compression: Compression, limit: number): Uint8Array {
   try {
-    return gunzipSync(bytes, { maxOutputLength: limit });
+    return inflaters[compression].now(bytes, { maxOutputLength: limit });
   } catch (cause) {
     throw cause instanceof RangeError ? tooLarge(limit) : corrupt(cause);
   }
 }
 
-function inflateLarge(bytes: Uint8Array, limit: number): Promise<Uint8Array> {
+function inflateLarge(bytes: Uint8Array, compression: Compression, limit: number): Promise<Uint8Array> {
   return new Promise((resolve, reject) => {
     const chunks: Buffer[] = [];
     let size = 0;
-    const inflate = createGunzip();
+    const inflate = inflaters[compression].stream();
     inflate.on("data", (chunk: Buffer) => {
       size += chunk.length;
       if (size > limit) {
@@ -66,7 +102,7 @@ function tooLarge(limit: number): RpcError {
 function corrupt(cause: unknown): RpcError {
   return new RpcError("invalid_argument", {
     reason: "MESSAGE_MALFORMED",
-    message: "the body is not valid gzip",
+    message: "the body is not compressed as it says",
     cause,
   });
 }

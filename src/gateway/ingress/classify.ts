@@ -1,8 +1,12 @@
 /** Which protocol a request speaks: one line a protocol. */
+import { isConnect } from "./connect/connect.ts";
 import type { Adapter, Exchange } from "./exchange.ts";
+import { isGrpcWeb } from "./grpc-web/grpc-web.ts";
 
 export interface Adapters {
   readonly grpc: Adapter;
+  readonly grpcWeb: Adapter;
+  readonly connect: Adapter;
   readonly rest: Adapter;
   /** Documentation, health and metrics: exact paths of its own. */
   readonly pages: Adapter & { owns(path: string): boolean };
@@ -12,6 +16,8 @@ export interface Adapters {
 
 export function classify(exchange: Exchange, adapters: Adapters): Adapter {
   if (isGrpc(exchange.headers["content-type"])) return adapters.grpc;
+  if (isGrpcWeb(exchange.headers["content-type"])) return adapters.grpcWeb;
+  if (isConnect(exchange)) return adapters.connect;
   if (adapters.pages.owns(exchange.path)) return adapters.pages;
   if (adapters.mounted?.owns(exchange.path) === true) return adapters.mounted;
   return adapters.rest;

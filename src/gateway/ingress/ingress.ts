@@ -6,8 +6,10 @@
  * dispatch's business. Every failure ends in an answer or a closed stream, never in an exception.
  */
 export type { Adapters } from "./classify.ts";
+export { createConnect } from "./connect/connect.ts";
 export type { Adapter, Exchange } from "./exchange.ts";
 export { createGrpc } from "./grpc/grpc.ts";
+export { createGrpcWeb } from "./grpc-web/grpc-web.ts";
 export type { ListenerLimits } from "./limits.ts";
 export { type Listener, listen } from "./listener.ts";
 export { createMount } from "./pages/mount.ts";

@@ -77,5 +77,5 @@ async function* checkedEach(
 
 /** Callers of gRPC write the contract's names, everybody else those of JSON. */
 function spellingOf(call: Call): Spelling {
-  return call.protocol === "grpc" ? "proto" : "json";
+  return call.protocol === "grpc" || call.protocol === "grpc-web" ? "proto" : "json";
 }

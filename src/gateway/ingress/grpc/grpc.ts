@@ -19,6 +19,7 @@ import {
 import { RpcError, toRpcError } from "#rpc/error.ts";
 import { hasUnaryRequest, type Method } from "#rpc/method.ts";
 import { BytesPayload } from "#rpc/payload.ts";
+import type { Protocol } from "#rpc/peer.ts";
 import { localPrincipal } from "#rpc/principal.ts";
 import type { Reply } from "#rpc/reply.ts";
 import type { Adapter, Exchange } from "../exchange.ts";
@@ -38,14 +39,23 @@ export interface GrpcOptions {
   runtime(): Runtime;
   /** Largest message, as declared and inflated, in bytes. Default 4 MiB. */
   readonly maxMessageBytes?: number;
+  /** What the calls are called in logs and metrics. Default "grpc". */
+  readonly protocol?: Protocol;
 }
 
 export function createGrpc(options: GrpcOptions): Adapter {
   const maxMessageBytes = options.maxMessageBytes ?? 4 * 1024 * 1024;
-  return { handle: (exchange) => handle(exchange, options.runtime(), maxMessageBytes) };
+  const { runtime, protocol = "grpc" } = options;
+  return { handle: (exchange) => handle(exchange, { runtime: runtime(), maxMessageBytes, protocol }) };
 }
 
-function handle(exchange: Exchange, runtime: Runtime, maxMessageBytes: number): void {
+interface Settings {
+  readonly runtime: Runtime;
+  readonly maxMessageBytes: number;
+  readonly protocol: Protocol;
+}
+
+function handle(exchange: Exchange, { runtime, maxMessageBytes, protocol }: Settings): void {
   const format = readFormat(exchange.headers);
   if (format === undefined || exchange.http !== 2) {
     exchange.reply(
@@ -68,7 +78,7 @@ function handle(exchange: Exchange, runtime: Runtime, maxMessageBytes: number): 
   const reply = new GrpcReply(exchange, format, { id, echo: given !== undefined });
   try {
     const method = findMethod(runtime, exchange.path);
-    const start = startOf(exchange, method, id);
+    const start = startOf(exchange, method, { id, protocol });
     const step = { exchange, runtime, format, reply, start, maxMessageBytes };
     if (hasUnaryRequest(method.kind)) runSingle(step);
     else runStream(step);
@@ -95,11 +105,15 @@ function findMethod(runtime: Runtime, path: string): Method {
   });
 }
 
-function startOf(exchange: Exchange, method: Method, id: string): CallStart {
+function startOf(
+  exchange: Exchange,
+  method: Method,
+  { id, protocol }: { readonly id: string; readonly protocol: Protocol },
+): CallStart {
   return {
     method,
     id,
-    protocol: "grpc",
+    protocol,
     peer: exchange.peer,
     principal: localPrincipal,
     metadata: readMetadata(exchange.headers),

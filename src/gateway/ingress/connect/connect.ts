@@ -1,0 +1,179 @@
+/**
+ * Connect: unary calls as plain HTTP requests with JSON or binary messages, streams as envelopes, over any HTTP version.
+ *
+ * A method's path is gRPC's. Side-effect-free unary methods may be called by GET, and cached. Plain `POST` with JSON and without
+ * `Connect-Protocol-Version` is REST's, whose errors have its own shape.
+ *
+ * @see https://connectrpc.com/docs/protocol
+ */
+import type { Runtime } from "#gateway/dispatch/dispatch.ts";
+import { requestIdFrom } from "#gateway/wire/request-id.ts";
+import {
+  type AdapterCall,
+  type Call,
+  type CallStart,
+  clientGone,
+  createStreamCall,
+  createUnaryCall,
+} from "#rpc/call.ts";
+import { RpcError, toRpcError } from "#rpc/error.ts";
+import { hasUnaryRequest, type Method } from "#rpc/method.ts";
+import { BytesPayload, type Encoding } from "#rpc/payload.ts";
+import { localPrincipal } from "#rpc/principal.ts";
+import type { Adapter, Exchange } from "../exchange.ts";
+import { readGet } from "./get.ts";
+import { inflateBody, readMessages, readMetadata, readTimeout, streamTypes, unaryTypes } from "./read.ts";
+import { StreamReply, UnaryReply } from "./reply.ts";
+
+export interface ConnectOptions {
+  /** The runtime of the moment; a call keeps the one it began with. */
+  runtime(): Runtime;
+  /** Largest message, as declared and inflated, in bytes. Default 4 MiB. */
+  readonly maxMessageBytes?: number;
+}
+
+/** Whether a request is meant to be Connect. */
+export function isConnect(exchange: Pick<Exchange, "method" | "headers" | "query">): boolean {
+  const type = exchange.headers["content-type"];
+  if (exchange.method === "GET") return /(^|&)connect=v1(&|$)/.test(exchange.query);
+  if (typeof type !== "string") return false;
+  if (type.startsWith("application/connect+") || /^application\/proto(;|$)/.test(type)) return true;
+  return exchange.headers["connect-protocol-version"] !== undefined;
+}
+
+export function createConnect(options: ConnectOptions): Adapter {
+  const maxMessageBytes = options.maxMessageBytes ?? 4 * 1024 * 1024;
+  return { handle: (exchange) => handle({ exchange, runtime: options.runtime(), maxMessageBytes }) };
+}
+
+interface Context {
+  readonly exchange: Exchange;
+  readonly runtime: Runtime;
+  readonly maxMessageBytes: number;
+}
+
+function handle(context: Context): void {
+  const { exchange, runtime } = context;
+  const id = requestIdFrom(exchange.headers["x-request-id"]);
+  const method = runtime.catalog.methods.get(exchange.path);
+  if (method === undefined) {
+    const unknown = new RpcError("unimplemented", {
+      reason: "METHOD_UNKNOWN",
+      message: `there is no method ${exchange.path.slice(1, 200)}; reflection lists the methods that are here`,
+    });
+    new UnaryReply(exchange, "json", id).fail(unknown, undefined, 404);
+    return;
+  }
+  const isUnary = method.kind === "unary";
+  const types = isUnary ? unaryTypes : streamTypes;
+  const allowed = isUnary && method.sideEffectFree ? "GET, POST" : "POST";
+  if (exchange.method !== "POST" && !(exchange.method === "GET" && allowed === "GET, POST")) {
+    exchange.reply(405, { allow: allowed }, undefined);
+    return;
+  }
+  const type =
+    String(exchange.headers["content-type"] ?? "")
+      .split(";", 1)[0]
+      ?.trim()
+      .toLowerCase() ?? "";
+  const encoding = exchange.method === "GET" ? undefined : types.get(type);
+  if (exchange.method === "POST" && encoding === undefined) {
+    exchange.reply(415, { "accept-post": [...types.keys()].join(", ") }, undefined);
+    return;
+  }
+  if (isUnary) runUnary(context, method, { id, encoding });
+  else runStream(context, method, { id, encoding: encoding ?? "json" });
+}
+
+function startOf(exchange: Exchange, method: Method, id: string): CallStart {
+  return {
+    ...{ method, id, protocol: "connect", peer: exchange.peer, principal: localPrincipal },
+    metadata: readMetadata(exchange.headers),
+    timeoutMs: readTimeout(exchange.headers),
+    startedAtMs: exchange.startedAtMs,
+  };
+}
+
+function runUnary(
+  context: Context,
+  method: Method,
+  about: { readonly id: string; readonly encoding: Encoding | undefined },
+): void {
+  const { exchange, runtime, maxMessageBytes } = context;
+  const { id, encoding } = about;
+  let reply = new UnaryReply(exchange, encoding ?? "json", id);
+  let call: AdapterCall<Call> | undefined;
+  const run = async (): Promise<void> => {
+    try {
+      const start = startOf(exchange, method, id);
+      const sent =
+        encoding === undefined
+          ? await readGet(exchange.query, maxMessageBytes)
+          : { encoding, bytes: await inflateBody(exchange, maxMessageBytes) };
+      if (encoding === undefined) reply = new UnaryReply(exchange, sent.encoding, id);
+      call = createUnaryCall(start, new BytesPayload(method.input, sent.bytes, sent.encoding));
+      const running = call;
+      exchange.onAbort(() => running.cancel(clientGone()));
+      const answer = await runtime.dispatch(call);
+      if (answer.kind !== "unary") throw new Error(`${method.name} answered a stream`);
+      await reply.message(answer.response, call);
+    } catch (thrown) {
+      fail(exchange, () => reply.fail(toRpcError(thrown), call));
+    }
+  };
+  void run();
+}
+
+function runStream(
+  context: Context,
+  method: Method,
+  about: { readonly id: string; readonly encoding: Encoding },
+): void {
+  const { exchange, runtime, maxMessageBytes } = context;
+  const { id, encoding } = about;
+  const reply = new StreamReply(exchange, encoding, id);
+  let call: AdapterCall<Call> | undefined;
+  const run = async (): Promise<void> => {
+    try {
+      const start = startOf(exchange, method, id);
+      const messages = readMessages(exchange, { type: method.input, encoding, maxMessageBytes });
+      call = hasUnaryRequest(method.kind)
+        ? createUnaryCall(start, await single(messages))
+        : createStreamCall(start, messages);
+      const running = call;
+      running.flushHeaders = () => reply.start(running);
+      exchange.onAbort(() => running.cancel(clientGone()));
+      const answer = await runtime.dispatch(call);
+      if (answer.kind === "unary") await reply.messages([answer.response], call);
+      else await reply.messages(answer.responses, call);
+    } catch (thrown) {
+      fail(exchange, () => reply.fail(toRpcError(thrown), call));
+    }
+  };
+  void run();
+}
+
+/** @throws RpcError MESSAGE_COUNT_INVALID for none or several. */
+async function single<T>(messages: AsyncIterable<T>): Promise<T> {
+  const all: T[] = [];
+  for await (const message of messages) {
+    all.push(message);
+    if (all.length > 1) break;
+  }
+  const [first] = all;
+  if (first !== undefined && all.length === 1) return first;
+  throw new RpcError("unimplemented", {
+    reason: "MESSAGE_COUNT_INVALID",
+    message: `this method takes exactly one message; ${all.length === 0 ? "none" : "more than one"} came`,
+  });
+}
+
+/** The answer of a failure; where even that fails, closing the stream is all that is left. */
+function fail(exchange: Exchange, answer: () => void): void {
+  try {
+    answer();
+  } catch {
+    // RFC 9113 section 7: INTERNAL_ERROR.
+    exchange.reset(2);
+  }
+}

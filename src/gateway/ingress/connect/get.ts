@@ -1,0 +1,41 @@
+/** A unary call by GET: the message in the query, so that caches can keep the answer. */
+import { inflateBounded, isCompression } from "#gateway/codec/compression.ts";
+import { RpcError } from "#rpc/error.ts";
+import type { Encoding } from "#rpc/payload.ts";
+
+export async function readGet(
+  query: string,
+  maxMessageBytes: number,
+): Promise<{ readonly encoding: Encoding; readonly bytes: Uint8Array }> {
+  const parameters = new URLSearchParams(query);
+  const encoding = parameters.get("encoding");
+  const message = parameters.get("message");
+  if (encoding !== "json" && encoding !== "proto") throw wrong("encoding", "must be json or proto");
+  if (message === null) throw wrong("message", "must be given");
+  const base64 = parameters.get("base64") === "1";
+  const bytes = base64 ? decode(message) : Buffer.from(message, "utf8");
+  const compression = parameters.get("compression") ?? "identity";
+  if (compression === "identity" || compression === "" || bytes.length === 0) return { encoding, bytes };
+  if (!isCompression(compression))
+    throw new RpcError("unimplemented", {
+      reason: "COMPRESSION_UNKNOWN",
+      message: `compression "${compression.slice(0, 40)}" is not supported; use gzip, br or identity`,
+    });
+  return { encoding, bytes: await inflateBounded(bytes, compression, maxMessageBytes) };
+}
+
+/** URL-safe or not, padded or not. */
+function decode(text: string): Uint8Array {
+  // A plus sign in a query is a space to whoever reads it as a form.
+  const plain = text.replaceAll(" ", "+");
+  if (!/^[A-Za-z0-9+/_-]*={0,2}$/.test(plain)) throw wrong("message", "is not base64");
+  return Buffer.from(plain.replaceAll("-", "+").replaceAll("_", "/"), "base64");
+}
+
+function wrong(field: string, description: string): RpcError {
+  return new RpcError("invalid_argument", {
+    reason: "FIELD_INVALID",
+    message: `${field}: ${description}`,
+    metadata: { field },
+  });
+}

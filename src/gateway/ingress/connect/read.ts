@@ -1,0 +1,101 @@
+/** The request half of Connect: content types, metadata, timeout, messages. */
+import { inflateBounded, isCompression } from "#gateway/codec/compression.ts";
+import { FrameReader, malformedFrame } from "#gateway/wire/grpc-frames.ts";
+import { RpcError } from "#rpc/error.ts";
+import { Metadata, type MetadataValue } from "#rpc/metadata.ts";
+import { BytesPayload, type Encoding, type MessageType, type Payload } from "#rpc/payload.ts";
+import type { Exchange, RequestHeaders } from "../exchange.ts";
+
+export const unaryTypes: ReadonlyMap<string, Encoding> = new Map([
+  ["application/json", "json"],
+  ["application/proto", "proto"],
+]);
+export const streamTypes: ReadonlyMap<string, Encoding> = new Map([
+  ["application/connect+json", "json"],
+  ["application/connect+proto", "proto"],
+]);
+
+/** Headers that belong to the transport or to Connect itself and are no metadata. */
+const transportHeaders = new Set([
+  "accept",
+  "accept-encoding",
+  "connection",
+  "content-encoding",
+  "content-length",
+  "content-type",
+  "host",
+  "keep-alive",
+  "te",
+  "transfer-encoding",
+]);
+
+export function readMetadata(headers: RequestHeaders): Metadata {
+  return new Metadata(() => metadataOf(headers), headers);
+}
+
+function* metadataOf(headers: RequestHeaders): Generator<readonly [string, MetadataValue]> {
+  for (const [name, value] of Object.entries(headers)) {
+    if (value === undefined || name.startsWith(":") || name.startsWith("connect-")) continue;
+    if (transportHeaders.has(name)) continue;
+    for (const text of Array.isArray(value) ? value : [value])
+      if (!name.endsWith("-bin")) yield [name, text];
+      else
+        for (const part of text.split(",")) yield [name, new Uint8Array(Buffer.from(part.trim(), "base64"))];
+  }
+}
+
+/** `Connect-Timeout-Ms`: at most ten digits. @throws RpcError TIMEOUT_INVALID. */
+export function readTimeout(headers: RequestHeaders): number | undefined {
+  const text = headers["connect-timeout-ms"];
+  if (text === undefined) return undefined;
+  if (/^\d{1,10}$/.test(String(text))) return Number(text);
+  throw new RpcError("invalid_argument", {
+    reason: "TIMEOUT_INVALID",
+    message: "connect-timeout-ms: must be one to ten digits, milliseconds",
+    metadata: { header: "connect-timeout-ms" },
+  });
+}
+
+/** The body of a unary call. @throws RpcError PAYLOAD_TOO_LARGE, COMPRESSION_UNKNOWN. */
+export async function inflateBody(exchange: Exchange, maxMessageBytes: number): Promise<Uint8Array> {
+  const compression = compressionOf(exchange.headers["content-encoding"], "content-encoding");
+  const body = await exchange.readBody(maxMessageBytes);
+  return compression === undefined || body.length === 0
+    ? body
+    : await inflateBounded(body, compression, maxMessageBytes);
+}
+
+/** Undefined: none. @throws RpcError COMPRESSION_UNKNOWN. */
+function compressionOf(given: string | string[] | undefined, header: string) {
+  const name = String(given ?? "identity").toLowerCase();
+  if (name === "identity" || name === "") return undefined;
+  if (isCompression(name)) return name;
+  throw new RpcError("unimplemented", {
+    reason: "COMPRESSION_UNKNOWN",
+    message: `${header} "${name.slice(0, 40)}" is not supported; use gzip, br or identity`,
+  });
+}
+
+/** The messages of a stream's request, read as fast as the handler asks. */
+export async function* readMessages(
+  exchange: Exchange,
+  options: { readonly type: MessageType; readonly encoding: Encoding; readonly maxMessageBytes: number },
+): AsyncGenerator<Payload> {
+  const { type, encoding, maxMessageBytes } = options;
+  const header = "connect-content-encoding";
+  const compression = compressionOf(exchange.headers[header], header);
+  const reader = new FrameReader(maxMessageBytes);
+  for await (const chunk of exchange.chunks()) {
+    reader.push(chunk);
+    for (let frame = reader.next(); frame !== undefined; frame = reader.next()) {
+      if (frame.compressed && compression === undefined)
+        throw malformedFrame(`a message is marked as compressed, but ${header} names no compression`);
+      const bytes =
+        frame.compressed && compression !== undefined && frame.bytes.length > 0
+          ? await inflateBounded(frame.bytes, compression, maxMessageBytes)
+          : frame.bytes;
+      yield new BytesPayload(type, bytes, encoding);
+    }
+  }
+  reader.end();
+}
