@@ -7,7 +7,7 @@
  * @see https://github.com/grpc/grpc/blob/master/doc/PROTOCOL-WEB.md
  */
 import type { Adapter, Exchange } from "../exchange.ts";
-import { WebExchange } from "./web-exchange.ts";
+import { type Flavour, WebExchange } from "./web-exchange.ts";
 
 /** @param grpc the adapter that answers. */
 export function createGrpcWeb(grpc: Adapter): Adapter {
@@ -27,15 +27,6 @@ export function createGrpcWeb(grpc: Adapter): Adapter {
       else grpc.handle(new WebExchange(exchange, flavour));
     },
   };
-}
-
-export interface Flavour {
-  /** As the answer repeats it. */
-  readonly contentType: string;
-  /** As gRPC has it. */
-  readonly grpcType: string;
-  /** Base64. */
-  readonly text: boolean;
 }
 
 /** Whether a request is meant to be gRPC-Web. */

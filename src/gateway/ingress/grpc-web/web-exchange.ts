@@ -2,12 +2,20 @@
 import type { Peer } from "#rpc/peer.ts";
 import type { BodyListener, Exchange, RequestHeaders, ResponseHeaders } from "../exchange.ts";
 import { Base64Decoder, Base64Encoder } from "./base64-stream.ts";
-import type { Flavour } from "./grpc-web.ts";
 
 /** Flag of the frame that holds the trailers. */
 const trailersFlag = 0x80;
 /** Room that base64 takes, and line ends inside it. */
 const textGrowth = 1.4;
+
+export interface Flavour {
+  /** As the answer repeats it. */
+  readonly contentType: string;
+  /** As gRPC has it. */
+  readonly grpcType: string;
+  /** Base64. */
+  readonly text: boolean;
+}
 
 export class WebExchange implements Exchange {
   readonly http = 2;
