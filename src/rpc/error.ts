@@ -8,13 +8,15 @@ import type { Message } from "@bufbuild/protobuf";
 import { codes, type ErrorCode } from "./code.ts";
 
 export interface RpcErrorOptions {
-  /** Stable name, declared in the owner's `reasons.ts`. */
+  /** Stable name, declared in the owner's `reasons.ts`; empty: somebody else's error, passed on as it is. */
   readonly reason: string;
   /** Safe to show; lower case, no final period, no secrets; says what, why and what to do next. */
   readonly message: string;
   /** Facts for programs: `google.rpc.ErrorInfo.metadata`. */
   readonly metadata?: Readonly<Record<string, string>>;
-  /** Typed details in addition to `ErrorInfo` and `RequestInfo`, such as `google.rpc.BadRequest`. */
+  /**
+   * Typed details in addition to `ErrorInfo` and `RequestInfo`, such as `google.rpc.BadRequest`; or whole ones in `google.protobuf.Any`.
+   */
   readonly details?: readonly Message[];
   /** What really happened; logged, never sent. */
   readonly cause?: unknown;

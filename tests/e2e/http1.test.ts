@@ -45,4 +45,16 @@ describe("HTTP/1 written by hand", () => {
     });
     assert.match(answer, /^HTTP\/1\.1 405/);
   });
+
+  test("a stream that failed before all of its request was read leaves the connection usable", async () => {
+    const upload = "x".repeat(1_000_000);
+    const answer = await raw(
+      `POST /portico.bpmn.v1.BPMNService/UploadBPMN HTTP/1.1\r\nHost: a\r\nContent-Type: application/connect+json\r\nContent-Length: ${upload.length}\r\n\r\n${upload}GET /livez HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n`,
+    );
+    assert.deepEqual(
+      [...answer.matchAll(/^HTTP\/1\.1 (\d+)/gm)].map((found) => found[1]),
+      ["200", "200"],
+      answer.slice(0, 600),
+    );
+  });
 });

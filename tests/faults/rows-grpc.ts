@@ -127,7 +127,7 @@ export const grpcRows: readonly Row[] = [
     grpc: [
       grpc("", { body: frame(text, 1), headers: { "grpc-encoding": "snappy" } }, [
         12,
-        { reason: "COMPRESSION_UNKNOWN", header: ["grpc-accept-encoding", /^gzip, identity$/] },
+        { reason: "COMPRESSION_UNKNOWN", header: ["grpc-accept-encoding", /^gzip, br, identity$/] },
       ]),
     ],
   },

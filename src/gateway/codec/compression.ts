@@ -30,9 +30,10 @@ const inflaters = {
 
 /** A body that inflates to more than this many times its size is refused once it is larger than `ratioFreeBytes`. */
 const maxRatio = 100;
-const ratioFreeBytes = 65_536;
-/** Up to here inflating at once is cheaper than a trip through the thread pool. */
+const ratioFreeBytes = 1_048_576;
+/** Up to here inflating at once is cheaper than a trip through the thread pool: as sent, and as inflated. */
 const syncBytes = 4096;
+const syncInflatedBytes = 262_144;
 
 export async function gzip(bytes: Uint8Array): Promise<Uint8Array> {
   return gzipAsync(bytes, { level: constants.Z_BEST_SPEED });
@@ -53,21 +54,22 @@ export async function inflateBounded(
   maxBytes: number,
 ): Promise<Uint8Array> {
   const limit = Math.min(maxBytes, Math.max(ratioFreeBytes, bytes.length * maxRatio));
-  if (bytes.length <= syncBytes && limit <= ratioFreeBytes * 4)
-    return inflateSmall(bytes, compression, limit);
-  return inflateLarge(bytes, compression, limit);
+  if (bytes.length > syncBytes) return inflateLarge(bytes, compression, limit);
+  return inflateSmall(bytes, compression, limit);
 }
 
-/** What every protocol has. @throws RpcError as `inflateBounded` does. */
-export function gunzipBounded(bytes: Uint8Array, maxBytes: number): Promise<Uint8Array> {
-  return inflateBounded(bytes, "gzip", maxBytes);
-}
-
-function inflateSmall(bytes: Uint8Array, compression: Compression, limit: number): Uint8Array {
+function inflateSmall(
+  bytes: Uint8Array,
+  compression: Compression,
+  limit: number,
+): Uint8Array | Promise<Uint8Array> {
+  const maxOutputLength = Math.min(limit, syncInflatedBytes);
   try {
-    return inflaters[compression].now(bytes, { maxOutputLength: limit });
+    return inflaters[compression].now(bytes, { maxOutputLength });
   } catch (cause) {
-    throw cause instanceof RangeError ? tooLarge(limit) : corrupt(cause);
+    if (!(cause instanceof RangeError)) throw corrupt(cause);
+    if (limit > maxOutputLength) return inflateLarge(bytes, compression, limit);
+    throw tooLarge(limit);
   }
 }
 

@@ -48,5 +48,8 @@ export async function* readChunks(stream: Readable): AsyncGenerator<Uint8Array> 
   } catch {
     // Whatever the socket said, for the call it means that the client is gone.
     throw clientGone();
+  } finally {
+    // What nobody reads flows into nothing: left where it is, it would keep HTTP/1 from its next request.
+    if (!stream.readableEnded) stream.resume();
   }
 }

@@ -3,8 +3,8 @@
  *
  * @see https://google.aip.dev/193
  */
-import { create, type DescMessage, type Message } from "@bufbuild/protobuf";
-import { anyPack } from "@bufbuild/protobuf/wkt";
+import { create, type DescMessage, isMessage, type Message } from "@bufbuild/protobuf";
+import { type Any, AnySchema, anyPack } from "@bufbuild/protobuf/wkt";
 import {
   BadRequestSchema,
   ErrorInfoSchema,
@@ -31,8 +31,19 @@ const detailSchemas: ReadonlyMap<string, DescMessage> = new Map(
   ].map((schema) => [schema.typeName, schema]),
 );
 
-/** With `ErrorInfo` (domain `portico`) first, `RequestInfo` second, then the error's own details. */
-export function toStatus(error: RpcError, requestId: string): Status {
+/**
+ * With `ErrorInfo` (domain `portico`) first, `RequestInfo` second, then the error's own details. An error without a reason is not ours: its
+ * details are told as they came.
+ *
+ * @param requestId undefined: the error's own details alone.
+ */
+export function toStatus(error: RpcError, requestId: string | undefined): Status {
+  if (error.reason === "" || requestId === undefined)
+    return create(StatusSchema, {
+      code: error.number,
+      message: error.message,
+      details: error.details.flatMap((detail) => packed(detail)),
+    });
   return create(StatusSchema, {
     code: error.number,
     message: error.message,
@@ -48,7 +59,8 @@ export function toStatus(error: RpcError, requestId: string): Status {
 }
 
 /** A detail of a type that is not one of google.rpc's cannot be packed without its schema and is left out. */
-function packed(detail: Message) {
+function packed(detail: Message): Any[] {
+  if (isMessage(detail, AnySchema)) return [detail];
   const schema = detailSchemas.get(detail.$typeName);
   return schema === undefined ? [] : [anyPack(schema, detail)];
 }

@@ -40,8 +40,8 @@ export function decodeGrpcMessage(text: string): string {
   return Buffer.from(bytes).toString("utf8");
 }
 
-/** The trailers that tell a client of an error. */
-export function errorTrailers(error: RpcError, requestId: string): Record<string, string> {
+/** The trailers that tell a client of an error. @param requestId undefined: without details of ours. */
+export function errorTrailers(error: RpcError, requestId: string | undefined): Record<string, string> {
   const trailers: Record<string, string> = {
     "grpc-status": String(error.number),
     "grpc-message": encodeGrpcMessage(error.message.slice(0, maxMessageCharacters)),

@@ -30,6 +30,8 @@ export interface ConnectOptions {
   runtime(): Runtime;
   /** Largest message, as declared and inflated, in bytes. Default 4 MiB. */
   readonly maxMessageBytes?: number;
+  /** Whether errors carry `ErrorInfo` and `RequestInfo` besides what the service said. Default true. */
+  readonly ownDetails?: boolean;
 }
 
 /** Whether a request is meant to be Connect. */
@@ -42,18 +44,21 @@ export function isConnect(exchange: Pick<Exchange, "method" | "headers" | "query
 }
 
 export function createConnect(options: ConnectOptions): Adapter {
-  const maxMessageBytes = options.maxMessageBytes ?? 4 * 1024 * 1024;
-  return { handle: (exchange) => handle({ exchange, runtime: options.runtime(), maxMessageBytes }) };
+  const { maxMessageBytes = 4 * 1024 * 1024, ownDetails = true } = options;
+  return {
+    handle: (exchange) => handle({ exchange, runtime: options.runtime(), maxMessageBytes, ownDetails }),
+  };
 }
 
 interface Context {
   readonly exchange: Exchange;
   readonly runtime: Runtime;
   readonly maxMessageBytes: number;
+  readonly ownDetails: boolean;
 }
 
 function handle(context: Context): void {
-  const { exchange, runtime } = context;
+  const { exchange, runtime, ownDetails } = context;
   const id = requestIdFrom(exchange.headers["x-request-id"]);
   const method = runtime.catalog.methods.get(exchange.path);
   if (method === undefined) {
@@ -61,7 +66,7 @@ function handle(context: Context): void {
       reason: "METHOD_UNKNOWN",
       message: `there is no method ${exchange.path.slice(1, 200)}; reflection lists the methods that are here`,
     });
-    new UnaryReply(exchange, "json", id).fail(unknown, undefined, 404);
+    new UnaryReply(exchange, "json", { id, ownDetails }).fail(unknown, undefined, 404);
     return;
   }
   const isUnary = method.kind === "unary";
@@ -99,9 +104,9 @@ function runUnary(
   method: Method,
   about: { readonly id: string; readonly encoding: Encoding | undefined },
 ): void {
-  const { exchange, runtime, maxMessageBytes } = context;
+  const { exchange, runtime, maxMessageBytes, ownDetails } = context;
   const { id, encoding } = about;
-  let reply = new UnaryReply(exchange, encoding ?? "json", id);
+  let reply = new UnaryReply(exchange, encoding ?? "json", { id, ownDetails });
   let call: AdapterCall<Call> | undefined;
   const run = async (): Promise<void> => {
     try {
@@ -110,7 +115,7 @@ function runUnary(
         encoding === undefined
           ? await readGet(exchange.query, maxMessageBytes)
           : { encoding, bytes: await inflateBody(exchange, maxMessageBytes) };
-      if (encoding === undefined) reply = new UnaryReply(exchange, sent.encoding, id);
+      if (encoding === undefined) reply = new UnaryReply(exchange, sent.encoding, { id, ownDetails });
       call = createUnaryCall(start, new BytesPayload(method.input, sent.bytes, sent.encoding));
       const running = call;
       exchange.onAbort(() => running.cancel(clientGone()));
@@ -129,9 +134,9 @@ function runStream(
   method: Method,
   about: { readonly id: string; readonly encoding: Encoding },
 ): void {
-  const { exchange, runtime, maxMessageBytes } = context;
+  const { exchange, runtime, maxMessageBytes, ownDetails } = context;
   const { id, encoding } = about;
-  const reply = new StreamReply(exchange, encoding, id);
+  const reply = new StreamReply(exchange, encoding, { id, ownDetails });
   let call: AdapterCall<Call> | undefined;
   const run = async (): Promise<void> => {
     try {

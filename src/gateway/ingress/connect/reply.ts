@@ -15,20 +15,26 @@ const compressFromBytes = 1024;
 /** Flag of the envelope that ends a stream. */
 const endFlag = 0x02;
 
+export interface AnsweredRequest {
+  readonly id: string;
+  /** Whether errors carry `ErrorInfo` and `RequestInfo`. */
+  readonly ownDetails: boolean;
+}
+
 export class UnaryReply {
   readonly #exchange: Exchange;
   readonly #encoding: Encoding;
-  readonly #id: string;
+  readonly #request: AnsweredRequest;
 
-  constructor(exchange: Exchange, encoding: Encoding, id: string) {
+  constructor(exchange: Exchange, encoding: Encoding, request: AnsweredRequest) {
     this.#exchange = exchange;
     this.#encoding = encoding;
-    this.#id = id;
+    this.#request = request;
   }
 
   async message(response: Payload, call: Call): Promise<void> {
     const bytes = response.bytesIn(this.#encoding);
-    const headers = secure(`application/${this.#encoding}`, this.#id);
+    const headers = secure(`application/${this.#encoding}`, this.#request.id);
     this.#addMetadata(headers, call);
     if (this.#exchange.method === "GET") headers.vary = "accept-encoding";
     const compression =
@@ -43,13 +49,13 @@ export class UnaryReply {
 
   /** @param status default: the code's. */
   fail(error: RpcError, call: Call | undefined, status = httpStatusOf(error)): void {
-    const headers = secure("application/json", this.#id);
+    const headers = secure("application/json", this.#request.id);
     if (error.reason === "COMPRESSION_UNKNOWN") headers["accept-encoding"] = "gzip, br, identity";
     if (error.code === "unauthenticated")
       headers["www-authenticate"] =
         error.reason === "CREDENTIAL_INVALID" ? 'Bearer error="invalid_token"' : "Bearer";
     if (call !== undefined) this.#addMetadata(headers, call);
-    this.#exchange.reply(status, headers, JSON.stringify(errorJson(error, this.#id)));
+    this.#exchange.reply(status, headers, JSON.stringify(errorJson(error, this.#request)));
   }
 
   #addMetadata(headers: ResponseHeaders, call: Call): void {
@@ -61,20 +67,20 @@ export class UnaryReply {
 export class StreamReply {
   readonly #exchange: Exchange;
   readonly #encoding: Encoding;
-  readonly #id: string;
+  readonly #request: AnsweredRequest;
   readonly #compression: Compression | undefined;
 
-  constructor(exchange: Exchange, encoding: Encoding, id: string) {
+  constructor(exchange: Exchange, encoding: Encoding, request: AnsweredRequest) {
     this.#exchange = exchange;
     this.#encoding = encoding;
-    this.#id = id;
+    this.#request = request;
     this.#compression = accepted(exchange.headers["connect-accept-encoding"]);
   }
 
   /** Sends the response headers; later calls do nothing. */
   start(call: Call | undefined): void {
     if (this.#exchange.started) return;
-    const headers = secure(`application/connect+${this.#encoding}`, this.#id);
+    const headers = secure(`application/connect+${this.#encoding}`, this.#request.id);
     headers["connect-accept-encoding"] = "gzip, br";
     if (this.#compression !== undefined) headers["connect-content-encoding"] = this.#compression;
     if (call?.hasResponseHeaders === true) addMetadata(headers, call.responseHeaders, "");
@@ -105,7 +111,7 @@ export class StreamReply {
       for (const [name, value] of call.responseTrailers.entries())
         metadata[name] = [...(metadata[name] ?? []), textOf(value)];
     const end = {
-      ...(error === undefined ? {} : { error: errorJson(error, this.#id) }),
+      ...(error === undefined ? {} : { error: errorJson(error, this.#request) }),
       ...(Object.keys(metadata).length === 0 ? {} : { metadata }),
     };
     const frame = writeFrame(Buffer.from(JSON.stringify(end)), false);
@@ -122,11 +128,11 @@ function accepted(header: string | string[] | undefined): Compression | undefine
     .find(isCompression);
 }
 
-function errorJson(error: RpcError, id: string): object {
+function errorJson(error: RpcError, { id, ownDetails }: AnsweredRequest): object {
   return {
     code: error.code,
     message: error.message,
-    details: toStatus(error, id).details.map(({ typeUrl, value }) => ({
+    details: toStatus(error, ownDetails ? id : undefined).details.map(({ typeUrl, value }) => ({
       type: typeUrl.slice(typeUrl.lastIndexOf("/") + 1),
       value: Buffer.from(value).toString("base64").replace(/=+$/, ""),
     })),

@@ -41,21 +41,27 @@ export interface GrpcOptions {
   readonly maxMessageBytes?: number;
   /** What the calls are called in logs and metrics. Default "grpc". */
   readonly protocol?: Protocol;
+  /** Whether errors carry `ErrorInfo` and `RequestInfo` besides what the service said. Default true. */
+  readonly ownDetails?: boolean;
 }
 
 export function createGrpc(options: GrpcOptions): Adapter {
   const maxMessageBytes = options.maxMessageBytes ?? 4 * 1024 * 1024;
-  const { runtime, protocol = "grpc" } = options;
-  return { handle: (exchange) => handle(exchange, { runtime: runtime(), maxMessageBytes, protocol }) };
+  const { runtime, protocol = "grpc", ownDetails = true } = options;
+  return {
+    handle: (exchange) => handle(exchange, { runtime: runtime(), maxMessageBytes, protocol, ownDetails }),
+  };
 }
 
 interface Settings {
   readonly runtime: Runtime;
   readonly maxMessageBytes: number;
   readonly protocol: Protocol;
+  readonly ownDetails: boolean;
 }
 
-function handle(exchange: Exchange, { runtime, maxMessageBytes, protocol }: Settings): void {
+function handle(exchange: Exchange, settings: Settings): void {
+  const { runtime, maxMessageBytes, protocol, ownDetails } = settings;
   const format = readFormat(exchange.headers);
   if (format === undefined || exchange.http !== 2) {
     exchange.reply(
@@ -75,9 +81,10 @@ function handle(exchange: Exchange, { runtime, maxMessageBytes, protocol }: Sett
   const given = exchange.headers["x-request-id"];
   const id = requestIdFrom(given);
   // A client that names its request hears the name back; the others find it in errors.
-  const reply = new GrpcReply(exchange, format, { id, echo: given !== undefined });
+  const reply = new GrpcReply(exchange, format, { id, echo: given !== undefined, ownDetails });
   try {
     const method = findMethod(runtime, exchange.path);
+    if (format.refusal !== undefined) throw format.refusal;
     const start = startOf(exchange, method, { id, protocol });
     const step = { exchange, runtime, format, reply, start, maxMessageBytes };
     if (hasUnaryRequest(method.kind)) runSingle(step);

@@ -1,5 +1,5 @@
 /** The request half of gRPC: content type, metadata, timeout, messages. */
-import { gunzipBounded } from "#gateway/codec/compression.ts";
+import { type Compression, inflateBounded, isCompression } from "#gateway/codec/compression.ts";
 import { type Frame, FrameReader, malformedFrame, messageTooLarge } from "#gateway/wire/grpc-frames.ts";
 import { parseGrpcTimeout } from "#gateway/wire/grpc-timeout.ts";
 import { RpcError } from "#rpc/error.ts";
@@ -12,7 +12,9 @@ export interface RequestFormat {
   /** As the answer repeats it. */
   readonly contentType: string;
   /** From `grpc-encoding`; undefined: messages are not compressed. */
-  readonly compression: string | undefined;
+  readonly compression: Compression | undefined;
+  /** Of a compression that is not spoken here: what the client is told. */
+  readonly refusal: RpcError | undefined;
   /** Whether the client takes gzip. */
   readonly acceptsGzip: boolean;
 }
@@ -22,6 +24,7 @@ const plainProto: RequestFormat = {
   encoding: "proto",
   contentType: "application/grpc",
   compression: undefined,
+  refusal: undefined,
   acceptsGzip: false,
 };
 
@@ -38,12 +41,13 @@ export function readFormat(headers: RequestHeaders): RequestFormat | undefined {
         ? "json"
         : undefined;
   if (encoding === undefined || plain === undefined) return undefined;
-  const compression = headers["grpc-encoding"];
+  const compression = String(headers["grpc-encoding"] ?? "identity");
   const accepted = headers["grpc-accept-encoding"];
   return {
     encoding,
     contentType: plain,
-    compression: compression === undefined || compression === "identity" ? undefined : String(compression),
+    compression: isCompression(compression) ? compression : undefined,
+    refusal: compression === "identity" || isCompression(compression) ? undefined : unknown(compression),
     acceptsGzip: accepted !== undefined && /(^|,)\s*gzip\s*(,|$)/.test(String(accepted)),
   };
 }
@@ -130,16 +134,17 @@ function wrongCount(what: string): RpcError {
   });
 }
 
+function unknown(compression: string): RpcError {
+  return new RpcError("unimplemented", {
+    reason: "COMPRESSION_UNKNOWN",
+    message: `grpc-encoding "${compression.slice(0, 40)}" is not supported; use gzip, br or identity`,
+  });
+}
+
 function inflate(frame: Frame, format: RequestFormat, maxMessageBytes: number): Promise<Uint8Array> {
   if (format.compression === undefined)
     throw malformedFrame("a message is marked as compressed, but grpc-encoding names no compression");
-  if (format.compression !== "gzip") {
-    throw new RpcError("unimplemented", {
-      reason: "COMPRESSION_UNKNOWN",
-      message: `grpc-encoding "${format.compression.slice(0, 40)}" is not supported; use gzip or identity`,
-    });
-  }
-  return gunzipBounded(frame.bytes, maxMessageBytes);
+  return inflateBounded(frame.bytes, format.compression, maxMessageBytes);
 }
 
 /** The messages of a streaming request, read as fast as the handler asks. */

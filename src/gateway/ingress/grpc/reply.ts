@@ -12,19 +12,22 @@ import type { RequestFormat } from "./read.ts";
 /** Smaller messages grow or gain nothing by compression. */
 const compressFromBytes = 1024;
 
+export interface AnsweredRequest {
+  readonly id: string;
+  /** Whether the answer's headers repeat the id. */
+  readonly echo: boolean;
+  /** Whether errors carry `ErrorInfo` and `RequestInfo`. */
+  readonly ownDetails: boolean;
+}
+
 export class GrpcReply {
   readonly #exchange: Exchange;
   readonly #format: RequestFormat;
-  readonly #request: { readonly id: string; readonly echo: boolean };
+  readonly #request: AnsweredRequest;
   /** Compress only for a client that compresses itself: on a fast network it costs more than it saves. */
   readonly compresses: boolean;
 
-  /** @param request its id, and whether the answer's headers repeat it. */
-  constructor(
-    exchange: Exchange,
-    format: RequestFormat,
-    request: { readonly id: string; readonly echo: boolean },
-  ) {
+  constructor(exchange: Exchange, format: RequestFormat, request: AnsweredRequest) {
     this.#exchange = exchange;
     this.#format = format;
     this.#request = request;
@@ -66,8 +69,11 @@ export class GrpcReply {
 
   /** Trailers-Only where nothing was sent yet, else the trailers of what was. */
   fail(error: RpcError, call: Call | undefined): void {
-    const trailers: ResponseHeaders = errorTrailers(error, this.#request.id);
-    if (error.reason === "COMPRESSION_UNKNOWN") trailers["grpc-accept-encoding"] = "gzip, identity";
+    const trailers: ResponseHeaders = errorTrailers(
+      error,
+      this.#request.ownDetails ? this.#request.id : undefined,
+    );
+    if (error.reason === "COMPRESSION_UNKNOWN") trailers["grpc-accept-encoding"] = "gzip, br, identity";
     if (call?.hasResponseTrailers === true) addMetadata(trailers, call.responseTrailers);
     if (this.#exchange.started) this.#exchange.end(trailers);
     else {

@@ -54,7 +54,7 @@ export function errorHeaders(exchange: Exchange, error: RpcError, id: string): R
   );
   if (error.reason === "METHOD_NOT_BOUND") headers.allow = error.metadata.allow ?? "";
   if (error.reason === "CONTENT_TYPE_UNSUPPORTED") headers["accept-post"] = "application/json";
-  if (error.reason === "ENCODING_UNSUPPORTED") headers["accept-encoding"] = "gzip, identity";
+  if (error.reason === "ENCODING_UNSUPPORTED") headers["accept-encoding"] = "gzip, br, identity";
   // RFC 6750 section 3.1: the error code only where a credential came that is not good.
   if (error.code === "unauthenticated")
     headers["www-authenticate"] =

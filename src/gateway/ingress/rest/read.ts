@@ -10,7 +10,7 @@ import {
 } from "@bufbuild/protobuf";
 import type { HttpRoute } from "#gateway/catalog/catalog.ts";
 import type { CompiledType } from "#gateway/codec/codec.ts";
-import { gunzipBounded } from "#gateway/codec/compression.ts";
+import { inflateBounded, isCompression } from "#gateway/codec/compression.ts";
 import { fieldError } from "#gateway/codec/field-error.ts";
 import { parseGrpcTimeout } from "#gateway/wire/grpc-timeout.ts";
 import { header as headerOption } from "#gen/portico/options/v1/options_pb.ts";
@@ -285,15 +285,15 @@ async function readJson(exchange: Exchange, limits: RestLimits): Promise<() => U
     });
   }
   const bytes = await exchange.readBody(limits.maxJsonBytes);
-  const encoding = exchange.headers["content-encoding"];
-  if (encoding === undefined || encoding === "identity") return () => bytes;
-  if (encoding === "gzip") {
-    const inflated = await gunzipBounded(bytes, limits.maxJsonBytes);
+  const encoding = String(exchange.headers["content-encoding"] ?? "identity").toLowerCase();
+  if (encoding === "identity") return () => bytes;
+  if (isCompression(encoding)) {
+    const inflated = await inflateBounded(bytes, encoding, limits.maxJsonBytes);
     return () => inflated;
   }
   throw new RpcError("invalid_argument", {
     reason: "ENCODING_UNSUPPORTED",
-    message: "content-encoding: must be gzip or identity",
+    message: "content-encoding: must be gzip, br or identity",
   });
 }
 
