@@ -62,7 +62,7 @@ export const layers: Readonly<Record<string, Row>> = {
       "gateway/dispatch",
       "gateway/describe",
     ],
-    packages: [protobuf],
+    packages: [protobuf, "@fastify/busboy"],
     why: "speaks protocols; decides nothing",
   },
   "gateway/admin": {

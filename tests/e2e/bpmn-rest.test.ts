@@ -281,10 +281,10 @@ const refusals: readonly {
     reason: "FIELD_UNKNOWN",
   },
   {
-    what: "a stream of requests by method name",
+    what: "a stream of requests that is no array",
     send: ["POST", "/portico.bpmn.v1.BPMNService/UploadBPMN", "{}", json],
-    status: 501,
-    reason: "STREAM_UNSUPPORTED",
+    status: 400,
+    reason: "MESSAGE_MALFORMED",
   },
 ];
 

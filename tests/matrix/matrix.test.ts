@@ -38,6 +38,8 @@ const protocols = [
   "grpc on the http port",
   "rest over HTTP/1",
   "rest over h2c",
+  "rest events over HTTP/1",
+  "rest events over h2c",
   "connect over HTTP/1",
   "connect over h2c",
   "grpc-web over HTTP/1",
@@ -57,9 +59,12 @@ function driverOf(protocol: Protocol, codec: Codec, gzip: boolean): Driver {
     port: protocol === "grpc on its own port" ? echo.grpcPort : echo.httpPort,
     gzip,
   };
-  if (protocol === "rest over HTTP/1") return restDriver({ ...options, http: 1 });
-  if (protocol === "rest over h2c") return restDriver({ ...options, http: 2 });
   const [name] = protocol.split(" ", 1);
+  if (name === "rest")
+    return restDriver({
+      ...{ ...options, http: protocol.endsWith("HTTP/1") ? 1 : 2 },
+      events: protocol.includes("events"),
+    });
   if (name === "connect" || name === "grpc-web")
     return connectDriver(echo, {
       ...{ ...options, protocol: name, json: codec === "json" },
@@ -72,6 +77,8 @@ interface Cell {
   readonly kind: Kind;
   readonly protocol: Protocol;
   readonly rest: boolean;
+  /** The client stream is a file. */
+  readonly raw: boolean;
   readonly http1: boolean;
   /** Starts the call and sends what its kind sends. */
   start(plan: Plan, options?: { readonly texts?: readonly string[]; readonly timeoutMs?: number }): Started;
@@ -89,14 +96,14 @@ const streamsReplies = (kind: Kind): boolean => kind === "server_stream" || kind
 interface Outcome {
   readonly name: string;
   /** Why a cell cannot have this outcome; undefined: it can. */
-  absent?(cell: { readonly kind: Kind; readonly rest: boolean }): string | undefined;
+  absent?(cell: { readonly kind: Kind; readonly raw: boolean }): string | undefined;
   run(cell: Cell): Promise<void>;
 }
 
 const outcomes: readonly Outcome[] = [
   {
     name: "answers",
-    run: async ({ kind, rest, start }) => {
+    run: async ({ kind, raw, start }) => {
       const { running, probe } = start({}, { texts: streamsRequests(kind) ? ["a", "b", "c"] : ["a"] });
       const texts: (string | undefined)[] = [];
       for (let text = await running.next(); text !== undefined; text = await running.next()) texts.push(text);
@@ -104,7 +111,7 @@ const outcomes: readonly Outcome[] = [
       const expected = {
         unary: ["a"],
         server_stream: ["a"],
-        client_stream: [rest ? "" : "abc"],
+        client_stream: [raw ? "" : "abc"],
         bidi_stream: ["a", "b", "c"],
       };
       assert.deepEqual(texts, expected[kind]);
@@ -214,8 +221,8 @@ const outcomes: readonly Outcome[] = [
   },
   {
     name: "refuses a message over the limit",
-    absent: ({ kind, rest }) =>
-      rest && kind === "client_stream"
+    absent: ({ kind, raw }) =>
+      raw && kind === "client_stream"
         ? "REST's client stream is raw bytes, which the handler counts"
         : undefined,
     run: async ({ kind, start }) => {
@@ -258,8 +265,7 @@ function refused(
   kind: Kind,
 ): { status: number; reason: string } | undefined {
   if (!protocol.startsWith("rest")) return undefined;
-  if (kind === "bidi_stream") return { status: 501, reason: "STREAM_UNSUPPORTED" };
-  if (codec === "proto" && kind !== "client_stream")
+  if (codec === "proto" && (kind !== "client_stream" || protocol.includes("events")))
     return { status: 415, reason: "CONTENT_TYPE_UNSUPPORTED" };
   return undefined;
 }
@@ -271,6 +277,7 @@ for (const protocol of protocols) {
     for (const compression of compressions) {
       describe(`${protocol}, ${codec}, ${compression}`, { concurrency: 4 }, () => {
         const rest = protocol.startsWith("rest");
+        const raw = rest && !protocol.includes("events");
         let driver: Driver;
         before(() => {
           driver = driverOf(protocol, codec, compression === "gzip");
@@ -283,8 +290,8 @@ for (const protocol of protocols) {
               checkRefusal(protocol, codec, { kind, ...refusal }));
             continue;
           }
-          // A raw upload has no codec of its own and is not compressed: one column is enough.
-          if (rest && kind === "client_stream" && (codec === "proto" || compression === "gzip")) continue;
+          // A raw upload has no codec of its own, and what is streamed over REST is not compressed: one column is enough.
+          if (rest && streamsRequests(kind) && (codec === "proto" || compression === "gzip")) continue;
           const start: Cell["start"] = (plan, options = {}) => {
             calls += 1;
             const id = `matrix-${calls}`;
@@ -300,9 +307,9 @@ for (const protocol of protocols) {
             return { running, id, probe: echo.probe(id) };
           };
           for (const outcome of outcomes) {
-            if (outcome.absent?.({ kind, rest }) !== undefined) continue;
+            if (outcome.absent?.({ kind, raw }) !== undefined) continue;
             test(`${kind} ${outcome.name}`, { timeout: 5000 }, () =>
-              outcome.run({ kind, protocol, rest, http1: protocol.endsWith("HTTP/1"), start }),
+              outcome.run({ kind, protocol, rest, raw, http1: protocol.endsWith("HTTP/1"), start }),
             );
           }
         }
@@ -316,7 +323,7 @@ async function checkRefusal(
   codec: Codec,
   expected: { readonly kind: Kind; readonly status: number; readonly reason: string },
 ): Promise<void> {
-  const send = protocol === "rest over HTTP/1" ? sendHttp1 : sendHttp2;
+  const send = protocol.endsWith("HTTP/1") ? sendHttp1 : sendHttp2;
   const answer = await send(echo.httpPort, {
     method: "POST",
     target: `/test.v1.Echo/${methods[expected.kind]}`,

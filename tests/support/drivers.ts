@@ -267,6 +267,8 @@ class RawGrpcCall implements Running {
 
 export interface RestOptions extends DriverOptions {
   readonly http: 1 | 2;
+  /** Streams are answered as server-sent events and sent as lines, instead of lines and raw pieces. */
+  readonly events: boolean;
 }
 
 /** JSON over HTTP: one body in (raw pieces for the client stream), one body or lines out. */
@@ -285,19 +287,23 @@ export function restDriver(options: RestOptions): Driver {
   return {
     close: () => session?.destroy(),
     open: ({ kind, id, plan, timeoutMs }) => {
+      const raw = kind === "client_stream" && !options.events;
+      const lines = !raw && (kind === "client_stream" || kind === "bidi_stream");
+      const gzip = options.gzip && !raw && !lines;
       const request = {
         method: "POST",
-        path: paths[kind],
+        path: lines ? `/test.v1.Echo/${methods[kind]}` : paths[kind],
         headers: {
-          "content-type": kind === "client_stream" ? "text/plain" : "application/json",
+          "content-type": raw ? "text/plain" : lines ? "application/x-ndjson" : "application/json",
+          ...(options.events ? { accept: "text/event-stream, application/json;q=0.1" } : {}),
           "x-request-id": id,
-          ...(options.gzip && kind !== "client_stream" ? { "content-encoding": "gzip" } : {}),
+          ...(gzip ? { "content-encoding": "gzip" } : {}),
           ...(plan === undefined ? {} : { "echo-plan": planHeader(plan) }),
           ...(timeoutMs === undefined ? {} : { "grpc-timeout": `${timeoutMs}m` }),
         },
       };
       const stream = session === undefined ? openHttp1(options.port, request) : openHttp2(session, request);
-      return new RestCall(stream, { gzip: options.gzip, raw: kind === "client_stream" });
+      return new RestCall(stream, { gzip, raw, lines });
     },
   };
 }
@@ -311,18 +317,22 @@ interface RestError {
 class RestCall implements Running {
   accepted = 0;
   readonly #stream: ByteStream;
-  readonly #options: { readonly gzip: boolean; readonly raw: boolean };
+  readonly #options: { readonly gzip: boolean; readonly raw: boolean; readonly lines: boolean };
   #held = "";
   #error: RestError | undefined;
 
-  constructor(stream: ByteStream, options: { readonly gzip: boolean; readonly raw: boolean }) {
+  constructor(
+    stream: ByteStream,
+    options: { readonly gzip: boolean; readonly raw: boolean; readonly lines: boolean },
+  ) {
     this.#stream = stream;
     this.#options = options;
   }
 
   send(text: string): void {
-    const bytes = Buffer.from(this.#options.raw ? text : JSON.stringify({ text }));
-    this.#stream.write(this.#options.gzip && !this.#options.raw ? gzipSync(bytes) : bytes, () => {
+    const { raw, lines, gzip } = this.#options;
+    const bytes = Buffer.from(raw ? text : JSON.stringify({ text }) + (lines ? "\n" : ""));
+    this.#stream.write(gzip ? gzipSync(bytes) : bytes, () => {
       this.accepted += 1;
     });
   }
@@ -333,9 +343,17 @@ class RestCall implements Running {
 
   async next(): Promise<string | undefined> {
     const { status, headers } = await this.#stream.head;
-    const lines = status === 200 && String(headers["content-type"]).startsWith("application/x-ndjson");
+    const type = String(headers["content-type"]);
+    const lines = status === 200 && type.startsWith("application/x-ndjson");
+    const events = status === 200 && type.startsWith("text/event-stream");
     for (;;) {
-      const end = lines ? this.#held.indexOf("\n") : -1;
+      const end = lines ? this.#held.indexOf("\n") : events ? this.#held.indexOf("\n\n") : -1;
+      if (end !== -1 && events) {
+        const found = this.#event(this.#held.slice(0, end));
+        this.#held = this.#held.slice(end + 2);
+        if (found !== undefined) return found;
+        continue;
+      }
       if (end !== -1) {
         const line = JSON.parse(this.#held.slice(0, end)) as { result?: { text: string }; error?: RestError };
         this.#held = this.#held.slice(end + 1);
@@ -348,6 +366,19 @@ class RestCall implements Running {
       else if (this.#held === "") return undefined;
       else return this.#whole(status);
     }
+  }
+
+  /** Undefined: no message. */
+  #event(block: string): string | undefined {
+    const fields = new Map(
+      block.split("\n").map((line) => [line.slice(0, line.indexOf(":")), line.slice(line.indexOf(":") + 2)]),
+    );
+    const data = fields.get("data");
+    if (data === undefined || fields.get("event") === "end") return undefined;
+    const value = JSON.parse(Buffer.from(data, "latin1").toString()) as { text?: string } & RestError;
+    if (fields.get("event") !== "error") return value.text ?? "";
+    this.#error = value;
+    return undefined;
   }
 
   #whole(status: number): string | undefined {

@@ -31,6 +31,7 @@ export interface EchoOptions {
   /** Largest message over gRPC and largest JSON body over REST; default: the gateway's own limits. */
   readonly maxMessageBytes?: number;
   readonly limits?: Parameters<typeof listen>[0]["limits"];
+  readonly heartbeatMs?: number;
 }
 
 export async function startEcho(options: EchoOptions = {}): Promise<EchoServer> {
@@ -41,7 +42,7 @@ export async function startEcho(options: EchoOptions = {}): Promise<EchoServer> 
     services: service.services(),
     interceptors: [createDeadline({ clock })],
   });
-  const { maxMessageBytes, limits } = options;
+  const { maxMessageBytes, limits, heartbeatMs } = options;
   const listener: Listener = await listen({
     host: "127.0.0.1",
     httpPort: 0,
@@ -66,7 +67,10 @@ export async function startEcho(options: EchoOptions = {}): Promise<EchoServer> 
       }),
       rest: createRest({
         runtime: () => runtime,
-        ...(maxMessageBytes === undefined ? {} : { limits: { maxJsonBytes: maxMessageBytes } }),
+        limits: {
+          ...(maxMessageBytes === undefined ? {} : { maxJsonBytes: maxMessageBytes }),
+          ...(heartbeatMs === undefined ? {} : { heartbeatMs }),
+        },
       }),
       pages: createPages({
         runtime: () => runtime,

@@ -40,5 +40,4 @@ export const reasons = {
     code: "permission_denied",
     meaning: "a browser asked whether a page of this origin may call, and it may not",
   },
-  STREAM_UNSUPPORTED: { code: "unimplemented", meaning: "the protocol cannot carry this kind of method" },
 } as const satisfies Reasons;

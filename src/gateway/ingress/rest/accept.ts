@@ -3,7 +3,7 @@
  *
  * @see https://www.rfc-editor.org/rfc/rfc9110#section-12.5.1
  */
-import type { HttpRoute } from "#gateway/catalog/catalog.ts";
+import { type HttpRoute, isWatch } from "#gateway/catalog/catalog.ts";
 import { RpcError } from "#rpc/error.ts";
 import { hasUnaryReply } from "#rpc/method.ts";
 import type { Exchange } from "../exchange.ts";
@@ -18,18 +18,39 @@ interface Range {
 /** Longer headers are not parsed: nobody needs a thousand media ranges. */
 const maxAcceptBytes = 2048;
 
-/** @throws RpcError NOT_ACCEPTABLE. Asking for problem+json concerns errors alone and never refuses. */
-export function checkAccept(exchange: Exchange, route: HttpRoute): void {
+/** What a stream is written as. */
+export type StreamType = "application/x-ndjson" | "text/event-stream" | "application/json";
+
+type Offer = readonly [StreamType, ...StreamType[]];
+
+const streamTypes: Offer = ["application/x-ndjson", "text/event-stream", "application/json"];
+/** One array needs an end. */
+const watchTypes: Offer = ["application/x-ndjson", "text/event-stream"];
+const unaryTypes: Offer = ["application/json"];
+
+/**
+ * What the answer will be: the welcome type of the highest quality, among equals the one that was named most exactly, then ours.
+ *
+ * @throws RpcError NOT_ACCEPTABLE. Asking for problem+json concerns errors alone and never refuses.
+ */
+export function negotiate(exchange: Exchange, route: HttpRoute): StreamType {
+  const { method } = route;
+  const offered = hasUnaryReply(method.kind) ? unaryTypes : isWatch(method) ? watchTypes : streamTypes;
+  const [first] = offered;
   const header = exchange.headers.accept;
-  if (header === undefined || header === "*/*" || route.method.output.desc.typeName === httpBody) return;
-  const offered = hasUnaryReply(route.method.kind) ? "application/json" : "application/x-ndjson";
+  if (header === undefined || header === "*/*" || method.output.desc.typeName === httpBody) return first;
   const ranges = parseAccept(String(header));
-  if (ranges.some((range) => range.type === "application/problem+json" && range.quality > 0)) return;
-  if (quality(ranges, offered) > 0) return;
+  let best: { readonly type: StreamType; readonly rank: number } | undefined;
+  for (const type of offered) {
+    const rank = rankOf(ranges, type);
+    if (rank > 0 && (best === undefined || rank > best.rank)) best = { type, rank };
+  }
+  if (best !== undefined) return best.type;
+  if (ranges.some((range) => range.type === "application/problem+json" && range.quality > 0)) return first;
   throw new RpcError("invalid_argument", {
     reason: "NOT_ACCEPTABLE",
-    message: `accept: this method answers with ${offered}`,
-    metadata: { offered },
+    message: `accept: this method answers with ${offered.join(", ")}`,
+    metadata: { offered: offered.join(", ") },
   });
 }
 
@@ -54,12 +75,14 @@ function parseAccept(header: string): Range[] {
     });
 }
 
-/** The most specific range that fits decides. */
-function quality(ranges: readonly Range[], type: string): number {
+/** The most specific range that fits decides; between types of one quality the one that fits more specifically. 0: unwelcome. */
+function rankOf(ranges: readonly Range[], type: string): number {
   const [main] = type.split("/", 1);
-  for (const candidate of [type, `${main}/*`, "*/*"]) {
+  const candidates = [type, `${main}/*`, "*/*"];
+  for (const [index, candidate] of candidates.entries()) {
     const range = ranges.find((one) => one.type === candidate);
-    if (range !== undefined) return range.quality;
+    if (range !== undefined)
+      return range.quality === 0 ? 0 : range.quality * 10_000 + candidates.length - index;
   }
   return 0;
 }

@@ -8,7 +8,7 @@ import {
   type Message,
   type MessageInitShape,
 } from "@bufbuild/protobuf";
-import type { HttpRoute } from "#gateway/catalog/catalog.ts";
+import { type HttpRoute, streamFields } from "#gateway/catalog/catalog.ts";
 import type { CompiledType } from "#gateway/codec/codec.ts";
 import { inflateBounded, isCompression } from "#gateway/codec/compression.ts";
 import { fieldError } from "#gateway/codec/field-error.ts";
@@ -24,6 +24,7 @@ import type { Exchange, RequestHeaders } from "../exchange.ts";
 import { withTicket } from "../ticket.ts";
 import { httpBody } from "./accept.ts";
 import { bindIfMatch } from "./etag.ts";
+import { streamedRequests } from "./stream-read.ts";
 import { isUpload, uploadRequests } from "./upload.ts";
 
 export interface RestLimits {
@@ -31,9 +32,15 @@ export interface RestLimits {
   readonly maxJsonBytes: number;
   /** Largest raw body (`google.api.HttpBody`), in bytes. Default 10 MiB. */
   readonly maxRawBytes: number;
+  /** Longest silence of a stream, in milliseconds: proxies cut what says nothing. Default 15 000. */
+  readonly heartbeatMs: number;
 }
 
-export const defaultRestLimits: RestLimits = { maxJsonBytes: 1024 * 1024, maxRawBytes: 10 * 1024 * 1024 };
+export const defaultRestLimits: RestLimits = {
+  maxJsonBytes: 1024 * 1024,
+  maxRawBytes: 10 * 1024 * 1024,
+  heartbeatMs: 15_000,
+};
 
 type Fields = Record<string, unknown>;
 
@@ -62,10 +69,7 @@ export function readCall(
       : readBody(exchange, route, options.limits).then(toCall);
   }
   if (isUpload(route)) return createStreamCall(start, uploadRequests(exchange, route, options.variables));
-  throw new RpcError("unimplemented", {
-    reason: "STREAM_UNSUPPORTED",
-    message: `${route.method.name} takes a stream of messages, which REST cannot carry; call it over gRPC`,
-  });
+  return createStreamCall(start, streamedRequests(exchange, route, options.limits.maxJsonBytes));
 }
 
 function startOf(
@@ -127,6 +131,7 @@ function bind(
   bindPath(route, message, options.variables);
   if (query !== "") bindQuery(query, route, message);
   bindHeaders(exchange, route, message);
+  bindCursor(exchange, route, message);
   if (exchange.headers["if-match"] !== undefined) bindIfMatch(exchange, route, message);
   return message;
 }
@@ -199,6 +204,14 @@ function bindHeaders(exchange: Exchange, route: HttpRoute, message: Message): vo
       throw fieldError("FIELD_REPEATED", field.jsonName, `is given by the ${name} header too`);
     target[field.localName] = String(value);
   }
+}
+
+/** An EventSource that comes again has the same URL and knows better where it was. */
+function bindCursor(exchange: Exchange, route: HttpRoute, message: Message): void {
+  const last = exchange.headers["last-event-id"];
+  if (typeof last !== "string" || last === "") return;
+  const { cursor } = streamFields(route.method.input.desc);
+  if (cursor !== undefined) (message as unknown as Fields)[cursor.localName] = last;
 }
 
 /** Reads the bytes; what it gives makes the message of them when somebody asks. */

@@ -3,8 +3,8 @@
  *
  * The story of a request: match the route, read the call, dispatch, reply. Strict about what it takes (unknown parameters and
  * fields are errors that name the nearest known one) and uniform in what it says: every failure is a `google.rpc.Status`, or
- * `application/problem+json` where the client asks for it. Server streams are NDJSON; client streams only where a method is
- * an upload.
+ * `application/problem+json` where the client asks for it. A stream is one JSON text a line, server-sent events or one array, as the client
+ * asks; a client's stream is lines or an array, or a file where a method is an upload.
  */
 
 import type { HttpRoute } from "#gateway/catalog/catalog.ts";
@@ -14,11 +14,12 @@ import { type AdapterCall, type Call, clientGone } from "#rpc/call.ts";
 import { RpcError, toRpcError } from "#rpc/error.ts";
 import type { Reply } from "#rpc/reply.ts";
 import type { Adapter, Exchange } from "../exchange.ts";
-import { checkAccept } from "./accept.ts";
+import { negotiate, type StreamType } from "./accept.ts";
 import { preconditionOf } from "./etag.ts";
 import { matchPath, onOwnPlane } from "./plane-prefix.ts";
 import { defaultRestLimits, type RestLimits, readCall } from "./read.ts";
-import { replyError, replyMessage, replyOptions, replyStream } from "./reply.ts";
+import { replyError, replyMessage, replyNothingMore, replyOptions } from "./reply.ts";
+import { endedId, replyStream } from "./stream-reply.ts";
 
 export type { RestLimits } from "./read.ts";
 
@@ -60,27 +61,29 @@ function serve(exchange: Exchange, context: Context): Promise<void> | void {
   const matched = route(exchange, context.runtime);
   if (matched === undefined) return replyOptions(exchange, context.runtime, context.id);
   const { target, variables } = matched;
-  checkAccept(exchange, target);
+  const type = negotiate(exchange, target);
+  if (type === "text/event-stream" && exchange.headers["last-event-id"] === endedId)
+    return replyNothingMore(exchange, context.id);
   const call = readCall(exchange, target, { variables, id: context.id, limits: context.limits });
   return call instanceof Promise
-    ? call.then((read) => run(exchange, target, { context, call: read }))
-    : run(exchange, target, { context, call });
+    ? call.then((read) => run(exchange, target, { context, call: read, type }))
+    : run(exchange, target, { context, call, type });
 }
 
 function run(
   exchange: Exchange,
   target: HttpRoute,
-  step: { readonly context: Context; readonly call: AdapterCall<Call> },
+  step: { readonly context: Context; readonly call: AdapterCall<Call>; readonly type: StreamType },
 ): Promise<void> | void {
-  const { context, call } = step;
+  const { context, call, type } = step;
   context.call = call;
   const reply = context.runtime.dispatch(call);
   if (!(reply instanceof Promise) && reply.kind === "unary")
-    return write(exchange, target, { reply, call, id: context.id });
+    return write(exchange, target, { reply, call, context, type });
   exchange.onAbort(() => call.cancel(clientGone()));
   return reply instanceof Promise
-    ? reply.then((made) => write(exchange, target, { reply: made, call, id: context.id }))
-    : write(exchange, target, { reply, call, id: context.id });
+    ? reply.then((made) => write(exchange, target, { reply: made, call, context, type }))
+    : write(exchange, target, { reply, call, context, type });
 }
 
 function refuse(exchange: Exchange, thrown: unknown, { id, call }: Context): void {
@@ -141,11 +144,17 @@ function noRoute(path: string): RpcError {
 interface Answer {
   readonly reply: Reply;
   readonly call: Call;
-  readonly id: string;
+  readonly context: Context;
+  readonly type: StreamType;
 }
 
 function write(exchange: Exchange, target: HttpRoute, answer: Answer): Promise<void> | void {
-  const { reply, call, id } = answer;
+  const { reply, call, type } = answer;
+  const { id, limits } = answer.context;
   if (reply.kind === "unary") return replyMessage(exchange, target, { payload: reply.response, call, id });
-  return replyStream(exchange, target, { responses: reply.responses, call, id });
+  return replyStream(exchange, target, {
+    responses: reply.responses,
+    ...{ call, id, type },
+    heartbeatMs: limits.heartbeatMs,
+  });
 }

@@ -1,13 +1,21 @@
 /**
- * Uploads: a client stream that REST feeds from a raw request body. The first message is the metadata, from the query
+ * Uploads: a client stream that REST feeds from a raw request body, or from the file of a form. The first message is the metadata, from the query
  * (`?metadata.displayName=…`); the following ones carry the body in pieces, pulled as fast as the handler takes them.
  */
-import { create, type DescMessage, getOption, hasOption, type MessageInitShape } from "@bufbuild/protobuf";
+import {
+  create,
+  type DescMessage,
+  getOption,
+  hasOption,
+  type Message,
+  type MessageInitShape,
+} from "@bufbuild/protobuf";
 import type { HttpRoute } from "#gateway/catalog/catalog.ts";
 import { upload as uploadOption } from "#gen/portico/options/v1/options_pb.ts";
 import { RpcError } from "#rpc/error.ts";
 import { MessagePayload, type Payload } from "#rpc/payload.ts";
 import type { Exchange } from "../exchange.ts";
+import { openForm } from "./form.ts";
 
 export function isUpload(route: HttpRoute): boolean {
   return (
@@ -28,16 +36,40 @@ export function uploadRequests(
     variable.setText(first, variables[index] ?? "");
   });
   if (exchange.query !== "") route.query?.bind(first, exchange.query);
+  if (isForm(exchange)) return formMessages(exchange, route, first);
   return messages(exchange, route, new MessagePayload(input, first));
+}
+
+function isForm(exchange: Exchange): boolean {
+  return /^multipart\/form-data\s*;/i.test(String(exchange.headers["content-type"] ?? ""));
+}
+
+/** The fields of the form are what the query is otherwise; they come before the file. */
+async function* formMessages(exchange: Exchange, route: HttpRoute, first: Message): AsyncGenerator<Payload> {
+  const form = await openForm(exchange);
+  if (form.fields !== "") route.query?.bind(first, form.fields);
+  const { input } = route.method;
+  if (form.fields !== "" || exchange.query !== "" || route.variables.length > 0)
+    yield new MessagePayload(input, first);
+  for await (const chunk of form.file()) yield chunkOf(route, chunk);
+}
+
+function chunkOf(route: HttpRoute, chunk: Uint8Array): Payload {
+  const { input } = route.method;
+  return new MessagePayload(
+    input,
+    create(input.desc, { payload: { case: "chunk", value: chunk } } as MessageInitShape<DescMessage>),
+  );
 }
 
 function checkType(exchange: Exchange): void {
   const contentType = String(exchange.headers["content-type"] ?? "");
-  if (contentType.startsWith("application/json") || contentType.startsWith("multipart/")) {
+  const form = isForm(exchange);
+  if (contentType.startsWith("application/json") || (contentType.startsWith("multipart/") && !form)) {
     throw new RpcError("invalid_argument", {
       reason: "CONTENT_TYPE_UNSUPPORTED",
       message:
-        "content-type: an upload is the file itself, for example application/xml; its metadata goes into the query",
+        "content-type: an upload is the file itself, for example application/xml, with its metadata in the query, or multipart/form-data with one file",
     });
   }
   if (exchange.headers["content-encoding"] !== undefined) {
@@ -50,11 +82,5 @@ function checkType(exchange: Exchange): void {
 
 async function* messages(exchange: Exchange, route: HttpRoute, first: Payload): AsyncGenerator<Payload> {
   if (exchange.query !== "" || route.variables.length > 0) yield first;
-  const { input } = route.method;
-  for await (const chunk of exchange.chunks()) {
-    yield new MessagePayload(
-      input,
-      create(input.desc, { payload: { case: "chunk", value: chunk } } as MessageInitShape<DescMessage>),
-    );
-  }
+  for await (const chunk of exchange.chunks()) yield chunkOf(route, chunk);
 }

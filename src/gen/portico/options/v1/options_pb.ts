@@ -15,7 +15,7 @@ import type { Message, UnknownEnum } from "@bufbuild/protobuf";
  * Describes the file portico/options/v1/options.proto.
  */
 export const file_portico_options_v1_options: GenFile = /*@__PURE__*/
-  fileDesc("CiBwb3J0aWNvL29wdGlvbnMvdjEvb3B0aW9ucy5wcm90bxIScG9ydGljby5vcHRpb25zLnYxIoIBCgZQb2xpY3kSDgoGc2NvcGVzGAEgAygJEg4KBnB1YmxpYxgCIAEoCBIoCgVwbGFuZRgDIAEoDjIZLnBvcnRpY28ub3B0aW9ucy52MS5QbGFuZRIRCglyYXRlX2Nvc3QYBCABKA0SDQoFYXVkaXQYBiABKAgSDAoEcnVsZRgHIAEoCSpQCgVQbGFuZRIVChFQTEFORV9VTlNQRUNJRklFRBAAEgoKBkRFU0lHThABEgsKB1JVTlRJTUUQAhIMCghJREVOVElUWRADEgkKBUFETUlOEAQ6VAoGcG9saWN5Eh4uZ29vZ2xlLnByb3RvYnVmLk1ldGhvZE9wdGlvbnMYuY4DIAEoCzIaLnBvcnRpY28ub3B0aW9ucy52MS5Qb2xpY3lSBnBvbGljeTo4CgZ1cGxvYWQSHi5nb29nbGUucHJvdG9idWYuTWV0aG9kT3B0aW9ucxi8jgMgASgIUgZ1cGxvYWQ6NwoGaGVhZGVyEh0uZ29vZ2xlLnByb3RvYnVmLkZpZWxkT3B0aW9ucxjEjgMgASgJUgZoZWFkZXI6PQoJc2Vuc2l0aXZlEh0uZ29vZ2xlLnByb3RvYnVmLkZpZWxkT3B0aW9ucxjDjgMgASgIUglzZW5zaXRpdmViBnByb3RvMw", [file_google_protobuf_descriptor]);
+  fileDesc("CiBwb3J0aWNvL29wdGlvbnMvdjEvb3B0aW9ucy5wcm90bxIScG9ydGljby5vcHRpb25zLnYxIoIBCgZQb2xpY3kSDgoGc2NvcGVzGAEgAygJEg4KBnB1YmxpYxgCIAEoCBIoCgVwbGFuZRgDIAEoDjIZLnBvcnRpY28ub3B0aW9ucy52MS5QbGFuZRIRCglyYXRlX2Nvc3QYBCABKA0SDQoFYXVkaXQYBiABKAgSDAoEcnVsZRgHIAEoCSpQCgVQbGFuZRIVChFQTEFORV9VTlNQRUNJRklFRBAAEgoKBkRFU0lHThABEgsKB1JVTlRJTUUQAhIMCghJREVOVElUWRADEgkKBUFETUlOEAQqNwoGU3RyZWFtEhYKElNUUkVBTV9VTlNQRUNJRklFRBAAEgoKBkNVUlNPUhABEgkKBUVWRU5UEAI6VAoGcG9saWN5Eh4uZ29vZ2xlLnByb3RvYnVmLk1ldGhvZE9wdGlvbnMYuY4DIAEoCzIaLnBvcnRpY28ub3B0aW9ucy52MS5Qb2xpY3lSBnBvbGljeTo4CgZ1cGxvYWQSHi5nb29nbGUucHJvdG9idWYuTWV0aG9kT3B0aW9ucxi8jgMgASgIUgZ1cGxvYWQ6NwoGaGVhZGVyEh0uZ29vZ2xlLnByb3RvYnVmLkZpZWxkT3B0aW9ucxjEjgMgASgJUgZoZWFkZXI6UwoGc3RyZWFtEh0uZ29vZ2xlLnByb3RvYnVmLkZpZWxkT3B0aW9ucxjFjgMgASgOMhoucG9ydGljby5vcHRpb25zLnYxLlN0cmVhbVIGc3RyZWFtOj0KCXNlbnNpdGl2ZRIdLmdvb2dsZS5wcm90b2J1Zi5GaWVsZE9wdGlvbnMYw44DIAEoCFIJc2Vuc2l0aXZlYgZwcm90bzM", [file_google_protobuf_descriptor]);
 
 /**
  * Who may call a method. A hosted method without one does not load; somebody else's is for administrators.
@@ -121,6 +121,46 @@ export const PlaneSchema: GenEnum<Plane> = /*@__PURE__*/
   enumDesc(file_portico_options_v1_options, 0);
 
 /**
+ * What a field says to the protocols that frame a stream themselves.
+ *
+ * @generated from enum portico.options.v1.Stream
+ */
+export const Stream = {
+  /**
+   * @generated from enum value: STREAM_UNSPECIFIED = 0;
+   */
+  STREAM_UNSPECIFIED: 0,
+
+  /**
+   * In an answer: the place of this message in its stream, what server-sent events call its `id`. In a request: the place to go on
+   * after; `Last-Event-ID` fills it. A method that takes one is a watch without an end: it is not answered as one JSON array.
+   *
+   * @generated from enum value: CURSOR = 1;
+   */
+  CURSOR: 1,
+
+  /**
+   * The kind of the message, what server-sent events call its `event`.
+   *
+   * @generated from enum value: EVENT = 2;
+   */
+  EVENT: 2,
+} as const;
+
+/**
+ * What a field says to the protocols that frame a stream themselves.
+ *
+ * @generated from enum portico.options.v1.Stream
+ */
+export type Stream = (typeof Stream)[keyof typeof Stream] | UnknownEnum;
+
+/**
+ * Describes the enum portico.options.v1.Stream.
+ */
+export const StreamSchema: GenEnum<Stream> = /*@__PURE__*/
+  enumDesc(file_portico_options_v1_options, 1);
+
+/**
  * @generated from extension: portico.options.v1.Policy policy = 51001;
  */
 export const policy: GenExtension<MethodOptions, Policy> = /*@__PURE__*/
@@ -145,10 +185,16 @@ export const header: GenExtension<FieldOptions, string> = /*@__PURE__*/
   extDesc(file_portico_options_v1_options, 2);
 
 /**
+ * @generated from extension: portico.options.v1.Stream stream = 51013;
+ */
+export const stream: GenExtension<FieldOptions, Stream> = /*@__PURE__*/
+  extDesc(file_portico_options_v1_options, 3);
+
+/**
  * Never shown again: left out of logs and of what is written down about a call.
  *
  * @generated from extension: bool sensitive = 51011;
  */
 export const sensitive: GenExtension<FieldOptions, boolean> = /*@__PURE__*/
-  extDesc(file_portico_options_v1_options, 3);
+  extDesc(file_portico_options_v1_options, 4);
 

@@ -1,0 +1,25 @@
+/** Which of the metadata that handlers set is said in HTTP. */
+import type { Call } from "#rpc/call.ts";
+import type { ResponseHeaders } from "../exchange.ts";
+
+/** What handlers may say in HTTP's own words; everything else they set stays inside (gRPC carries it all). */
+const allowedHeaders: ReadonlySet<string> = new Set([
+  "accept-ranges",
+  "cache-control",
+  "content-disposition",
+  "content-language",
+  "content-range",
+  "etag",
+  "idempotent-replayed",
+  "last-modified",
+  "location",
+  "ratelimit",
+  "ratelimit-policy",
+  "retry-after",
+]);
+
+export function copyHeaders(call: Call, headers: ResponseHeaders): void {
+  for (const [name, value] of call.responseHeaders.entries()) {
+    if (allowedHeaders.has(name) && typeof value === "string") headers[name] = value;
+  }
+}

@@ -1,0 +1,260 @@
+/** The response half of REST for streams: raw pieces, one JSON text a line, server-sent events, or one JSON array. */
+import type { DescField } from "@bufbuild/protobuf";
+import { type HttpRoute, streamFields } from "#gateway/catalog/catalog.ts";
+import type { CompiledType } from "#gateway/codec/codec.ts";
+import type { Call } from "#rpc/call.ts";
+import { type RpcError, toRpcError } from "#rpc/error.ts";
+import type { Payload } from "#rpc/payload.ts";
+import type { Exchange, ResponseHeaders } from "../exchange.ts";
+import { httpBody, type StreamType } from "./accept.ts";
+import { copyHeaders } from "./call-headers.ts";
+import { statusJson } from "./error-body.ts";
+import type { HttpBody } from "./reply.ts";
+import { secure } from "./security-headers.ts";
+
+export interface StreamAnswer {
+  readonly responses: AsyncIterable<Payload>;
+  readonly call: Call;
+  readonly id: string;
+  readonly type: StreamType;
+  readonly heartbeatMs: number;
+}
+
+/** Longest wait for a first message before the status line goes out without it, in milliseconds. */
+const holdStatusMs = 1000;
+/** What server-sent events ask a client to wait before it comes again, in milliseconds. */
+const retryMs = 2000;
+/** The `id` of a stream that is over. Who comes again with it is told by 204 that there is nothing more, and stops by itself. */
+export const endedId = "end";
+
+/** An error before the first piece is an ordinary error answer. */
+export async function replyStream(exchange: Exchange, route: HttpRoute, answer: StreamAnswer): Promise<void> {
+  const writer = writerOf(exchange, route, answer);
+  const held = setTimeout(() => writer.start(undefined), holdStatusMs);
+  const { heartbeat } = writer;
+  let quiet = true;
+  const beat =
+    heartbeat === undefined
+      ? undefined
+      : setInterval(() => {
+          if (quiet && exchange.started) void exchange.write(heartbeat)?.catch(gone);
+          quiet = true;
+        }, answer.heartbeatMs);
+  const stop = (): void => {
+    clearTimeout(held);
+    clearInterval(beat);
+  };
+  answer.call.onCancel(stop);
+  try {
+    for await (const payload of answer.responses) {
+      clearTimeout(held);
+      quiet = false;
+      await writer.write(payload);
+    }
+    stop();
+    writer.end();
+  } catch (thrown) {
+    stop();
+    if (!exchange.started) throw thrown;
+    writer.fail(toRpcError(thrown));
+  }
+}
+
+/** The client left while being told; there is nobody else to tell. */
+function gone(): void {}
+
+interface StreamWriter {
+  /** What keeps a silent stream alive; undefined: nothing may be said between messages. */
+  readonly heartbeat: string | undefined;
+  start(first: Payload | undefined): void;
+  write(payload: Payload): Promise<void> | undefined;
+  end(): void;
+  fail(error: RpcError): void;
+}
+
+function writerOf(exchange: Exchange, route: HttpRoute, answer: StreamAnswer): StreamWriter {
+  if (route.method.output.desc.typeName === httpBody) return new RawWriter(exchange, answer);
+  switch (answer.type) {
+    case "text/event-stream":
+      return new EventWriter(exchange, route, answer);
+    case "application/json":
+      return new ArrayWriter(exchange, route, answer);
+    default:
+      return new NdjsonWriter(exchange, route, answer);
+  }
+}
+
+class RawWriter implements StreamWriter {
+  readonly heartbeat = undefined;
+  readonly #exchange: Exchange;
+  readonly #answer: StreamAnswer;
+
+  constructor(exchange: Exchange, answer: StreamAnswer) {
+    this.#exchange = exchange;
+    this.#answer = answer;
+  }
+
+  start(first: Payload | undefined): void {
+    if (this.#exchange.started) return;
+    const contentType = first === undefined ? "" : (first.message() as HttpBody).contentType;
+    const headers = secure(contentType || "application/octet-stream", this.#answer.id);
+    if (this.#answer.call.hasResponseHeaders) copyHeaders(this.#answer.call, headers);
+    this.#exchange.start(headers["content-range"] === undefined ? 200 : 206, headers);
+  }
+
+  write(payload: Payload): Promise<void> | undefined {
+    this.start(payload);
+    const { data } = payload.message() as HttpBody;
+    return data.length === 0 ? undefined : this.#exchange.write(data);
+  }
+
+  end(): void {
+    this.start(undefined);
+    this.#exchange.end();
+  }
+
+  /** Raw bytes have no room for an error: the body ends visibly incomplete. */
+  fail(): void {
+    this.#exchange.reset();
+  }
+}
+
+/** What every stream of JSON begins with. */
+function start(exchange: Exchange, answer: StreamAnswer, contentType: string): void {
+  const headers: ResponseHeaders = secure(contentType, answer.id);
+  headers["cache-control"] = "no-store, no-transform";
+  headers["x-accel-buffering"] = "no";
+  headers.vary = "accept";
+  if (answer.call.hasResponseHeaders) copyHeaders(answer.call, headers);
+  exchange.start(200, headers);
+}
+
+function jsonOf(payload: Payload, { responseBody, method }: HttpRoute): string {
+  return responseBody === undefined
+    ? payload.text()
+    : (method.output as CompiledType).encodeJsonField(payload.message(), responseBody);
+}
+
+/** One `{"result": …}` a line, an `{"error": …}` as the last of a stream that failed, an empty line as heartbeat. */
+class NdjsonWriter implements StreamWriter {
+  readonly heartbeat = "\n";
+  readonly #exchange: Exchange;
+  readonly #route: HttpRoute;
+  readonly #answer: StreamAnswer;
+
+  constructor(exchange: Exchange, route: HttpRoute, answer: StreamAnswer) {
+    this.#exchange = exchange;
+    this.#route = route;
+    this.#answer = answer;
+  }
+
+  start(): void {
+    if (!this.#exchange.started) start(this.#exchange, this.#answer, "application/x-ndjson; charset=utf-8");
+  }
+
+  write(payload: Payload): Promise<void> | undefined {
+    this.start();
+    return this.#exchange.write(`{"result":${jsonOf(payload, this.#route)}}\n`);
+  }
+
+  end(): void {
+    this.start();
+    this.#exchange.end();
+  }
+
+  fail(error: RpcError): void {
+    void this.#exchange.write(`{"error":${statusJson(error, this.#answer.id)}}\n`)?.catch(gone);
+    this.#exchange.end();
+  }
+}
+
+/** One array. One that failed has the error as its last element and is not closed: no parser takes it for complete. */
+class ArrayWriter implements StreamWriter {
+  readonly heartbeat = "\n";
+  readonly #exchange: Exchange;
+  readonly #route: HttpRoute;
+  readonly #answer: StreamAnswer;
+  #separator = "[";
+
+  constructor(exchange: Exchange, route: HttpRoute, answer: StreamAnswer) {
+    this.#exchange = exchange;
+    this.#route = route;
+    this.#answer = answer;
+  }
+
+  start(): void {
+    if (!this.#exchange.started) start(this.#exchange, this.#answer, "application/json; charset=utf-8");
+  }
+
+  write(payload: Payload): Promise<void> | undefined {
+    this.start();
+    const piece = `${this.#separator}${jsonOf(payload, this.#route)}`;
+    this.#separator = ",\n";
+    return this.#exchange.write(piece);
+  }
+
+  end(): void {
+    this.start();
+    this.#exchange.endWith(Buffer.from(this.#separator === "[" ? "[]" : "]"));
+  }
+
+  fail(error: RpcError): void {
+    const last = `${this.#separator}{"error":${statusJson(error, this.#answer.id)}}\n`;
+    this.#exchange.endWith(Buffer.from(last));
+  }
+}
+
+/**
+ * Server-sent events: `id` is the message's cursor, or its number where it has none; `event` its kind. The last one is `end` or `error`.
+ *
+ * @see https://html.spec.whatwg.org/multipage/server-sent-events.html
+ */
+class EventWriter implements StreamWriter {
+  readonly heartbeat = ":\n\n";
+  readonly #exchange: Exchange;
+  readonly #route: HttpRoute;
+  readonly #answer: StreamAnswer;
+  readonly #cursor: DescField | undefined;
+  readonly #event: DescField | undefined;
+
+  constructor(exchange: Exchange, route: HttpRoute, answer: StreamAnswer) {
+    this.#exchange = exchange;
+    this.#route = route;
+    this.#answer = answer;
+    const { cursor, event } = streamFields(route.method.output.desc);
+    this.#cursor = cursor;
+    this.#event = event;
+  }
+
+  start(): void {
+    if (this.#exchange.started) return;
+    start(this.#exchange, this.#answer, "text/event-stream; charset=utf-8");
+    void this.#exchange.write(`retry: ${retryMs}\n\n`)?.catch(gone);
+  }
+
+  write(payload: Payload): Promise<void> | undefined {
+    this.start();
+    const fields = this.#named(payload, this.#cursor, "id") + this.#named(payload, this.#event, "event");
+    return this.#exchange.write(`${fields}data: ${jsonOf(payload, this.#route)}\n\n`);
+  }
+
+  end(): void {
+    this.start();
+    this.#exchange.endWith(Buffer.from(`id: ${endedId}\nevent: end\ndata: {}\n\n`));
+  }
+
+  /** Who may come again keeps its place; for everybody else the stream is over. */
+  fail(error: RpcError): void {
+    const again = error.code === "unavailable" || error.code === "deadline_exceeded";
+    const id = again ? "" : `id: ${endedId}\n`;
+    this.#exchange.endWith(Buffer.from(`${id}event: error\ndata: ${statusJson(error, this.#answer.id)}\n\n`));
+  }
+
+  /** A line break would end the field, NUL makes clients ignore an id: neither belongs into either. */
+  #named(payload: Payload, field: DescField | undefined, name: string): string {
+    if (field === undefined) return "";
+    const value = (payload.message() as unknown as Record<string, unknown>)[field.localName];
+    if (typeof value !== "string" || value === "" || /[\r\n\0]/.test(value)) return "";
+    return `${name}: ${value}\n`;
+  }
+}

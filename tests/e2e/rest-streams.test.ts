@@ -1,0 +1,97 @@
+import assert from "node:assert/strict";
+import { after, before, describe, test } from "node:test";
+import { type EchoServer, startEcho } from "../support/echo.ts";
+
+let echo: EchoServer;
+let base = "";
+before(async () => {
+  echo = await startEcho({ heartbeatMs: 50 });
+  base = `http://127.0.0.1:${echo.httpPort}`;
+});
+after(() => echo.close());
+
+async function upload(body: FormData | string, type?: string): Promise<{ status: number; body: unknown }> {
+  const answer = await fetch(`${base}/v1/upload`, {
+    method: "POST",
+    body,
+    ...(type === undefined ? {} : { headers: { "content-type": type } }),
+  });
+  return { status: answer.status, body: await answer.json() };
+}
+
+const reasonOf = (body: unknown): string | undefined =>
+  (body as { details?: { reason?: string }[] }).details?.[0]?.reason;
+
+describe("multipart/form-data", () => {
+  test("fields become the metadata, the file the bytes", async () => {
+    const form = new FormData();
+    form.append("metadata.text", "name");
+    form.append("file", new Blob(["x".repeat(300_000)]), "a.txt");
+    assert.deepEqual(await upload(form), { status: 200, body: { text: "name", sizeBytes: "300000" } });
+  });
+
+  test("a file alone is enough", async () => {
+    const form = new FormData();
+    form.append("file", new Blob(["hello"]), "a.txt");
+    assert.deepEqual(await upload(form), { status: 200, body: { text: "", sizeBytes: "5" } });
+  });
+
+  const boundary = 'multipart/form-data; boundary="b"';
+  const file = '--b\r\ncontent-disposition: form-data; name="f"; filename="f"\r\n\r\nhello\r\n';
+  const field = (name: string): string =>
+    `--b\r\ncontent-disposition: form-data; name="${name}"\r\n\r\nx\r\n`;
+  for (const [what, body, type, status, reason] of [
+    [
+      "a field behind the file",
+      `${file}${field("metadata.text")}--b--\r\n`,
+      boundary,
+      400,
+      "MESSAGE_MALFORMED",
+    ],
+    ["two files", `${file}${file}--b--\r\n`, boundary, 400, "MESSAGE_MALFORMED"],
+    ["no file", `${field("metadata.text")}--b--\r\n`, boundary, 400, "MESSAGE_MALFORMED"],
+    ["a form that breaks off", file, boundary, 400, "MESSAGE_MALFORMED"],
+    ["no boundary", `${file}--b--\r\n`, "multipart/form-data; x=y", 400, "MESSAGE_MALFORMED"],
+    ["an unknown field", `${field("metadata.txet")}${file}--b--\r\n`, boundary, 400, "FIELD_UNKNOWN"],
+    ["another multipart", `${file}--b--\r\n`, "multipart/mixed; boundary=b", 415, "CONTENT_TYPE_UNSUPPORTED"],
+    [
+      "more fields than are taken",
+      `${field("metadata.text").repeat(101)}${file}--b--\r\n`,
+      boundary,
+      400,
+      "MESSAGE_MALFORMED",
+    ],
+  ] as const)
+    test(`${what} is refused with ${status} ${reason}`, async () => {
+      const answer = await upload(body, type);
+      assert.deepEqual([answer.status, reasonOf(answer.body)], [status, reason], JSON.stringify(answer.body));
+    });
+});
+
+describe("a silent stream", () => {
+  for (const [type, beat] of [
+    ["text/event-stream", ":\n\n"],
+    ["application/x-ndjson", "\n"],
+  ] as const)
+    test(`${type} beats`, async () => {
+      const leave = new AbortController();
+      const answer = await fetch(`${base}/v1/stream?text=a`, {
+        headers: {
+          accept: type,
+          "echo-plan": '{"early":true,"wait":true}',
+          "x-request-id": `beat-${type.length}`,
+        },
+        signal: leave.signal,
+      });
+      let seen = "";
+      const decoder = new TextDecoder();
+      for await (const chunk of answer.body ?? []) {
+        seen += decoder.decode(chunk as Uint8Array);
+        if (seen.endsWith(beat + beat)) break;
+      }
+      assert.ok(seen.endsWith(beat + beat), seen);
+      leave.abort();
+      const probe = await echo.probe(`beat-${type.length}`);
+      await probe.canceled;
+    });
+});
