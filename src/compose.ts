@@ -32,13 +32,24 @@ import {
 } from "#policy/policy.ts";
 import type { Method } from "#rpc/method.ts";
 import { reasons as rpcReasons } from "#rpc/reasons.ts";
-import { migrations as bpmnMigrations, reasons as bpmnReasons, createBpmn } from "#services/bpmn/bpmn.ts";
+import {
+  migrations as bpmnMigrations,
+  reasons as bpmnReasons,
+  topics as bpmnTopics,
+  createBpmn,
+} from "#services/bpmn/bpmn.ts";
+import {
+  createEvents,
+  migrations as eventsMigrations,
+  reasons as eventsReasons,
+} from "#services/events/events.ts";
 import {
   createUsers,
   openBreachList,
   type UsersHost,
   migrations as usersMigrations,
   reasons as usersReasons,
+  topics as usersTopics,
 } from "#services/users/users.ts";
 import { systemClock as clock } from "#std/clock.ts";
 import { reasons as storageReasons } from "#storage/reasons.ts";
@@ -62,7 +73,7 @@ export interface Portico {
 
 export const version = "0.1.0";
 
-const migrations = [...policyMigrations, ...usersMigrations, ...bpmnMigrations];
+const migrations = [...policyMigrations, ...usersMigrations, ...bpmnMigrations, ...eventsMigrations];
 
 const reasons = [
   rpcReasons,
@@ -73,6 +84,7 @@ const reasons = [
   storageReasons,
   usersReasons,
   bpmnReasons,
+  eventsReasons,
 ];
 
 /** @throws Error with what, why and what to do, when a port, the database or the contract is not usable. */
@@ -95,7 +107,7 @@ export async function start(config: Config): Promise<Portico> {
   const url = (): string =>
     config.publicUrl ??
     `${config.tls === undefined ? "http" : "https"}://localhost:${listener?.httpPort ?? config.httpPort}`;
-  const { hosted, users, policies, closeServices } = await createServices(config, {
+  const { hosted, users, events, policies, closeServices } = await createServices(config, {
     catalog,
     storage,
     issuer: url,
@@ -161,7 +173,10 @@ export async function start(config: Config): Promise<Portico> {
     developmentKeyFile,
     stop: async () => {
       health.setServing(false);
-      await running.drain();
+      const drained = running.drain();
+      // Nobody new is let in: who follows comes again at another process.
+      events.drain();
+      await drained;
       await close();
     },
   };
@@ -178,12 +193,14 @@ async function createServices(
   const idempotency = createIdempotencyStore(storage, clock);
   const limits = createLimitStore(storage);
   const breached = await openBreached(config);
-  const bpmn = createBpmn({ storage, secret, clock });
+  const events = createEvents({ ...{ storage, secret, clock }, topics: [...bpmnTopics, ...usersTopics] });
+  const bpmn = createBpmn({ storage, secret, clock, events: events.log });
   const users = createUsers({
     ...{ storage, secret, clock, keyMode, issuer },
     oauthRegistration: config.oauthRegistration === "on",
     trustedIssuers: config.trustedIssuers,
     limits: limits.store,
+    events: events.log,
     scopes: () => scopesOf([...catalog.methods.values()].map(ruleOf)),
     ruleOf: (name) => {
       const method = catalog.methods.get(`/${name}`);
@@ -212,8 +229,10 @@ async function createServices(
     await breached?.close();
     await users.close();
     await bpmn.close();
+    await events.close();
   };
-  return { hosted: [bpmn.service, ...users.services], users, policies, closeServices };
+  const hosted = [bpmn.service, events.service, ...users.services];
+  return { hosted, users, events, policies, closeServices };
 }
 
 /** Every scope that a method asks for, in order. */

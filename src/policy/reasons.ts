@@ -19,6 +19,10 @@ export const reasons = {
     code: "unauthenticated",
     meaning: "two credentials came that stand for different callers",
   },
+  RIGHTS_CHANGED: {
+    code: "unavailable",
+    meaning: "what the caller may do changed while its stream was open; call again",
+  },
   RATE_LIMITED: {
     code: "resource_exhausted",
     meaning: "the caller calls more often than it may; Retry-After says when to try again",

@@ -90,6 +90,7 @@ class CallState implements CallHead {
   #controller: AbortController | undefined;
   #listeners: ((error: RpcError) => void)[] | undefined;
   #writers: CommitWriter[] | undefined;
+  #committed: (() => void)[] | undefined;
   #responseHeaders: Metadata | undefined;
   #responseTrailers: Metadata | undefined;
 
@@ -135,6 +136,17 @@ class CallState implements CallHead {
     const writers = this.#writers;
     this.#writers = undefined;
     if (writers !== undefined) for (const writer of writers) await writer(transaction);
+  }
+
+  afterCommit(listener: () => void): void {
+    this.#committed ??= [];
+    this.#committed.push(listener);
+  }
+
+  runAfterCommit(): void {
+    const listeners = this.#committed;
+    this.#committed = undefined;
+    if (listeners !== undefined) for (const listener of listeners) listener();
   }
 
   cancel(error: RpcError): void {

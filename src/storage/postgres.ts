@@ -9,7 +9,7 @@ import pg from "pg";
 import { RpcError } from "#rpc/error.ts";
 import { compileRead } from "./compiled-read.ts";
 import { tenantRole, tenantSetting } from "./row-security.ts";
-import { type Storage, type Tables, withUnit } from "./shape.ts";
+import { committed, type Storage, type Tables, withUnit } from "./shape.ts";
 
 const int8 = 20;
 /** 64-bit integers hold times and sizes: numbers, not the strings that pg gives by default. */
@@ -98,7 +98,11 @@ function workOn<Schema>(db: Kysely<Schema>): Pick<Tables<Schema>, "engine" | "db
   return {
     engine: "postgres",
     db,
-    transaction: (work, unit) => db.transaction().execute((transaction) => withUnit(work, transaction, unit)),
+    transaction: (work, unit) =>
+      committed(
+        db.transaction().execute((transaction) => withUnit(work, transaction, unit)),
+        unit,
+      ),
   };
 }
 

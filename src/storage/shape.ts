@@ -71,6 +71,13 @@ export interface Migration {
   statements(types: ColumnTypes): readonly string[];
 }
 
+/** Says that it was committed, and passes on what the work gave. */
+export async function committed<T>(transaction: Promise<T>, unit: UnitOfWork | undefined): Promise<T> {
+  const done = await transaction;
+  unit?.runAfterCommit();
+  return done;
+}
+
 /** Runs a transaction's work, and then what has to be kept beside it. */
 export async function withUnit<Schema, T>(
   work: (transaction: Transaction<Schema>) => Promise<T>,

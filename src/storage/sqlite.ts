@@ -20,7 +20,7 @@ import {
 } from "kysely";
 import { RpcError } from "#rpc/error.ts";
 import { compileRead } from "./compiled-read.ts";
-import { type Parameter, type Storage, type Tables, withUnit } from "./shape.ts";
+import { committed, type Parameter, type Storage, type Tables, withUnit } from "./shape.ts";
 
 /** @throws Error when the file cannot be opened or another process has it. */
 export function openSqlite(url: string): Storage {
@@ -55,7 +55,11 @@ function tablesOf<Schema>(db: Kysely<Schema>, connection: SqliteConnection): Tab
   const tables: Tables<Schema> = {
     engine: "sqlite",
     db,
-    transaction: (work, unit) => db.transaction().execute((transaction) => withUnit(work, transaction, unit)),
+    transaction: (work, unit) =>
+      committed(
+        db.transaction().execute((transaction) => withUnit(work, transaction, unit)),
+        unit,
+      ),
     prepare: <Row>(build: Parameters<Tables<Schema>["prepare"]>[0]) => {
       const read = compileRead(db, build);
       const run = (parameters: readonly Parameter[]): Row | undefined =>

@@ -92,6 +92,11 @@ export const layers: Readonly<Record<string, Row>> = {
     packages: [protobuf, "kysely", "bpmn-moddle", "bpmnlint"],
     why: "does not know how it was called; never another service",
   },
+  "services/events": {
+    uses: ["std", "rpc", "gen", "storage"],
+    packages: [protobuf, "kysely"],
+    why: "what happened; other services tell it through rpc, never by its name",
+  },
   "services/users": {
     uses: ["std", "rpc", "gen", "storage"],
     packages: [protobuf, "kysely", "jose", "@node-rs/argon2", "oidc-provider", "light-my-request"],

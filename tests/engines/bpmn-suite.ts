@@ -29,6 +29,7 @@ async function host(url: string, start = 1_790_000_000_000) {
       canceledBy: undefined,
       onCancel: () => undefined,
       runBeforeCommit: async () => undefined,
+      runAfterCommit: () => undefined,
     } as unknown as CallHead;
     return (await methods[name]?.(
       create(

@@ -30,7 +30,7 @@ const judged =
   (scopes: readonly string[]): Verdict =>
     scopes.some((scope) => scope === "self" || held.includes(scope)) ? "allowed" : "forbidden";
 
-const editor = ["apiKeys:read", "apiKeys:write", "bpmn:read", "bpmn:write"];
+const editor = ["apiKeys:read", "apiKeys:write", "bpmn:read", "bpmn:write", "events:read"];
 const callers: readonly Caller[] = [
   { name: "no credential", headers: () => ({}), verdict: never },
   {

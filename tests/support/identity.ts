@@ -19,12 +19,14 @@ import {
   migrations as policyMigrations,
 } from "#policy/policy.ts";
 import type { Method } from "#rpc/method.ts";
-import { migrations as bpmnMigrations, createBpmn } from "#services/bpmn/bpmn.ts";
+import { migrations as bpmnMigrations, topics as bpmnTopics, createBpmn } from "#services/bpmn/bpmn.ts";
+import { createEvents, type EventsHost, migrations as eventsMigrations } from "#services/events/events.ts";
 import {
   createUsers,
   type TrustedIssuer,
   type UsersHost,
   migrations as usersMigrations,
+  topics as usersTopics,
 } from "#services/users/users.ts";
 import { type Clock, systemClock } from "#std/clock.ts";
 import type { Rate } from "#std/gcra.ts";
@@ -37,6 +39,7 @@ export interface IdentityServer {
   readonly issuer: string;
   readonly users: UsersHost;
   readonly storage: Storage;
+  readonly events: EventsHost;
   readonly methods: readonly Method[];
   ruleOf(method: Method): { readonly public: boolean; readonly scopes: readonly string[] } | undefined;
   /** Of an administrator. */
@@ -67,17 +70,19 @@ export async function startIdentity(
   });
   const storage = await openStorage({
     url: options.databaseUrl ?? "memory:",
-    migrations: [...policyMigrations, ...bpmnMigrations, ...usersMigrations],
+    migrations: [...policyMigrations, ...bpmnMigrations, ...usersMigrations, ...eventsMigrations],
   });
   const secret = new Uint8Array(32).fill(7);
   let base = "";
   const issuer = (): string => (options.reachable === true ? base : "https://portico.test");
   const ruleOf = (method: Method) => catalog.optionsOf(method).access;
   const limits = createLimitStore(storage);
-  const bpmn = createBpmn({ storage, secret, clock });
+  const events = createEvents({ ...{ storage, secret, clock }, topics: [...bpmnTopics, ...usersTopics] });
+  const bpmn = createBpmn({ storage, secret, clock, events: events.log });
   const users = createUsers({
     ...{ storage, secret, clock, keyMode: "test", issuer },
     limits: limits.store,
+    events: events.log,
     oauthRegistration: options.oauthRegistration === true,
     ...(options.trustedIssuers === undefined ? {} : { trustedIssuers: options.trustedIssuers }),
     scopes: () => ["bpmn:read", "bpmn:write"],
@@ -88,7 +93,7 @@ export async function startIdentity(
   });
   const runtime = createRuntime({
     catalog,
-    services: [bpmn.service, ...users.services],
+    services: [bpmn.service, events.service, ...users.services],
     interceptors: [
       createDeadline({ clock }),
       ...createPolicies({
@@ -136,6 +141,7 @@ export async function startIdentity(
     issuer: issuer(),
     users,
     storage,
+    events,
     ruleOf,
     adminKey,
     grpcPort: listener.grpcPort,
@@ -163,9 +169,11 @@ export async function startIdentity(
         .sign(key);
     },
     close: async () => {
+      events.drain();
       await listener.close();
       await users.close();
       await bpmn.close();
+      await events.close();
       await limits.close();
       await storage.close();
     },

@@ -297,7 +297,13 @@ function requestBody(catalog: Catalog, schemas: Schemas, route: HttpRoute): Oper
   if (route.query !== undefined && route.body.kind === "whole")
     return {
       required: true,
-      content: { "application/octet-stream": { schema: binary }, "application/xml": { schema: binary } },
+      content: {
+        "application/octet-stream": { schema: binary },
+        "application/xml": { schema: binary },
+        "multipart/form-data": {
+          schema: { type: "object", properties: { file: binary }, required: ["file"] },
+        },
+      },
     };
   const [schema, example] =
     route.body.kind === "field"

@@ -1,6 +1,6 @@
 /** What an operation may be answered with: its success, and the errors that can happen to it. */
 import { MethodOptions_IdempotencyLevel } from "@bufbuild/protobuf/wkt";
-import type { Catalog, HttpRoute } from "#gateway/catalog/catalog.ts";
+import { type Catalog, type HttpRoute, isWatch } from "#gateway/catalog/catalog.ts";
 import { hasUnaryReply } from "#rpc/method.ts";
 import { exampleOfField, exampleOfMessage } from "./examples.ts";
 import type { Schema, Schemas } from "./schemas.ts";
@@ -243,10 +243,20 @@ function successes(catalog: Catalog, schemas: Schemas, route: HttpRoute): Record
   const line = { type: "object", properties: { result: schema, error: statusRef } };
   return {
     "200": {
-      description: "One JSON object a line: results, and an error as the last line of a stream that fails.",
-      content: { "application/x-ndjson": { schema: line, example: { result: example } } },
+      description: `A stream, as Accept asks: one JSON object a line, with an error as the last of a stream that fails; server-sent events, the last of them \`end\` or \`error\`${isWatch(route.method) ? "" : "; or one array, which a stream that fails does not close"}.`,
+      content: {
+        "application/x-ndjson": { schema: line, example: { result: example } },
+        "text/event-stream": { schema: { type: "string" }, example: eventText(example) },
+        ...(isWatch(route.method)
+          ? {}
+          : { "application/json": { schema: { type: "array", items: schema }, example: [example] } }),
+      },
     },
   };
+}
+
+function eventText(example: unknown): string {
+  return `data: ${JSON.stringify(example)}\n\nid: end\nevent: end\ndata: {}\n\n`;
 }
 
 function isContent(route: HttpRoute): boolean {

@@ -7,7 +7,7 @@
  */
 import { hash } from "node:crypto";
 import type { Call } from "#rpc/call.ts";
-import { RpcError } from "#rpc/error.ts";
+import { RpcError, toRpcError } from "#rpc/error.ts";
 import type { Handler, Interceptor } from "#rpc/interceptor.ts";
 import type { Metadata } from "#rpc/metadata.ts";
 import type { Method } from "#rpc/method.ts";
@@ -62,7 +62,9 @@ export function createAuthenticate(options: AuthenticateOptions): Interceptor {
         call.principal = anonymous;
         return next(call);
       };
-    return (call) => authenticated(authenticator, next, call);
+    return method.kind === "server_stream" || method.kind === "bidi_stream"
+      ? watched(authenticator, next)
+      : (call) => authenticated(authenticator, next, call);
   };
 }
 
@@ -77,11 +79,59 @@ function authenticated(authenticator: Authenticator, next: Handler, call: Call):
   return next(call);
 }
 
+/** How often a stream's caller is looked at again, in milliseconds: what it may do can end before its call does. */
+const lookAgainMs = 2000;
+
+/** A stream may go on for days: it ends when its credential does, and when what it may do is no longer the same. */
+function watched(authenticator: Authenticator, next: Handler): Handler {
+  return async (call) => {
+    const reply = await authenticated(authenticator, next, call);
+    const { principal } = call;
+    if (reply.kind !== "stream" || principal.name === "") return reply;
+    const timer = setInterval(() => void lookAgain(authenticator, call, principal), lookAgainMs).unref();
+    call.onCancel(() => clearInterval(timer));
+    return { kind: "stream", responses: untilEnd(reply.responses, () => clearInterval(timer)) };
+  };
+}
+
+async function* untilEnd<T>(messages: AsyncIterable<T>, ended: () => void): AsyncGenerator<T> {
+  try {
+    yield* messages;
+  } finally {
+    ended();
+  }
+}
+
+async function lookAgain(authenticator: Authenticator, call: Call, before: Principal): Promise<void> {
+  try {
+    const now = await authenticator.principalAgain(call, before);
+    if (now.name !== before.name || !isSameSet(now.scopes, before.scopes)) call.cancel(rightsChanged());
+  } catch (thrown) {
+    const error = toRpcError(thrown);
+    // A database that is away now is asked again at the next look.
+    if (error.code === "unauthenticated") call.cancel(error);
+  }
+}
+
+function isSameSet(one: ReadonlySet<string>, other: ReadonlySet<string>): boolean {
+  return one === other || (one.size === other.size && [...one].every((scope) => other.has(scope)));
+}
+
+function rightsChanged(): RpcError {
+  return new RpcError("unavailable", {
+    reason: "RIGHTS_CHANGED",
+    message: "what the caller may do changed while the stream was open; call again",
+  });
+}
+
 class Authenticator {
   readonly #credentials: Credentials;
   readonly #clock: Clock;
   /** By the hash of the credential; the one that was checked longest ago is first. */
   readonly #known = new Map<string, Known>();
+
+  /** Of those whose credential cannot be shown again. */
+  readonly #once = new WeakMap<Principal, Credential>();
 
   constructor(options: AuthenticateOptions) {
     this.#credentials = options.credentials;
@@ -97,6 +147,15 @@ class Authenticator {
     if (bearer === undefined) return key === undefined ? anonymous : this.#resolve(key, address);
     const principal = this.#resolve(bearer, address);
     return key === undefined ? principal : this.#same([principal, this.#resolve(key, address)]);
+  }
+
+  /** Whom a running call's credential stands for by now. @throws RpcError CREDENTIAL_INVALID. */
+  async principalAgain(call: Call, before: Principal): Promise<Principal> {
+    const once = this.#once.get(before);
+    if (once === undefined) return await this.principalOf(call);
+    const principal = await once.principal(call.peer.address);
+    if (principal === undefined) throw invalid();
+    return principal;
   }
 
   /** A certificate is a credential like the others, and all that come have to stand for one caller. */
@@ -162,7 +221,10 @@ class Authenticator {
     const { credential, principal, address } = found;
     this.#known.delete(id);
     if (credential === undefined || principal === undefined) throw invalid();
-    if (credential.once === true) return principal;
+    if (credential.once === true) {
+      this.#once.set(principal, credential);
+      return principal;
+    }
     this.#known.set(id, { credential, principal, address, checkedAt: this.#clock.monotonic() });
     if (this.#known.size > maxKnown) {
       const [oldest] = this.#known.keys();

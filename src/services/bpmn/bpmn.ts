@@ -6,6 +6,7 @@
  * called, and runs nothing: executing processes is another service's work.
  */
 import { BPMNService, BPMNView } from "#gen/portico/bpmn/v1/bpmn_pb.ts";
+import { type EventLog, noEvents, type TopicKind } from "#rpc/event.ts";
 import { type HostedService, hostService, type ServiceImplementation } from "#rpc/service.ts";
 import type { Clock } from "#std/clock.ts";
 import type { Storage } from "#storage/storage.ts";
@@ -26,7 +27,12 @@ export interface BpmnOptions {
   /** Seals page tokens. */
   readonly secret: Uint8Array;
   readonly clock: Clock;
+  /** Where changes are told. Default: nowhere. */
+  readonly events?: EventLog;
 }
+
+/** What of it can be followed. */
+export const topics: readonly TopicKind[] = [{ kind: "bpmn", scope: "bpmn:read" }];
 
 export interface BpmnHost {
   readonly service: HostedService;
@@ -41,7 +47,8 @@ const purgeEveryMs = 3600 * 1000;
 export function createBpmn(options: BpmnOptions): BpmnHost {
   const analyzer = createAnalyzer();
   const tables = options.storage.tables<BpmnTables>();
-  const documents = new Documents({ tables, analyzer, secret: options.secret, clock: options.clock });
+  const { secret, clock, events = noEvents } = options;
+  const documents = new Documents({ tables, analyzer, secret, clock, events });
   const purgeDeleted = (): Promise<number> => purge(tables, options.clock.now() - keptMs);
   let purging: Promise<unknown> = Promise.resolve();
   const timer = setInterval(() => {

@@ -8,6 +8,7 @@ import type {
 } from "#gen/portico/bpmn/v1/bpmn_pb.ts";
 import { BPMNView } from "#gen/portico/bpmn/v1/bpmn_pb.ts";
 import type { CallHead } from "#rpc/call.ts";
+import type { EventLog } from "#rpc/event.ts";
 import { demand, inBatch, isId, pageSize, within, wrongState } from "#rpc/resource.ts";
 import type { Clock } from "#std/clock.ts";
 import { ulid } from "#std/ulid.ts";
@@ -18,7 +19,7 @@ import { type Content, digestOf, inlineBytes, toContentColumns } from "./content
 import { missing, taken } from "./failures.ts";
 import { cursorOf, parseListQuery } from "./list-query.ts";
 import { known, knownRevision } from "./lookup.ts";
-import { inlineXml, maxInlineBytes, shortXml, toDocument, toRevision } from "./model.ts";
+import { etagOf, inlineXml, maxInlineBytes, shortXml, toDocument, toRevision } from "./model.ts";
 import { changedFields, checkRowEtag, modelInvalid, pick, required } from "./rules.ts";
 import { type BpmnReads, BpmnStore, prepareReads } from "./store.ts";
 import { type BpmnTables, type DocumentRow, toDocumentRow } from "./tables.ts";
@@ -30,6 +31,7 @@ export interface DocumentsOptions {
   readonly analyzer: Analyzer;
   readonly secret: Uint8Array;
   readonly clock: Clock;
+  readonly events: EventLog;
 }
 
 /** A change as `changed` makes a row of it: the row before, what differs, and the new content where there is one. */
@@ -44,6 +46,7 @@ export class Documents {
   readonly #reads: BpmnReads;
   readonly #whole: WholeDocuments;
   readonly #clock: Clock;
+  readonly #events: EventLog;
   readonly #analyzer: Analyzer;
   readonly #tokens: PageTokens;
 
@@ -52,6 +55,7 @@ export class Documents {
     this.#reads = prepareReads(options.tables);
     this.#whole = new WholeDocuments(options.tables, this.#reads);
     this.#clock = options.clock;
+    this.#events = options.events;
     this.#analyzer = options.analyzer;
     this.#tokens = createPageTokens(options.secret, options.clock);
   }
@@ -119,6 +123,7 @@ export class Documents {
       const documents: BPMNDocument[] = [];
       for (const [index, { row, content, request }] of prepared.entries()) {
         await within(field, index, () => this.#insert(store, { row, content, dry: request.validateOnly }));
+        if (!request.validateOnly) this.#tell("created", row, call);
         const twin = await store.findTwin(row.digest, row.id);
         documents.push(
           toDocument(row, field === undefined ? { twin, ...shortXml(content.bytes) } : { twin }),
@@ -147,6 +152,7 @@ export class Documents {
       const row = this.#changed({ before, fields: pick(fields, document), content: columns }, call);
       if (!request.validateOnly)
         await this.#write(store, { before, row, comment: request.comment, bytes: content?.bytes });
+      if (!request.validateOnly) this.#tell("updated", row, call);
       return toDocument(row, {
         ...(await currentXml(store, row, content)),
         twin: await store.findTwin(row.digest, row.id),
@@ -171,6 +177,7 @@ export class Documents {
         checkRowEtag(before, etag);
         const row = this.#changed({ before, fields: { deletedAt: this.#clock.now() } }, call);
         await store.save(row, false);
+        this.#tell("deleted", row, call);
         documents.push(toDocument(row));
       }
       return documents;
@@ -184,6 +191,7 @@ export class Documents {
       if (before.deletedAt === undefined) throw wrongState(`bpmn/${id} is not deleted`);
       const row = { ...this.#changed({ before, fields: {} }, call), deletedAt: undefined };
       await store.save(row, false);
+      this.#tell("undeleted", row, call);
       return toDocument(row);
     });
   }
@@ -201,6 +209,7 @@ export class Documents {
     );
     return await this.#transaction(call, async (store) => {
       await this.#insert(store, { row, content, comment: metadata.comment });
+      this.#tell("created", row, call);
       return toDocument(row, { twin: await store.findTwin(row.digest, row.id) });
     });
   }
@@ -255,6 +264,7 @@ export class Documents {
         revision: before.revision + 1,
       };
       await this.#write(store, { before, row, comment });
+      this.#tell("updated", row, call);
       return toRevision(await knownRevision(store, row, String(row.revision)), row.revision);
     });
   }
@@ -269,8 +279,15 @@ export class Documents {
       checkRowEtag(before, metadata.etag);
       const row = this.#changed({ before, fields, content: toContentColumns(content) }, call);
       await this.#write(store, { before, row, comment: metadata.comment, bytes: content.bytes });
+      this.#tell("updated", row, call);
       return toDocument(row, { twin: await store.findTwin(row.digest, row.id) });
     });
+  }
+
+  #tell(what: string, row: DocumentRow, call: CallHead): void {
+    const { displayName, revision, digest } = row;
+    const data = { displayName, revision, digest };
+    this.#events.record({ type: `bpmn.${what}`, subject: `bpmn/${row.id}`, etag: etagOf(row), data }, call);
   }
 
   #store(call: CallHead): BpmnStore {

@@ -10,6 +10,7 @@ import type {
 import { User_Kind } from "#gen/portico/users/v1/users_pb.ts";
 import type { CallHead } from "#rpc/call.ts";
 import { RpcError } from "#rpc/error.ts";
+import type { EventLog } from "#rpc/event.ts";
 import { allows } from "#rpc/principal.ts";
 import {
   alreadyExists,
@@ -24,6 +25,7 @@ import {
   within,
   wrongState,
 } from "#rpc/resource.ts";
+import type { UnitOfWork } from "#rpc/unit-of-work.ts";
 import type { Clock } from "#std/clock.ts";
 import { ulid } from "#std/ulid.ts";
 import { parseFilter } from "#storage/filter.ts";
@@ -45,6 +47,7 @@ export interface AccountsOptions {
   readonly passwords: Passwords;
   readonly secret: Uint8Array;
   readonly clock: Clock;
+  readonly events: EventLog;
 }
 
 const text = (column: string) => ({ type: "text", column: `users_users.${column}` }) as const;
@@ -69,7 +72,7 @@ const orderFields: OrderFields = {
 };
 
 /** What of a call matters here. */
-type Caller = Pick<CallHead, "principal" | "beforeCommit" | "runBeforeCommit">;
+type Caller = Pick<CallHead, "principal" | keyof UnitOfWork>;
 
 const mutable = ["display_name", "email", "roles", "kind", "labels", "certificates"] as const;
 type MutableField = (typeof mutable)[number];
@@ -141,6 +144,7 @@ export class Accounts {
           await checkEmail(store, row);
           if (!(await store.insert(row)))
             throw alreadyExists(`users/${row.id}`, "choose another id, or update it");
+          this.#tell("created", row, call);
         });
     });
     return await Promise.all(rows.map((row) => this.#toUser(row)));
@@ -158,6 +162,7 @@ export class Accounts {
       if (fields.includes("roles")) await this.#checkRoles(store, after.roles, call);
       if (after.email !== before.email) await checkEmail(store, after);
       await store.save(after);
+      this.#tell("updated", after, call);
       return after;
     });
     return await this.#toUser(row);
@@ -170,6 +175,7 @@ export class Accounts {
       const before = await this.#outranked(store, id, call);
       checkEtag(`users/${id}`, userEtag(before), request.etag);
       await store.remove(id);
+      this.#tell("deleted", before, call);
     });
   }
 
@@ -182,6 +188,7 @@ export class Accounts {
       const after = this.#changed(before, { state: "SUSPENDED" });
       await store.save(after);
       await sessions.remove({ tenant: before.tenant, user: id });
+      this.#tell("updated", after, call);
       return after;
     });
     return await this.#toUser(row);
@@ -194,6 +201,7 @@ export class Accounts {
       if (before.state !== "SUSPENDED") throw wrongState(`users/${id} is not suspended`);
       const after = this.#changed(before, { state: stateOf(before) });
       await store.save(after);
+      this.#tell("updated", after, call);
       return after;
     });
     return await this.#toUser(row);
@@ -219,6 +227,14 @@ export class Accounts {
       const only = request.sessionIds.length === 0 ? {} : { only: request.sessionIds };
       await sessions.remove({ tenant: row.tenant, user: row.id }, only);
     });
+  }
+
+  #tell(what: string, row: UserRow, call: Caller): void {
+    const data = { displayName: row.displayName, state: row.state };
+    this.#options.events.record(
+      { type: `user.${what}`, subject: `users/${row.id}`, etag: userEtag(row), data },
+      call,
+    );
   }
 
   #store(call: CallHead): UsersStore {

@@ -135,12 +135,28 @@ class StoredDirectory implements Directory {
       expiresAt,
       once: true,
       principal: () =>
-        then(this.scopesOf(tenant, user), (owned) =>
-          owned === undefined
-            ? undefined
-            : { name: `users/${user}`, tenant, scopes: narrowed(owned, wanted), credential },
+        then(this.#stands(tenant, credential), (stands) =>
+          then(stands ? this.scopesOf(tenant, user) : undefined, (owned) =>
+            owned === undefined
+              ? undefined
+              : { name: `users/${user}`, tenant, scopes: narrowed(owned, wanted), credential },
+          ),
         ),
     };
+  }
+
+  /** Whether what a ticket was made with is still good: a stream that a ticket opened may go on for days. */
+  #stands(tenant: string, credential: string): Maybe<boolean> {
+    const [kind, id = ""] = credential.split("/");
+    const now = this.#clock.now();
+    if (kind === "sessions")
+      return then(this.#reads.session(id, tenant, now), (session) => session !== undefined);
+    if (kind === "apiKeys")
+      return then(
+        this.#key(id),
+        (key) => key !== undefined && key.revoked_at === null && key.expires_at > now,
+      );
+    return true;
   }
 
   #ofKey(

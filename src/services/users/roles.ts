@@ -13,16 +13,21 @@ export const builtInRoles: readonly RoleRow[] = [
     "apiKeys:write",
     "bpmn:read",
     "bpmn:write",
+    "events:read",
   ]),
   builtIn("operator", "Operator", "Runs: reads what is designed and sees who may do what.", [
     "apiKeys:read",
     "apiKeys:write",
     "bpmn:read",
+    "events:read",
     "roles:read",
     "users:read",
   ]),
-  builtIn("viewer", "Viewer", "Reads what is designed.", ["bpmn:read"]),
-  builtIn("worker", "Worker", "For services that do tasks: reads what is designed.", ["bpmn:read"]),
+  builtIn("viewer", "Viewer", "Reads what is designed.", ["bpmn:read", "events:read"]),
+  builtIn("worker", "Worker", "For services that do tasks: reads what is designed.", [
+    "bpmn:read",
+    "events:read",
+  ]),
 ];
 
 const builtInById = new Map(builtInRoles.map((role) => [role.id, role]));

@@ -18,6 +18,7 @@ import {
   UserSchema,
   UserService,
 } from "#gen/portico/users/v1/users_pb.ts";
+import { type EventLog, noEvents, type TopicKind } from "#rpc/event.ts";
 import { localPrincipal } from "#rpc/principal.ts";
 import { demand, isId } from "#rpc/resource.ts";
 import { type HostedService, hostService } from "#rpc/service.ts";
@@ -74,6 +75,8 @@ export interface UsersOptions {
   readonly trustedIssuers?: readonly TrustedIssuer[];
   /** Whether applications may register themselves as OAuth clients, with a credential that may. Default false. */
   readonly oauthRegistration?: boolean;
+  /** Where changes are told. Default: nowhere. */
+  readonly events?: EventLog;
   /** All scopes that methods ask for, for the authorization server's description of itself. */
   scopes?(): readonly string[];
   /** What a method asks of its callers; undefined: there is no such method. */
@@ -105,6 +108,9 @@ export interface UsersHost {
   close(): Promise<void>;
 }
 
+/** What of it can be followed. */
+export const topics: readonly TopicKind[] = [{ kind: "users", scope: "users:read", own: true }];
+
 const maintainEveryMs = 3600 * 1000;
 
 export function createUsers(options: UsersOptions): UsersHost {
@@ -118,7 +124,8 @@ export function createUsers(options: UsersOptions): UsersHost {
   const issuers = createIssuers({ issuers: options.trustedIssuers ?? [], clock });
   const directory = createDirectory({ tables, secrets, tokens, tickets, issuers, clock });
   const sessions = new Sessions(tables, clock);
-  const accounts = new Accounts({ tables, directory, passwords, secret, clock });
+  const { events = noEvents } = options;
+  const accounts = new Accounts({ tables, directory, passwords, secret, clock, events });
   const signIn = new SignIn({
     tables,
     directory,
@@ -170,7 +177,10 @@ export function createUsers(options: UsersOptions): UsersHost {
       const user = create(UserSchema, { email, roles: ["roles/admin"], displayName: "Administrator" });
       const request = create(CreateUserRequestSchema, { user, userId: id, password });
       // No call, so nothing to be kept beside it.
-      const call = { principal: localPrincipal, beforeCommit: () => {}, runBeforeCommit: async () => {} };
+      const call = {
+        ...{ principal: localPrincipal, beforeCommit: () => {}, runBeforeCommit: async () => {} },
+        ...{ afterCommit: () => {}, runAfterCommit: () => {} },
+      };
       // No gateway stands before this one to hold it against the contract.
       demand([
         ...(isId(id) ? [] : [{ field: "id", description: "must be lower-case letters, digits and hyphens" }]),
