@@ -5,6 +5,7 @@ import { loadCatalog } from "#gateway/catalog/catalog.ts";
 import { GetBPMNRequestSchema, ListBPMNRequestSchema } from "#gen/portico/bpmn/v1/bpmn_pb.ts";
 import { createAudit } from "#policy/audit/audit.ts";
 import { createAuthenticate } from "#policy/authenticate/authenticate.ts";
+import { Authenticator } from "#policy/authenticate/authenticator.ts";
 import { createAuthorize } from "#policy/authorize/authorize.ts";
 import { createIdempotency } from "#policy/idempotency/idempotency.ts";
 import { createConcurrency } from "#policy/limit/concurrency.ts";
@@ -54,7 +55,10 @@ export async function measurePolicies(calls: number): Promise<Row[]> {
     ["concurrency", createConcurrency({ maxConcurrentCalls: 1000 }), get],
     [
       "authenticate, the same key again",
-      createAuthenticate({ credentials: users.directory, clock, isPublic }),
+      createAuthenticate({
+        authenticator: new Authenticator({ credentials: users.directory, clock }),
+        isPublic,
+      }),
       get,
     ],
     ["limit, caller and tenant", createLimit({ rate, tenantRate: rate, clock, costOf: () => 1 }), get],

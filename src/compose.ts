@@ -5,14 +5,16 @@ import { readFileSync } from "node:fs";
 import { type Config, readDevelopmentKey, readSecret, writeDevelopmentKey } from "#config/config.ts";
 import { reasons as adminReasons, createHealth, createReflection } from "#gateway/admin/admin.ts";
 import { type Catalog, loadCatalog } from "#gateway/catalog/catalog.ts";
-import { createDeadline, createRuntime } from "#gateway/dispatch/dispatch.ts";
+import { createDeadline, createRuntime, type Runtime } from "#gateway/dispatch/dispatch.ts";
 import {
+  type Adapters,
   createConnect,
   createGrpc,
   createGrpcWeb,
   createMount,
   createPages,
   createRest,
+  createWebSockets,
   reasons as ingressReasons,
   type Listener,
   listen,
@@ -20,6 +22,7 @@ import {
 } from "#gateway/ingress/ingress.ts";
 import { reasons as wireReasons } from "#gateway/wire/reasons.ts";
 import {
+  Authenticator,
   createConcurrency,
   createIdempotencyStore,
   createLimitStore,
@@ -54,7 +57,7 @@ import {
 import { systemClock as clock } from "#std/clock.ts";
 import { reasons as storageReasons } from "#storage/reasons.ts";
 import { openStorage, type Storage } from "#storage/storage.ts";
-import { createTelemetry } from "#telemetry/telemetry.ts";
+import { createTelemetry, type Telemetry } from "#telemetry/telemetry.ts";
 
 /** A gateway that runs. */
 export interface Portico {
@@ -107,7 +110,7 @@ export async function start(config: Config): Promise<Portico> {
   const url = (): string =>
     config.publicUrl ??
     `${config.tls === undefined ? "http" : "https"}://localhost:${listener?.httpPort ?? config.httpPort}`;
-  const { hosted, users, events, policies, closeServices } = await createServices(config, {
+  const { hosted, users, events, policies, authenticator, closeServices } = await createServices(config, {
     catalog,
     storage,
     issuer: url,
@@ -141,23 +144,10 @@ export async function start(config: Config): Promise<Portico> {
       clock,
       cors: config.cors,
       ...(config.tls === undefined ? {} : { tls: config.tls }),
-      adapters: {
-        grpc: createGrpc({ runtime: () => runtime }),
-        grpcWeb: createGrpcWeb(createGrpc({ runtime: () => runtime, protocol: "grpc-web" })),
-        connect: createConnect({ runtime: () => runtime }),
-        rest: createRest({ runtime: () => runtime }),
-        ...(config.authentication === "off" ? {} : { mounted: createMount(users.oauth) }),
-        pages: createPages({
-          runtime: () => runtime,
-          ready: () => listener !== undefined && !listener.draining,
-          publicKeys: () => users.signingKeys.published(),
-          reasons,
-          renderMetrics: telemetry.renderMetrics,
-          serverUrl: url,
-          authentication: config.authentication === "on",
-          version,
-        }),
-      },
+      adapters: adaptersOf(config, {
+        ...{ runtime, users, authenticator, telemetry, url },
+        ready: () => listener !== undefined && !listener.draining,
+      }),
     });
   } catch (error) {
     await close();
@@ -179,6 +169,38 @@ export async function start(config: Config): Promise<Portico> {
       await drained;
       await close();
     },
+  };
+}
+
+/** One a protocol. */
+function adaptersOf(
+  config: Config,
+  parts: {
+    readonly runtime: Runtime;
+    readonly users: UsersHost;
+    readonly authenticator: Authenticator;
+    readonly telemetry: Telemetry;
+    url(): string;
+    ready(): boolean;
+  },
+): Adapters {
+  const { users, authenticator, telemetry, url, ready } = parts;
+  const runtime = (): Runtime => parts.runtime;
+  const authenticated = config.authentication === "on";
+  return {
+    grpc: createGrpc({ runtime }),
+    grpcWeb: createGrpcWeb(createGrpc({ runtime, protocol: "grpc-web" })),
+    connect: createConnect({ runtime }),
+    rest: createRest({ runtime }),
+    webSockets: createWebSockets({ runtime, clock, ...(authenticated ? { authenticator } : {}) }),
+    ...(authenticated ? { mounted: createMount(users.oauth) } : {}),
+    pages: createPages({
+      ...{ runtime, ready, reasons, version },
+      publicKeys: () => users.signingKeys.published(),
+      renderMetrics: telemetry.renderMetrics,
+      serverUrl: url,
+      authentication: authenticated,
+    }),
   };
 }
 
@@ -209,9 +231,10 @@ async function createServices(
   });
 
   const ruled = [...catalog.methods.values()].some((method) => (ruleOf(method)?.rule ?? "") !== "");
+  const authenticator = new Authenticator({ credentials: users.directory, clock });
   const options: PolicyOptions = {
     rules: ruled ? await loadRules(catalog.registry) : undefined,
-    ...{ credentials: users.directory, clock, ruleOf, rate: config.rateLimit },
+    ...{ authenticator, clock, ruleOf, rate: config.rateLimit },
     ...{ tenantRate: config.tenantRateLimit, limits: limits.store },
     maxConcurrentCalls: config.maxConcurrentCalls,
     ...{ audit: users.audit, idempotency: idempotency.store, registry: catalog.registry },
@@ -232,7 +255,7 @@ async function createServices(
     await events.close();
   };
   const hosted = [bpmn.service, events.service, ...users.services];
-  return { hosted, users, events, policies, closeServices };
+  return { hosted, users, events, policies, authenticator, closeServices };
 }
 
 /** Every scope that a method asks for, in order. */

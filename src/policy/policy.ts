@@ -18,7 +18,7 @@ import { limitMigrations } from "./limit/store.ts";
 import { createValidate, type ValidateOptions } from "./validate/validate.ts";
 
 export type { AuditEntry, AuditSink } from "./audit/audit.ts";
-export type { Credential, Credentials } from "./authenticate/authenticate.ts";
+export { Authenticator, type Credential, type Credentials } from "./authenticate/authenticator.ts";
 export type { MethodRule } from "./authorize/authorize.ts";
 export { createIdempotencyStore } from "./idempotency/store.ts";
 export { createConcurrency } from "./limit/concurrency.ts";

@@ -19,6 +19,7 @@ import {
 import { type EchoServer, startEcho } from "../support/echo.ts";
 import { noise, type Plan, type Probe } from "../support/echo-service.ts";
 import { sendHttp1, sendHttp2 } from "../support/http-case.ts";
+import { singleSocketDriver, webSocketDriver } from "../support/websocket-driver.ts";
 
 /** Lower than the defaults, so that a message over it is quick to send; the defaults have rows in tests/faults. */
 const maxMessageBytes = 256 * 1024;
@@ -44,6 +45,9 @@ const protocols = [
   "connect over h2c",
   "grpc-web over HTTP/1",
   "grpc-web over h2c",
+  "websocket, one for each call",
+  "websocket, one for all calls",
+  "websocket at the method's path over HTTP/1",
 ] as const;
 type Protocol = (typeof protocols)[number];
 type Codec = (typeof codecs)[number];
@@ -70,6 +74,11 @@ function driverOf(protocol: Protocol, codec: Codec, gzip: boolean): Driver {
       ...{ ...options, protocol: name, json: codec === "json" },
       http: protocol.endsWith("HTTP/1") ? 1 : 2,
     });
+  if (protocol.endsWith("calls") || protocol.endsWith("call"))
+    return webSocketDriver(echo, {
+      ...{ port: echo.httpPort, json: codec === "json", shared: protocol.endsWith("calls") },
+    });
+  if (name === "websocket") return singleSocketDriver({ port: echo.httpPort });
   return codec === "proto" ? grpcJsDriver(echo, options) : rawGrpcDriver(echo, { ...options, json: true });
 }
 
@@ -80,6 +89,8 @@ interface Cell {
   /** The client stream is a file. */
   readonly raw: boolean;
   readonly http1: boolean;
+  /** How far ahead of who reads the other side may be: HTTP/2 has windows, other connections the kernel's buffers. */
+  readonly maxAhead: number;
   /** Starts the call and sends what its kind sends. */
   start(plan: Plan, options?: { readonly texts?: readonly string[]; readonly timeoutMs?: number }): Started;
 }
@@ -96,7 +107,11 @@ const streamsReplies = (kind: Kind): boolean => kind === "server_stream" || kind
 interface Outcome {
   readonly name: string;
   /** Why a cell cannot have this outcome; undefined: it can. */
-  absent?(cell: { readonly kind: Kind; readonly raw: boolean }): string | undefined;
+  absent?(cell: {
+    readonly kind: Kind;
+    readonly raw: boolean;
+    readonly protocol: Protocol;
+  }): string | undefined;
   run(cell: Cell): Promise<void>;
 }
 
@@ -189,12 +204,12 @@ const outcomes: readonly Outcome[] = [
   {
     name: "waits for a client that does not read",
     absent: ({ kind }) => (streamsReplies(kind) ? undefined : "the reply is one message"),
-    run: async ({ start, http1 }) => {
+    run: async ({ start, maxAhead }) => {
       const { running, probe } = start({ count: 100_000, size: pieceBytes });
       assert.equal((await running.next())?.length, pieceBytes);
       const { produced, over, canceled } = await settled(await probe, "produced");
       const ahead = produced * pieceBytes;
-      assert.ok(ahead <= maxAheadBytes[http1 ? "http1" : "http2"], `${ahead} bytes ahead of its reader`);
+      assert.ok(ahead <= maxAhead, `${ahead} bytes ahead of its reader`);
       // The reader wakes: it gets everything in order, and more is made.
       for (let more = 0; more < produced + 2; more += 1)
         assert.equal((await running.next())?.length, pieceBytes);
@@ -206,13 +221,13 @@ const outcomes: readonly Outcome[] = [
   {
     name: "lets its client wait while the handler does not read",
     absent: ({ kind }) => (streamsRequests(kind) ? undefined : "the request is one message"),
-    run: async ({ start, http1 }) => {
+    run: async ({ start, http1, maxAhead }) => {
       // Behind bytes that nobody reads HTTP/1 hides the end of its connection: there it is the deadline that ends the call.
       const { running, probe } = start({ wait: true }, { texts: [], ...(http1 ? { timeoutMs: 800 } : {}) });
       const { over, canceled } = await probe;
       await flood(running);
       const ahead = running.accepted * pieceBytes;
-      assert.ok(ahead <= maxAheadBytes[http1 ? "http1" : "http2"], `${ahead} bytes ahead of the handler`);
+      assert.ok(ahead <= maxAhead, `${ahead} bytes ahead of the handler`);
       if (!http1) running.cancel();
       assert.equal((await canceled).code, http1 ? "deadline_exceeded" : "canceled");
       await over;
@@ -221,10 +236,14 @@ const outcomes: readonly Outcome[] = [
   },
   {
     name: "refuses a message over the limit",
-    absent: ({ kind, raw }) =>
+    absent: ({ kind, raw, protocol }) =>
       raw && kind === "client_stream"
         ? "REST's client stream is raw bytes, which the handler counts"
-        : undefined,
+        : protocol === "websocket, one for all calls"
+          ? "it would end all of them; the column with a socket for each call shows how"
+          : protocol.startsWith("websocket at") && kind === "server_stream"
+            ? "the request is the URL, which HTTP limits"
+            : undefined,
     run: async ({ kind, start }) => {
       const large = "x".repeat(maxMessageBytes + 1);
       const { running, id, probe } = start({}, { texts: streamsRequests(kind) ? ["a", large] : [large] });
@@ -278,6 +297,8 @@ for (const protocol of protocols) {
       describe(`${protocol}, ${codec}, ${compression}`, { concurrency: 4 }, () => {
         const rest = protocol.startsWith("rest");
         const raw = rest && !protocol.includes("events");
+        const http1 = protocol.endsWith("HTTP/1");
+        const sockets = http1 || protocol.startsWith("websocket") ? "http1" : "http2";
         let driver: Driver;
         before(() => {
           driver = driverOf(protocol, codec, compression === "gzip");
@@ -292,6 +313,9 @@ for (const protocol of protocols) {
           }
           // A raw upload has no codec of its own, and what is streamed over REST is not compressed: one column is enough.
           if (rest && streamsRequests(kind) && (codec === "proto" || compression === "gzip")) continue;
+          // WebSockets are not compressed, and a socket at a method's path speaks JSON.
+          if (protocol.startsWith("websocket") && compression === "gzip") continue;
+          if (protocol.startsWith("websocket at") && codec === "proto") continue;
           const start: Cell["start"] = (plan, options = {}) => {
             calls += 1;
             const id = `matrix-${calls}`;
@@ -307,9 +331,12 @@ for (const protocol of protocols) {
             return { running, id, probe: echo.probe(id) };
           };
           for (const outcome of outcomes) {
-            if (outcome.absent?.({ kind, raw }) !== undefined) continue;
+            if (outcome.absent?.({ kind, raw, protocol }) !== undefined) continue;
             test(`${kind} ${outcome.name}`, { timeout: 5000 }, () =>
-              outcome.run({ kind, protocol, rest, raw, http1: protocol.endsWith("HTTP/1"), start }),
+              outcome.run({
+                ...{ kind, protocol, rest, raw, http1, start },
+                maxAhead: maxAheadBytes[sockets],
+              }),
             );
           }
         }

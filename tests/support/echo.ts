@@ -10,6 +10,7 @@ import {
   createGrpcWeb,
   createPages,
   createRest,
+  createWebSockets,
   type Listener,
   listen,
 } from "#gateway/ingress/ingress.ts";
@@ -32,6 +33,7 @@ export interface EchoOptions {
   readonly maxMessageBytes?: number;
   readonly limits?: Parameters<typeof listen>[0]["limits"];
   readonly heartbeatMs?: number;
+  readonly webSocketLimits?: Parameters<typeof createWebSockets>[0]["limits"];
 }
 
 export async function startEcho(options: EchoOptions = {}): Promise<EchoServer> {
@@ -42,7 +44,7 @@ export async function startEcho(options: EchoOptions = {}): Promise<EchoServer> 
     services: service.services(),
     interceptors: [createDeadline({ clock })],
   });
-  const { maxMessageBytes, limits, heartbeatMs } = options;
+  const { maxMessageBytes, limits, heartbeatMs, webSocketLimits } = options;
   const listener: Listener = await listen({
     host: "127.0.0.1",
     httpPort: 0,
@@ -70,6 +72,13 @@ export async function startEcho(options: EchoOptions = {}): Promise<EchoServer> 
         limits: {
           ...(maxMessageBytes === undefined ? {} : { maxJsonBytes: maxMessageBytes }),
           ...(heartbeatMs === undefined ? {} : { heartbeatMs }),
+        },
+      }),
+      webSockets: createWebSockets({
+        ...{ runtime: () => runtime, clock },
+        limits: {
+          ...(maxMessageBytes === undefined ? {} : { maxFrameBytes: maxMessageBytes }),
+          ...webSocketLimits,
         },
       }),
       pages: createPages({

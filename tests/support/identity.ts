@@ -10,9 +10,11 @@ import {
   createMount,
   createPages,
   createRest,
+  createWebSockets,
   listen,
 } from "#gateway/ingress/ingress.ts";
 import {
+  Authenticator,
   createIdempotencyStore,
   createLimitStore,
   createPolicies,
@@ -62,6 +64,7 @@ export async function startIdentity(
     readonly oauthRegistration?: boolean;
     readonly trustedIssuers?: readonly TrustedIssuer[];
     readonly tls?: Parameters<typeof listen>[0]["tls"];
+    readonly webSocketLimits?: Parameters<typeof createWebSockets>[0]["limits"];
   } = {},
 ): Promise<IdentityServer> {
   const clock = options.clock ?? systemClock;
@@ -91,13 +94,14 @@ export async function startIdentity(
       return method && (ruleOf(method) ?? { public: false, scopes: [] });
     },
   });
+  const authenticator = new Authenticator({ credentials: users.directory, clock });
   const runtime = createRuntime({
     catalog,
     services: [bpmn.service, events.service, ...users.services],
     interceptors: [
       createDeadline({ clock }),
       ...createPolicies({
-        ...{ credentials: users.directory, clock, ruleOf, rate: options.rate },
+        ...{ authenticator, clock, ruleOf, rate: options.rate },
         ...{ limits: limits.store, maxConcurrentCalls: options.maxConcurrentCalls },
         ...{
           audit: users.audit,
@@ -121,6 +125,10 @@ export async function startIdentity(
       grpcWeb: createGrpcWeb(createGrpc({ runtime: () => runtime, protocol: "grpc-web" })),
       connect: createConnect({ runtime: () => runtime }),
       rest: createRest({ runtime: () => runtime }),
+      webSockets: createWebSockets({
+        ...{ runtime: () => runtime, clock, authenticator },
+        ...(options.webSocketLimits === undefined ? {} : { limits: options.webSocketLimits }),
+      }),
       mounted: createMount(users.oauth),
       pages: createPages({
         ...{

@@ -2,6 +2,7 @@
 import { isConnect } from "./connect/connect.ts";
 import type { Adapter, Exchange } from "./exchange.ts";
 import { isGrpcWeb } from "./grpc-web/grpc-web.ts";
+import type { WebSockets } from "./websocket/websocket.ts";
 
 export interface Adapters {
   readonly grpc: Adapter;
@@ -10,6 +11,8 @@ export interface Adapters {
   readonly rest: Adapter;
   /** Documentation, health and metrics: exact paths of its own. */
   readonly pages: Adapter & { owns(path: string): boolean };
+  /** Absent: none are taken. */
+  readonly webSockets?: WebSockets;
   /** Mounted beside the API; absent: nothing is. */
   readonly mounted?: Adapter & { owns(path: string): boolean };
 }

@@ -69,9 +69,24 @@ export class Cors {
     };
   }
 
+  /** Browsers let any page open a socket and leave the question to us: our own pages may, and those that may call. */
+  refuseSocket(origin: string | undefined, host: string | undefined): Refusal | undefined {
+    if (origin === undefined || this.#allowed(origin) !== undefined) return undefined;
+    return host !== undefined && sameHost(origin, host) ? undefined : refusedOrigin(origin);
+  }
+
   #allowed(origin: string): string | undefined {
     if (this.#origins.has(origin)) return origin;
     return this.#origins.has("*") && !this.#credentials ? "*" : undefined;
+  }
+}
+
+function sameHost(origin: string, host: string): boolean {
+  try {
+    return new URL(origin).host === host.toLowerCase();
+  } catch {
+    // "null", or no origin at all: nobody's page.
+    return false;
   }
 }
 

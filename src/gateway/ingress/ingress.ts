@@ -16,3 +16,4 @@ export { createMount } from "./pages/mount.ts";
 export { createPages, pagePaths } from "./pages/pages.ts";
 export { reasons } from "./reasons.ts";
 export { createRest } from "./rest/rest.ts";
+export { createWebSockets } from "./websocket/websocket.ts";

@@ -4,7 +4,13 @@
  * The clear-text port tells the two apart by the first bytes of a connection. Its http.Server listens itself, so that its
  * own header and request timeouts stay in force; only its connection listener is taken off and called after the look.
  */
-import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
+import {
+  createServer,
+  type IncomingMessage,
+  type Server,
+  type ServerResponse,
+  STATUS_CODES,
+} from "node:http";
 import {
   constants,
   createServer as createHttp2Server,
@@ -14,8 +20,10 @@ import {
 } from "node:http2";
 import { createServer as createHttpsServer } from "node:https";
 import type { AddressInfo, Socket } from "node:net";
+import type { Duplex } from "node:stream";
 import type { TLSSocket } from "node:tls";
 import { requestIdFrom } from "#gateway/wire/request-id.ts";
+import { httpStatusOf } from "#rpc/code.ts";
 import type { Clock } from "#std/clock.ts";
 import { type Adapters, classify } from "./classify.ts";
 import { Cors, type CorsOptions } from "./cors.ts";
@@ -24,7 +32,7 @@ import { Http1Exchange } from "./http1-exchange.ts";
 import { Http2Exchange } from "./http2-exchange.ts";
 import { defaultLimits, type ListenerLimits } from "./limits.ts";
 import { joinCredentials, type Refusal, refuseFields, refuseHttp1, refuseUrl } from "./precheck.ts";
-import { Tls, type TlsFiles } from "./tls.ts";
+import { certificatesOf, Tls, type TlsFiles } from "./tls.ts";
 
 export interface ListenerOptions {
   readonly host: string;
@@ -124,11 +132,13 @@ class TwoPorts implements Listener {
     const closed = Promise.all([stopAccepting(this.#http1), stopAccepting(this.#grpc)]);
     for (const session of this.#sessions)
       if (!session.closed) session.goaway(constants.NGHTTP2_NO_ERROR, anyStream);
+    const sockets = this.#options.adapters.webSockets?.drain();
     await sleep(this.#limits.drainNoticeMs);
     for (const session of this.#sessions) session.close();
     this.#http1.closeIdleConnections();
     const grace = setTimeout(() => this.#destroyAll(), this.#limits.drainGraceMs);
     await closed;
+    await sockets;
     await this.#lastSocket();
     clearTimeout(grace);
     this.#tls?.close();
@@ -153,6 +163,10 @@ class TwoPorts implements Listener {
       // Checked here with a clear answer: node cuts a header list silently at its own limit, so that stays just above.
       requireHostHeader: false,
       rejectNonStandardBodyWrites: false,
+      // RFC 9110 section 7.8: others (h2c) are answered in the protocol that they came in.
+      shouldUpgradeCallback: (request: IncomingMessage) =>
+        this.#options.adapters.webSockets !== undefined &&
+        request.headers.upgrade?.toLowerCase() === "websocket",
     };
     const serve = (request: IncomingMessage, response: ServerResponse): void =>
       this.#onHttp1(request, response);
@@ -161,6 +175,7 @@ class TwoPorts implements Listener {
       tls === undefined
         ? createServer(options, serve)
         : createHttpsServer({ ...options, ...tls.serverOptions(), ALPNProtocols: ["h2", "http/1.1"] }, serve);
+    server.on("upgrade", (request, socket, head) => void this.#onUpgrade(request, socket, head));
     server.maxHeadersCount = limits.maxHeaders + 100;
     server.on("clientError", (error: NodeJS.ErrnoException, socket: Socket) => refuseRaw(error, socket));
     const event = tls === undefined ? "connection" : "secureConnection";
@@ -248,6 +263,31 @@ class TwoPorts implements Listener {
     }
     response.shouldKeepAlive = false;
     replyRefusal(exchange, refused);
+  }
+
+  async #onUpgrade(request: IncomingMessage, socket: Duplex, head: Buffer): Promise<void> {
+    // Its own errors are those of a client that left.
+    socket.on("error", swallow);
+    joinCredentials(request.headers, request.rawHeaders);
+    const { httpVersion, url = "", headers, rawHeaders } = request;
+    const refused =
+      refuseHttp1({ httpVersion, url, headers, rawHeaders }, this.#limits) ??
+      this.#cors.refuseSocket(headers.origin, headers.host) ??
+      (await this.#upgrade(request, socket, head));
+    if (refused !== undefined) refuseUpgrade(socket, refused);
+  }
+
+  async #upgrade(request: IncomingMessage, socket: Duplex, head: Buffer): Promise<Refusal | undefined> {
+    const { webSockets } = this.#options.adapters;
+    if (webSockets === undefined) return undefined;
+    const { remoteAddress = "", remotePort = 0 } = request.socket;
+    const certificates = this.encrypted ? certificatesOf(request.socket) : undefined;
+    const peer = {
+      ...{ address: remoteAddress, port: remotePort },
+      ...(certificates === undefined ? {} : { certificates }),
+    };
+    const error = await webSockets.upgrade({ request, socket, head, peer });
+    return error === undefined ? undefined : { status: httpStatusOf(error), error };
   }
 
   /** What is mounted knows its own pages' origins. */
@@ -370,6 +410,24 @@ function errorBody(refused: Refusal, requestId: string): string {
       { "@type": "type.googleapis.com/google.rpc.RequestInfo", requestId },
     ],
   });
+}
+
+/** A request that is no socket's yet is answered as HTTP, and its connection is over. */
+function refuseUpgrade(socket: Duplex, refused: Refusal): void {
+  if (socket.destroyed) return;
+  const id = requestIdFrom(undefined);
+  const body = errorBody(refused, id);
+  socket.end(
+    [
+      `HTTP/1.1 ${refused.status} ${STATUS_CODES[refused.status] ?? ""}`,
+      "content-type: application/json; charset=utf-8",
+      `content-length: ${Buffer.byteLength(body)}`,
+      `x-request-id: ${id}`,
+      "connection: close",
+      "",
+      body,
+    ].join("\r\n"),
+  );
 }
 
 /** Bytes that are not HTTP: answered with a bare status where the socket still takes one, and closed. */

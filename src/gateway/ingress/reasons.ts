@@ -38,6 +38,19 @@ export const reasons = {
   },
   CORS_ORIGIN_FOREIGN: {
     code: "permission_denied",
-    meaning: "a browser asked whether a page of this origin may call, and it may not",
+    meaning: "a page of this origin may not call, or open a WebSocket",
+  },
+  UPGRADE_INVALID: {
+    code: "invalid_argument",
+    meaning: "the request asks for a WebSocket without the headers of one",
+  },
+  SOCKETS_LIMITED: { code: "unavailable", meaning: "as many WebSockets are open as the server takes" },
+  SOCKET_CALLS_LIMITED: {
+    code: "resource_exhausted",
+    meaning: "as many calls are running on this WebSocket as one takes",
+  },
+  CREDIT_EXCEEDED: {
+    code: "resource_exhausted",
+    meaning: "a client sent more messages of a call than the server had given credit for",
   },
 } as const satisfies Reasons;

@@ -15,11 +15,14 @@ export interface Ticketed {
 
 /** The ticket of a GET for a stream as a credential, where nothing else was shown; everything else as it came. */
 export function withTicket(exchange: Exchange, method: Method): Ticketed {
-  const { headers, query } = exchange;
-  if (query === "" || exchange.method !== "GET" || hasUnaryReply(method.kind)) return exchange;
+  if (exchange.query === "" || exchange.method !== "GET" || hasUnaryReply(method.kind)) return exchange;
+  return ticketed(exchange.headers, exchange.query);
+}
+
+export function ticketed(headers: RequestHeaders, query: string): Ticketed {
   const match = form.exec(query);
   if (match === null || headers.authorization !== undefined || headers["x-api-key"] !== undefined)
-    return exchange;
+    return { headers, query };
   return {
     headers: { ...headers, authorization: `Bearer ${match[2]}` },
     query: query.replace(form, "").replace(/^&/, ""),

@@ -1,5 +1,5 @@
 /** Errors as JSON: a bare `google.rpc.Status`, or RFC 9457 where the client asks for problems. */
-import { createRegistry, toJson } from "@bufbuild/protobuf";
+import { createRegistry, type JsonValue, toJson } from "@bufbuild/protobuf";
 import { DurationSchema } from "@bufbuild/protobuf/wkt";
 import { toStatus } from "#gateway/wire/error-status.ts";
 import {
@@ -14,7 +14,7 @@ import {
   type RetryInfo,
   RetryInfoSchema,
 } from "#gen/google/rpc/error_details_pb.ts";
-import { StatusSchema } from "#gen/google/rpc/status_pb.ts";
+import { type Status, StatusSchema } from "#gen/google/rpc/status_pb.ts";
 import type { RpcError } from "#rpc/error.ts";
 import type { Exchange, ResponseHeaders } from "../exchange.ts";
 import { wantsProblem } from "./accept.ts";
@@ -26,7 +26,11 @@ const registry = createRegistry(
 );
 
 export function statusJson(error: RpcError, id: string): string {
-  return JSON.stringify(toJson(StatusSchema, toStatus(error, id), { registry }));
+  return JSON.stringify(statusToJson(toStatus(error, id)));
+}
+
+export function statusToJson(status: Status): JsonValue {
+  return toJson(StatusSchema, status, { registry });
 }
 
 export function errorBody(

@@ -39,7 +39,7 @@ export function isUnmodified(exchange: Exchange, etag: string): boolean {
 }
 
 /** Puts If-Match into the request: its own `etag`, or that of the message in the body. @throws RpcError ETAG_CONFLICT. */
-export function bindIfMatch(exchange: Exchange, route: HttpRoute, message: Message): void {
+export function bindIfMatch(exchange: Pick<Exchange, "headers">, route: HttpRoute, message: Message): void {
   const header = exchange.headers["if-match"];
   if (header === undefined || header === "*") return;
   const target = holderOf(route, message);

@@ -18,7 +18,7 @@ import { type AdapterCall, type Call, type CallStart, createStreamCall, createUn
 import { RpcError } from "#rpc/error.ts";
 import { Metadata, type MetadataValue } from "#rpc/metadata.ts";
 import { hasUnaryRequest } from "#rpc/method.ts";
-import { LazyPayload } from "#rpc/payload.ts";
+import { LazyPayload, type Payload } from "#rpc/payload.ts";
 import { localPrincipal } from "#rpc/principal.ts";
 import type { Exchange, RequestHeaders } from "../exchange.ts";
 import { withTicket } from "../ticket.ts";
@@ -50,6 +50,42 @@ export interface ReadOptions {
   readonly limits: RestLimits;
 }
 
+/** What of a request the fields that are no body come from. */
+export type RequestHead = Pick<
+  Exchange,
+  "method" | "path" | "query" | "headers" | "peer" | "startedAtMs" | "hasBody"
+>;
+
+/**
+ * A call over a socket of its own.
+ * @param about.body the one message of a method that takes its body from it; undefined: path and query have all.
+ * @param about.requests the messages of a method that takes many.
+ */
+export function readSocketCall(
+  head: RequestHead,
+  route: HttpRoute,
+  about: {
+    readonly variables: readonly string[];
+    readonly id: string;
+    readonly body: Uint8Array | undefined;
+    readonly requests: AsyncIterable<Payload>;
+  },
+): AdapterCall<Call> {
+  const { variables, body } = about;
+  const start: CallStart = {
+    ...startOf(head, route, { id: about.id, headers: head.headers }),
+    protocol: "websocket",
+  };
+  const { input, kind } = route.method;
+  if (!hasUnaryRequest(kind)) return createStreamCall(start, about.requests);
+  const read = (): Message => (body === undefined ? create(input.desc) : input.decode(body, "json"));
+  const options = { variables };
+  return createUnaryCall(
+    start,
+    new LazyPayload(input, () => bind(read(), head, { route, options, query: head.query })),
+  );
+}
+
 /** @throws RpcError naming the parameter, field or header that is wrong. */
 export function readCall(
   exchange: Exchange,
@@ -73,7 +109,7 @@ export function readCall(
 }
 
 function startOf(
-  exchange: Exchange,
+  exchange: RequestHead,
   route: HttpRoute,
   { id, headers }: { readonly id: string; readonly headers: RequestHeaders },
 ): CallStart {
@@ -124,8 +160,12 @@ function* metadataOf(headers: RequestHeaders): Generator<readonly [string, Metad
 /** Path, query and headers into the message that the body gave. */
 function bind(
   message: Message,
-  exchange: Exchange,
-  about: { readonly route: HttpRoute; readonly options: ReadOptions; readonly query: string },
+  exchange: RequestHead,
+  about: {
+    readonly route: HttpRoute;
+    readonly options: Pick<ReadOptions, "variables">;
+    readonly query: string;
+  },
 ): Message {
   const { route, options, query } = about;
   bindPath(route, message, options.variables);
@@ -187,7 +227,7 @@ function decodeName(raw: string): string {
 const headerFields = new WeakMap<DescMessage, readonly (readonly [string, DescField])[]>();
 
 /** Fields that the contract binds to request headers. */
-function bindHeaders(exchange: Exchange, route: HttpRoute, message: Message): void {
+function bindHeaders(exchange: RequestHead, route: HttpRoute, message: Message): void {
   const { desc } = route.method.input;
   let fields = headerFields.get(desc);
   if (fields === undefined) {
@@ -207,7 +247,7 @@ function bindHeaders(exchange: Exchange, route: HttpRoute, message: Message): vo
 }
 
 /** An EventSource that comes again has the same URL and knows better where it was. */
-function bindCursor(exchange: Exchange, route: HttpRoute, message: Message): void {
+function bindCursor(exchange: RequestHead, route: HttpRoute, message: Message): void {
   const last = exchange.headers["last-event-id"];
   if (typeof last !== "string" || last === "") return;
   const { cursor } = streamFields(route.method.input.desc);

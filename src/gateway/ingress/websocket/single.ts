@@ -1,0 +1,72 @@
+/**
+ * One method on one socket, at its REST path: plain JSON messages for clients that want nothing else.
+ *
+ * Path and query are bound as they are for a GET. Every text frame of the client is a message, an empty one says that no more follow; every
+ * text frame of ours is a message, and the last of a call that failed is `{"error": …}`. The close code tells how it ended.
+ */
+import type { WebSocket } from "ws";
+import type { HttpRoute } from "#gateway/catalog/catalog.ts";
+import type { Runtime } from "#gateway/dispatch/dispatch.ts";
+import { type AdapterCall, type Call, clientGone } from "#rpc/call.ts";
+import { type RpcError, toRpcError } from "#rpc/error.ts";
+import { hasUnaryRequest } from "#rpc/method.ts";
+import { BytesPayload } from "#rpc/payload.ts";
+import { statusJson } from "../rest/error-body.ts";
+import { type RequestHead, readSocketCall } from "../rest/read.ts";
+import { closeCodes, failedCall, shortened } from "./close-codes.ts";
+import { MessageQueue } from "./message-queue.ts";
+import { Outlet } from "./outlet.ts";
+
+export interface SingleOptions {
+  readonly socket: WebSocket;
+  readonly head: RequestHead;
+  readonly route: HttpRoute;
+  readonly variables: readonly string[];
+  readonly id: string;
+  readonly runtime: Runtime;
+}
+
+/** Messages that may wait for the handler before the socket is no longer read. */
+const maxQueued = 16;
+
+export function serveSingle(options: SingleOptions): void {
+  const { socket, route, runtime, id } = options;
+  const outlet = new Outlet(socket);
+  const { method } = route;
+  const queue = new MessageQueue(() => {
+    if (queue.length < maxQueued / 2) socket.resume();
+  });
+  let call: AdapterCall<Call> | undefined;
+  const fail = (error: RpcError): void => {
+    outlet.now(`{"error":${statusJson(error, id)}}`);
+    socket.close(failedCall + error.number, shortened(`${error.reason}: ${error.message}`));
+  };
+  const begin = (body: Uint8Array | undefined): void => {
+    const start = async (): Promise<void> => {
+      const { head, variables } = options;
+      call = readSocketCall(head, route, { variables, id, body, requests: queue });
+      call.flushHeaders = () => {};
+      const reply = await runtime.dispatch(call);
+      if (reply.kind === "unary") outlet.now(reply.response.text());
+      else for await (const message of reply.responses) await outlet.write(message.text());
+      socket.close(closeCodes.normal);
+    };
+    start().catch((thrown: unknown) => fail(toRpcError(thrown)));
+  };
+  socket.on("message", (data: Buffer, isBinary) => {
+    if (isBinary) socket.close(closeCodes.badFrame, "messages are JSON, in text frames");
+    else if (hasUnaryRequest(method.kind)) {
+      if (call === undefined && route.body.kind !== "none") begin(data);
+    } else if (data.length === 0) queue.end();
+    else {
+      queue.push(new BytesPayload(method.input, data, "json"));
+      if (queue.length >= maxQueued) socket.pause();
+    }
+  });
+  socket.on("close", () => {
+    queue.fail(clientGone());
+    call?.cancel(clientGone());
+  });
+  // A method that takes its fields from the URL has all it needs, and a stream begins with the socket.
+  if (route.body.kind === "none" || !hasUnaryRequest(method.kind)) begin(undefined);
+}

@@ -1,0 +1,177 @@
+/** One call among the many of a socket. */
+import { create } from "@bufbuild/protobuf";
+import type { Runtime } from "#gateway/dispatch/dispatch.ts";
+import { toStatus } from "#gateway/wire/error-status.ts";
+import { StatusSchema } from "#gen/google/rpc/status_pb.ts";
+import {
+  type AdapterCall,
+  type Call,
+  type CallStart,
+  clientGone,
+  createStreamCall,
+  createUnaryCall,
+} from "#rpc/call.ts";
+import { RpcError, toRpcError } from "#rpc/error.ts";
+import type { Metadata } from "#rpc/metadata.ts";
+import { hasUnaryRequest } from "#rpc/method.ts";
+import { BytesPayload } from "#rpc/payload.ts";
+import type { Credit } from "./credit.ts";
+import type { FrameCodec, Outgoing } from "./frames.ts";
+import { MessageQueue } from "./message-queue.ts";
+import type { Outlet } from "./outlet.ts";
+
+export interface SocketCallOptions {
+  /** The client's. */
+  readonly id: string;
+  readonly start: CallStart;
+  readonly runtime: Runtime;
+  readonly codec: FrameCodec;
+  readonly outlet: Outlet;
+  /** What the client takes of this call, and of all calls of its connection. */
+  readonly credit: Credit;
+  readonly connectionCredit: Credit;
+  over(): void;
+}
+
+/** Messages that a call takes before its handler has asked for them. */
+export const requestCredit = 16;
+
+export class SocketCall {
+  readonly #options: SocketCallOptions;
+  readonly #queue: MessageQueue;
+  readonly credit: Credit;
+  #call: AdapterCall<Call> | undefined;
+  #taken = 0;
+  #over = false;
+  #headersSent = false;
+
+  constructor(options: SocketCallOptions) {
+    this.#options = options;
+    this.credit = options.credit;
+    this.#queue = new MessageQueue(() => this.#giveCredit());
+    if (!hasUnaryRequest(options.start.method.kind))
+      this.#begin(createStreamCall(options.start, this.#queue));
+  }
+
+  message(bytes: Uint8Array): void {
+    const { start, codec } = this.#options;
+    if (this.#over) return;
+    const payload = new BytesPayload(start.method.input, bytes, codec.encoding);
+    if (!hasUnaryRequest(start.method.kind)) {
+      if (this.#queue.length >= requestCredit) this.cancel(creditExceeded());
+      else if (!this.#queue.ended) this.#queue.push(payload);
+    } else if (this.#call === undefined) this.#begin(createUnaryCall(start, payload));
+    else this.cancel(wrongCount("more than one"));
+  }
+
+  end(): void {
+    this.#queue.end();
+    const { kind } = this.#options.start.method;
+    if (hasUnaryRequest(kind) && this.#call === undefined) this.cancel(wrongCount("none"));
+  }
+
+  /** @param error what the handler hears; the client hears it too, where it is still there. */
+  cancel(error: RpcError): void {
+    this.#queue.fail(error);
+    if (this.#call === undefined) this.fail(error);
+    else this.#call.cancel(error);
+  }
+
+  fail(error: RpcError): void {
+    const { start } = this.#options;
+    this.#send({ end: { status: toStatus(error, start.id), trailers: this.#trailers() } });
+    this.#finish();
+  }
+
+  #begin(call: AdapterCall<Call>): void {
+    this.#call = call;
+    call.flushHeaders = () => this.#headers(call);
+    call.onCancel((error) => this.#queue.fail(error));
+    this.#run(call).catch((thrown: unknown) => {
+      // Its handler may be busy with the next message.
+      if (!this.#options.outlet.open) call.cancel(clientGone());
+      if (!this.#over) this.fail(toRpcError(thrown));
+    });
+  }
+
+  async #run(call: AdapterCall<Call>): Promise<void> {
+    const reply = await this.#options.runtime.dispatch(call);
+    const done = create(StatusSchema);
+    if (reply.kind === "unary") {
+      this.#headers(call);
+      this.#send({ message: reply.response, end: { status: done, trailers: this.#trailers() } });
+      this.#finish();
+      return;
+    }
+    const { outlet, codec, connectionCredit, id } = this.#options;
+    const canceled = new Promise<never>((_, reject) => {
+      call.onCancel(reject);
+    });
+    // Heard by those who wait; nobody may be waiting.
+    canceled.catch(() => {});
+    for await (const message of reply.responses) {
+      this.#headers(call);
+      for (const credit of [this.credit, connectionCredit])
+        while (!credit.take()) await Promise.race([credit.more(), canceled]);
+      const room = outlet.write(codec.write({ id, message }));
+      if (room !== undefined) await Promise.race([room, canceled]);
+    }
+    this.#headers(call);
+    this.#send({ end: { status: done, trailers: this.#trailers() } });
+    this.#finish();
+  }
+
+  #headers(call: Call): void {
+    if (this.#headersSent) return;
+    this.#headersSent = true;
+    if (call.hasResponseHeaders) this.#send({ headers: textsOf(call.responseHeaders) });
+  }
+
+  #trailers(): Record<string, string> {
+    return this.#call?.hasResponseTrailers === true ? textsOf(this.#call.responseTrailers) : {};
+  }
+
+  /** Half of what was taken at a time: a frame for every message would cost more than it is worth. */
+  #giveCredit(): void {
+    this.#taken += 1;
+    if (this.#taken < requestCredit / 2 || this.#over) return;
+    this.#send({ credit: this.#taken });
+    this.#taken = 0;
+  }
+
+  #send(frame: Omit<Outgoing, "id">): void {
+    const { outlet, codec, id } = this.#options;
+    outlet.now(codec.write({ id, ...frame }));
+  }
+
+  #finish(): void {
+    if (this.#over) return;
+    this.#over = true;
+    // Who still waits for messages of a call that is over waits for nothing.
+    this.#queue.fail(clientGone());
+    this.#options.over();
+  }
+}
+
+function creditExceeded(): RpcError {
+  return new RpcError("resource_exhausted", {
+    reason: "CREDIT_EXCEEDED",
+    message: `a call takes ${requestCredit} messages before it gives credit; more came`,
+  });
+}
+
+function wrongCount(came: string): RpcError {
+  return new RpcError("unimplemented", {
+    reason: "MESSAGE_COUNT_INVALID",
+    message: `this method takes exactly one message; ${came} came`,
+  });
+}
+
+function textsOf(metadata: Metadata): Record<string, string> {
+  const texts: Record<string, string> = {};
+  for (const [name, value] of metadata.entries()) {
+    const text = typeof value === "string" ? value : Buffer.from(value).toString("base64").replace(/=+$/, "");
+    texts[name] = texts[name] === undefined ? text : `${texts[name]}, ${text}`;
+  }
+  return texts;
+}

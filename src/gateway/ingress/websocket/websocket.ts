@@ -1,0 +1,286 @@
+/**
+ * WebSockets: many calls on one at `/ws`, or one call on one at its method's REST path.
+ *
+ * A browser's page may open one where its origin may call; its credential comes in the first frame, as a header, or as a ticket, never as a
+ * token in the URL. All sockets share one timer: it pings, looks at credentials again, and ends who is silent.
+ *
+ * @see https://www.rfc-editor.org/rfc/rfc6455
+ */
+import type { IncomingMessage } from "node:http";
+import type { Duplex } from "node:stream";
+import { type WebSocket, WebSocketServer } from "ws";
+import type { Runtime } from "#gateway/dispatch/dispatch.ts";
+import { requestIdFrom } from "#gateway/wire/request-id.ts";
+import { RpcError, toRpcError } from "#rpc/error.ts";
+import type { Peer } from "#rpc/peer.ts";
+import type { Clock } from "#std/clock.ts";
+import type { RequestHeaders } from "../exchange.ts";
+import { matchPath } from "../rest/plane-prefix.ts";
+import type { RequestHead } from "../rest/read.ts";
+import { ticketed } from "../ticket.ts";
+import { closeCodes } from "./close-codes.ts";
+import { type FrameCodec, jsonFrames, protoFrames } from "./frames.ts";
+import { Session, type SocketAuthenticator } from "./session.ts";
+import { serveSingle } from "./single.ts";
+
+export interface WebSocketOptions {
+  /** The runtime of the moment; a call keeps the one it began with. */
+  runtime(): Runtime;
+  readonly clock: Clock;
+  /** Who a credential stands for; absent: nobody asks. */
+  readonly authenticator?: SocketAuthenticator;
+  readonly limits?: Partial<WebSocketLimits>;
+}
+
+export interface WebSocketLimits {
+  /** Sockets at once. Default 20 000. */
+  readonly maxSockets: number;
+  /** Longest frame, and longest message of several, in bytes. Default 1 MiB. */
+  readonly maxFrameBytes: number;
+  /** How often a socket is pinged, in milliseconds; two pings unanswered end it. Default 15 000. */
+  readonly heartbeatMs: number;
+  /** Longest silence of a socket that has not said anything yet, in milliseconds. Default 10 000. */
+  readonly initMs: number;
+  /** How often a socket's credential is looked at again, in milliseconds. Default 4000. */
+  readonly checkMs: number;
+  /** Drain: how long running calls may go on, and clients take to go, in milliseconds. Default 3000. */
+  readonly drainMs: number;
+}
+
+export const defaultWebSocketLimits: WebSocketLimits = {
+  maxSockets: 20_000,
+  maxFrameBytes: 1024 * 1024,
+  heartbeatMs: 15_000,
+  initMs: 10_000,
+  checkMs: 4000,
+  drainMs: 3000,
+};
+
+export interface WebSockets {
+  readonly sockets: number;
+  /** @returns what is wrong with the request; undefined: the socket is taken care of. */
+  upgrade(upgrade: Upgrade): Promise<RpcError | undefined>;
+  /** Tells all clients to come again elsewhere, and closes. */
+  drain(): Promise<void>;
+}
+
+export interface Upgrade {
+  readonly request: IncomingMessage;
+  readonly socket: Duplex;
+  readonly head: Buffer;
+  readonly peer: Peer;
+}
+
+const subprotocols: ReadonlyMap<string, FrameCodec> = new Map([
+  ["portico.v1+json", jsonFrames],
+  ["portico.v1+proto", protoFrames],
+]);
+
+export function createWebSockets(options: WebSocketOptions): WebSockets {
+  return new Server(options);
+}
+
+/** What the shared timer knows of a socket. */
+interface Connection {
+  readonly socket: WebSocket;
+  readonly session: Session | undefined;
+  readonly openedAt: number;
+  unanswered: number;
+}
+
+class Server implements WebSockets {
+  readonly #options: WebSocketOptions;
+  readonly #limits: WebSocketLimits;
+  readonly #server: WebSocketServer;
+  readonly #connections = new Set<Connection>();
+  #timers: readonly NodeJS.Timeout[] = [];
+  /** How to tell that a request is no good one for a WebSocket. */
+  readonly #refused = new WeakMap<Duplex, (error: RpcError) => void>();
+  #draining = false;
+
+  constructor(options: WebSocketOptions) {
+    this.#options = options;
+    this.#limits = { ...defaultWebSocketLimits, ...options.limits };
+    this.#server = new WebSocketServer({
+      noServer: true,
+      clientTracking: false,
+      maxPayload: this.#limits.maxFrameBytes,
+      // What it saves is paid with 300 KB a socket, and it lets a client make us inflate.
+      perMessageDeflate: false,
+      handleProtocols: (offered) => [...offered].find((name) => subprotocols.has(name)) ?? false,
+    });
+    this.#server.on("wsClientError", (error, socket) => this.#refused.get(socket)?.(upgradeInvalid(error)));
+  }
+
+  get sockets(): number {
+    return this.#connections.size;
+  }
+
+  async upgrade(upgrade: Upgrade): Promise<RpcError | undefined> {
+    const { request } = upgrade;
+    if (this.#draining || this.#connections.size >= this.#limits.maxSockets) return full();
+    const target = request.url ?? "/";
+    const mark = target.indexOf("?");
+    const path = mark === -1 ? target : target.slice(0, mark);
+    const { headers, query } = ticketed(request.headers, mark === -1 ? "" : target.slice(mark + 1));
+    try {
+      if (path === "/ws") await this.#openSession(upgrade, headers, query);
+      else
+        await this.#openSingle(upgrade, {
+          ...{ method: "GET", path, query, headers, peer: upgrade.peer, hasBody: false },
+          startedAtMs: this.#options.clock.monotonic(),
+        });
+      return undefined;
+    } catch (thrown) {
+      return toRpcError(thrown);
+    }
+  }
+
+  async drain(): Promise<void> {
+    this.#draining = true;
+    const leaving = [...this.#connections].map((connection) => this.#leave(connection));
+    await Promise.all(leaving);
+    for (const timer of this.#timers) clearInterval(timer);
+  }
+
+  /** At a moment of its own each: those who come again do not come all at once. */
+  async #leave({ socket, session }: Connection): Promise<void> {
+    const until = this.#options.clock.monotonic() + this.#limits.drainMs * (0.3 + Math.random() * 0.7);
+    session?.notice("draining", "the server ends soon; connect again");
+    while (socket.readyState === socket.OPEN && this.#options.clock.monotonic() < until)
+      await new Promise((resolve) => setTimeout(resolve, 20));
+    socket.close(closeCodes.restart, "the server restarts; connect again");
+    const cut = setTimeout(() => socket.terminate(), 1000);
+    await new Promise<void>((resolve) => {
+      if (socket.readyState === socket.CLOSED) resolve();
+      else socket.once("close", () => resolve());
+    });
+    clearTimeout(cut);
+  }
+
+  async #openSession(upgrade: Upgrade, headers: RequestHeaders, query: string): Promise<void> {
+    const { request, peer } = upgrade;
+    if (/(^|&)(access_)?token=/.test(query)) throw tokenInUrl();
+    const offered = String(request.headers["sec-websocket-protocol"] ?? "")
+      .split(/\s*,\s*/)
+      .filter(Boolean);
+    const known = offered.find((name) => subprotocols.has(name));
+    const codec = subprotocols.get(known ?? "portico.v1+json") ?? jsonFrames;
+    const credential = credentialOf(headers);
+    const socket = await this.#accept(upgrade);
+    if (offered.length > 0 && known === undefined) {
+      socket.close(closeCodes.subprotocol, "speak portico.v1+json or portico.v1+proto");
+      return;
+    }
+    const { heartbeatMs, maxFrameBytes } = this.#limits;
+    const { clock, runtime, authenticator } = this.#options;
+    const session = new Session({
+      ...{ socket, codec, peer, clock, runtime, authenticator, heartbeatMs, maxFrameBytes },
+      headers: credential,
+    });
+    this.#keep(socket, session);
+    await session.checkAgain();
+  }
+
+  /** @throws RpcError as REST does where the path is none. */
+  async #openSingle(upgrade: Upgrade, head: RequestHead): Promise<void> {
+    const runtime = this.#options.runtime();
+    let { match } = matchPath(runtime.catalog, "GET", head.path);
+    // Streams that a body begins have no GET.
+    if (match.kind === "method_not_allowed") ({ match } = matchPath(runtime.catalog, "POST", head.path));
+    if (match.kind !== "found")
+      throw new RpcError("not_found", {
+        reason: "ROUTE_NOT_FOUND",
+        message: `there is no method at ${head.path.slice(0, 200)}; many calls go over /ws`,
+      });
+    const { target, variables } = match;
+    const id = requestIdFrom(head.headers["x-request-id"]);
+    const socket = await this.#accept(upgrade);
+    this.#keep(socket, undefined);
+    serveSingle({ ...{ socket, head, variables, id, runtime }, route: target });
+  }
+
+  /** @throws RpcError UPGRADE_INVALID. */
+  #accept({ request, socket, head }: Upgrade): Promise<WebSocket> {
+    return new Promise((resolve, reject) => {
+      this.#refused.set(socket, reject);
+      this.#server.handleUpgrade(request, socket, head, resolve);
+    });
+  }
+
+  #keep(socket: WebSocket, session: Session | undefined): void {
+    const connection: Connection = {
+      ...{ socket, session, unanswered: 0 },
+      openedAt: this.#options.clock.monotonic(),
+    };
+    this.#connections.add(connection);
+    socket.on("pong", () => {
+      connection.unanswered = 0;
+    });
+    // Told to the client by the close code; nothing to add.
+    socket.on("error", () => {});
+    socket.on("close", () => {
+      this.#connections.delete(connection);
+      if (this.#connections.size > 0) return;
+      for (const timer of this.#timers) clearInterval(timer);
+      this.#timers = [];
+    });
+    if (this.#timers.length > 0) return;
+    const { heartbeatMs, checkMs, initMs } = this.#limits;
+    this.#timers = [
+      setInterval(() => this.#pingAll(), heartbeatMs).unref(),
+      setInterval(() => this.#checkAll(), checkMs).unref(),
+      setInterval(() => this.#endSilent(), Math.min(1000, initMs)).unref(),
+    ];
+  }
+
+  #pingAll(): void {
+    for (const connection of this.#connections) {
+      if (connection.unanswered >= 2) connection.socket.terminate();
+      else {
+        connection.unanswered += 1;
+        connection.socket.ping();
+      }
+    }
+  }
+
+  #checkAll(): void {
+    for (const { session } of this.#connections) void session?.checkAgain();
+  }
+
+  #endSilent(): void {
+    const now = this.#options.clock.monotonic();
+    for (const { socket, session, openedAt } of this.#connections)
+      if (session?.spoke === false && now - openedAt >= this.#limits.initMs)
+        socket.close(closeCodes.initTimeout, "the first frame did not come in time");
+  }
+}
+
+function credentialOf(headers: RequestHeaders): Record<string, string> {
+  const credential: Record<string, string> = {};
+  for (const name of ["authorization", "x-api-key"])
+    if (headers[name] !== undefined) credential[name] = String(headers[name]);
+  return credential;
+}
+
+function full(): RpcError {
+  return new RpcError("unavailable", {
+    reason: "SOCKETS_LIMITED",
+    message: "no more WebSockets are taken here now; try again soon",
+  });
+}
+
+function upgradeInvalid(error: Error): RpcError {
+  return new RpcError("invalid_argument", {
+    reason: "UPGRADE_INVALID",
+    message: `the request is no WebSocket handshake: ${error.message} (RFC 6455 section 4.2.1)`,
+  });
+}
+
+function tokenInUrl(): RpcError {
+  return new RpcError("invalid_argument", {
+    reason: "CREDENTIAL_IN_URL",
+    message:
+      "credentials are not taken from the URL, which logs keep: send the token in the first frame, or a ticket; and replace this one",
+  });
+}
