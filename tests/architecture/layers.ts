@@ -102,6 +102,10 @@ export const layers: Readonly<Record<string, Row>> = {
     packages: [protobuf, "kysely", "jose", "@node-rs/argon2", "oidc-provider", "light-my-request"],
     why: "who there is; does not know how it was called; never another service",
   },
+  client: {
+    uses: [],
+    why: "what programs of others use, in browsers too: depends on nothing, not even on Node",
+  },
   cli: {
     uses: ["std", "rpc", "gen", "config", "gateway/catalog"],
     packages: [protobuf, "commander", "@grpc/grpc-js", "openid-client"],

@@ -50,6 +50,8 @@ export interface IdentityServer {
   userWithKey(id: string, roles: readonly string[], scopes?: readonly string[]): Promise<string>;
   /** Signed with the server's own key: the claims of a good token, and what the test changes of them. */
   token(claims?: Readonly<Record<string, unknown>>, header?: Partial<JWTHeaderParameters>): Promise<string>;
+  /** As a process does that is told to end. */
+  drain(): Promise<void>;
   close(): Promise<void>;
 }
 
@@ -176,6 +178,7 @@ export async function startIdentity(
         .setProtectedHeader({ alg: "ES256", typ: "at+jwt", kid: id, ...header })
         .sign(key);
     },
+    drain: () => listener.drain(),
     close: async () => {
       events.drain();
       await listener.close();
