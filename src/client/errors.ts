@@ -39,7 +39,7 @@ export interface Status {
 export class CallError extends Error {
   override readonly name = "CallError";
   readonly code: CodeName;
-  /** The stable name of what is wrong, such as `BPMN_NOT_FOUND`; `CONNECTION_LOST` where no server said anything. */
+  /** The stable name of what is wrong, such as `RESOURCE_NOT_FOUND`; `CONNECTION_LOST` where no server said anything. */
   readonly reason: string | undefined;
   readonly details: readonly ErrorDetail[];
 

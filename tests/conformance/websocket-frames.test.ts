@@ -1,0 +1,459 @@
+/**
+ * RFC 6455 byte by byte, after the sections 1-7, 9 and 10 of Autobahn's test suite: framing, pings, reserved bits, opcodes, fragments, UTF-8,
+ * closing, large messages, pieces.
+ */
+import assert from "node:assert/strict";
+import { randomBytes } from "node:crypto";
+import { connect, type Socket } from "node:net";
+import { after, before, describe, test } from "node:test";
+import { type EchoServer, startEcho } from "../support/echo.ts";
+
+const text = 1;
+const binary = 2;
+const close = 8;
+const ping = 9;
+const pong = 10;
+const more = 0;
+
+interface FrameOptions {
+  readonly fin?: boolean;
+  readonly rsv?: number;
+  readonly masked?: boolean;
+  /** Says another length than the payload's. */
+  readonly length?: number;
+}
+
+/** As a client writes it. @see https://www.rfc-editor.org/rfc/rfc6455#section-5.2 */
+function frame(opcode: number, payload: Buffer | string = "", options: FrameOptions = {}): Buffer {
+  const { fin = true, rsv = 0, masked = true } = options;
+  const data = Buffer.from(payload as string);
+  const length = options.length ?? data.length;
+  const head = [(fin ? 0x80 : 0) | (rsv << 4) | opcode];
+  const mark = masked ? 0x80 : 0;
+  let long = Buffer.alloc(0);
+  if (length < 126) head.push(mark | length);
+  else if (length < 65_536) {
+    head.push(mark | 126);
+    long = Buffer.alloc(2);
+    long.writeUInt16BE(length);
+  } else {
+    head.push(mark | 127);
+    long = Buffer.alloc(8);
+    long.writeBigUInt64BE(BigInt(length));
+  }
+  if (!masked) return Buffer.concat([Buffer.from(head), long, data]);
+  const mask = randomBytes(4);
+  return Buffer.concat([Buffer.from(head), long, mask, data.map((byte, at) => byte ^ mask[at % 4]!)]);
+}
+
+function closing(code: number, reason: Buffer | string = ""): Buffer {
+  const body = Buffer.alloc(2);
+  body.writeUInt16BE(code);
+  return frame(close, Buffer.concat([body, Buffer.from(reason as string)]));
+}
+
+interface Received {
+  readonly opcode: number;
+  readonly payload: Buffer;
+}
+
+/** A client that knows nothing of rules. */
+class Raw {
+  readonly frames: Received[] = [];
+  ended = false;
+  readonly socket: Socket;
+  #held = Buffer.alloc(0);
+  #open = false;
+
+  constructor(port: number, path: string) {
+    this.socket = connect(port, "127.0.0.1", () =>
+      this.socket.write(
+        [
+          `GET ${path} HTTP/1.1`,
+          "Host: 127.0.0.1",
+          "Connection: Upgrade",
+          "Upgrade: websocket",
+          "Sec-WebSocket-Version: 13",
+          `Sec-WebSocket-Key: ${randomBytes(16).toString("base64")}`,
+          "\r\n",
+        ].join("\r\n"),
+      ),
+    );
+    this.socket.on("data", (data) => {
+      this.#held = Buffer.concat([this.#held, data]);
+      this.#read();
+    });
+    this.socket.on("error", () => {});
+    this.socket.on("close", () => {
+      this.ended = true;
+    });
+  }
+
+  async until(look: () => boolean, ms = 3000): Promise<void> {
+    for (const late = Date.now() + ms; !look(); ) {
+      if (Date.now() > late) throw new Error(`it did not come: ${JSON.stringify(this.frames).slice(0, 300)}`);
+      await new Promise((resolve) => setTimeout(resolve, 2));
+    }
+  }
+
+  async opened(): Promise<this> {
+    await this.until(() => this.#open);
+    return this;
+  }
+
+  #read(): void {
+    if (!this.#open) {
+      const end = this.#held.indexOf("\r\n\r\n");
+      if (end === -1) return;
+      assert.match(this.#held.toString("latin1", 0, end), /^HTTP\/1.1 101 /);
+      this.#open = true;
+      this.#held = this.#held.subarray(end + 4);
+    }
+    for (;;) {
+      const held = this.#held;
+      if (held.length < 2) return;
+      // Frames of a server are not masked, section 5.1, and we never ask for extensions.
+      assert.equal(held[0]! & 0x70, 0);
+      assert.equal(held[1]! & 0x80, 0);
+      let length = held[1]! & 0x7f;
+      let at = 2;
+      if (length === 126) {
+        if (held.length < 4) return;
+        length = held.readUInt16BE(2);
+        at = 4;
+      } else if (length === 127) {
+        if (held.length < 10) return;
+        length = Number(held.readBigUInt64BE(2));
+        at = 10;
+      }
+      if (held.length < at + length) return;
+      const received = { opcode: held[0]! & 0x0f, payload: held.subarray(at, at + length) };
+      this.frames.push(received);
+      // Who hears a close says it back, section 5.5.1.
+      if (received.opcode === close) this.socket.write(frame(close, received.payload));
+      this.#held = held.subarray(at + length);
+    }
+  }
+}
+
+/** A text message of so many bytes that the echo method gives back. */
+const message = (bytes: number, fill = "x"): string => JSON.stringify({ text: fill.repeat(bytes) });
+
+type Expected =
+  /** The texts come back as messages. */
+  | { readonly echoes: readonly string[] }
+  /** Pongs with these payloads, and the connection goes on. */
+  | { readonly pongs: readonly (Buffer | string)[]; readonly echoes?: readonly string[] }
+  /** Closed with one of these codes; undefined: without any frame. */
+  | { readonly closes: readonly (number | undefined)[] };
+
+interface Row {
+  readonly name: string;
+  readonly sends: readonly Buffer[];
+  /** In pieces of so many bytes. */
+  readonly pieces?: number;
+  readonly expect: Expected;
+}
+
+const pieces = (opcode: number, parts: readonly (Buffer | string)[]): Buffer[] =>
+  parts.map((part, at) => frame(at === 0 ? opcode : more, part, { fin: at === parts.length - 1 }));
+
+const euro = Buffer.from('{"text":"κόσμε €\u{1F600}"}');
+const badUtf8: readonly [string, string][] = [
+  ["a lone continuation", "80"],
+  ["the last continuation", "bf"],
+  ["an overlong slash", "c0af"],
+  ["an overlong slash of three", "e080af"],
+  ["an overlong slash of four", "f08080af"],
+  ["an overlong of five", "f8808080af"],
+  ["an overlong NUL", "c080"],
+  ["a surrogate", "eda080"],
+  ["a pair of surrogates", "eda080edb080"],
+  ["beyond U+10FFFF", "f4908080"],
+  ["the byte fe", "fe"],
+  ["the byte ff", "ff"],
+  ["a sequence without its end", "e282"],
+  ["good, then bad", "cebae1bdb9cf83cebcceb5eda080656469746564"],
+];
+
+const rows: readonly Row[] = [
+  // 1: framing.
+  ...[0, 100, 110, 111, 112, 113, 65_510, 65_520, 65_521, 65_522, 65_523, 65_524, 65_525].map(
+    (bytes): Row => {
+      const body = message(bytes);
+      return {
+        name: `1: a text of ${body.length} bytes`,
+        sends: [frame(text, body)],
+        expect: { echoes: ["x".repeat(bytes)] },
+      };
+    },
+  ),
+  {
+    name: "1: a text of 70 000 bytes in pieces of 997",
+    sends: [frame(text, message(70_000))],
+    pieces: 997,
+    expect: { echoes: ["x".repeat(70_000)] },
+  },
+  {
+    name: "1: a binary message, where messages are texts",
+    sends: [frame(binary, message(1))],
+    expect: { closes: [4400] },
+  },
+  // 2: pings.
+  { name: "2: an empty ping", sends: [frame(ping)], expect: { pongs: [""] } },
+  { name: "2: a ping with a text", sends: [frame(ping, "Hello")], expect: { pongs: ["Hello"] } },
+  {
+    name: "2: a ping with bytes",
+    sends: [frame(ping, Buffer.from("00fffefdfcfb00ff", "hex"))],
+    expect: { pongs: [Buffer.from("00fffefdfcfb00ff", "hex")] },
+  },
+  {
+    name: "2: a ping of 125",
+    sends: [frame(ping, Buffer.alloc(125, 0xfe))],
+    expect: { pongs: [Buffer.alloc(125, 0xfe)] },
+  },
+  { name: "2: a ping of 126", sends: [frame(ping, Buffer.alloc(126, 0xfe))], expect: { closes: [1002] } },
+  {
+    name: "2: a ping byte by byte",
+    sends: [frame(ping, Buffer.alloc(125, 0xfe))],
+    pieces: 1,
+    expect: { pongs: [Buffer.alloc(125, 0xfe)] },
+  },
+  {
+    name: "2: a pong that nobody asked for",
+    sends: [frame(pong), frame(text, message(1))],
+    expect: { echoes: ["x"] },
+  },
+  {
+    name: "2: a pong and a ping",
+    sends: [frame(pong, "unasked"), frame(ping, "asked")],
+    expect: { pongs: ["asked"] },
+  },
+  {
+    name: "2: ten pings",
+    sends: Array.from({ length: 10 }, (_, n) => frame(ping, `ping ${n}`)),
+    expect: { pongs: Array.from({ length: 10 }, (_, n) => `ping ${n}`) },
+  },
+  // 3: reserved bits.
+  ...[1, 2, 3, 4, 5, 6, 7].map(
+    (rsv): Row => ({
+      name: `3: reserved bits ${rsv}`,
+      sends: [frame(text, message(1), { rsv })],
+      expect: { closes: [1002] },
+    }),
+  ),
+  { name: "3: reserved bits of a ping", sends: [frame(ping, "a", { rsv: 4 })], expect: { closes: [1002] } },
+  { name: "3: reserved bits of a close", sends: [frame(close, "", { rsv: 1 })], expect: { closes: [1002] } },
+  // 4: opcodes.
+  ...[3, 4, 5, 6, 7, 11, 12, 13, 14, 15].map(
+    (opcode): Row => ({
+      name: `4: the opcode ${opcode}`,
+      sends: [frame(opcode, "a")],
+      expect: { closes: [1002] },
+    }),
+  ),
+  // 5: fragments.
+  {
+    name: "5: a ping in two",
+    sends: [frame(ping, "a", { fin: false }), frame(more, "b")],
+    expect: { closes: [1002] },
+  },
+  {
+    name: "5: a pong in two",
+    sends: [frame(pong, "a", { fin: false }), frame(more, "b")],
+    expect: { closes: [1002] },
+  },
+  { name: "5: a text in two", sends: pieces(text, ['{"text":', '"a"}']), expect: { echoes: ["a"] } },
+  {
+    name: "5: a text in two, byte by byte",
+    sends: pieces(text, ['{"text":', '"a"}']),
+    pieces: 1,
+    expect: { echoes: ["a"] },
+  },
+  {
+    name: "5: a ping in the middle of a text",
+    sends: [frame(text, '{"text":', { fin: false }), frame(ping, "now"), frame(more, '"a"}')],
+    expect: { pongs: ["now"], echoes: ["a"] },
+  },
+  { name: "5: a continuation of nothing", sends: [frame(more, "a")], expect: { closes: [1002] } },
+  {
+    name: "5: a continuation of nothing, not the last",
+    sends: [frame(more, "a", { fin: false })],
+    expect: { closes: [1002] },
+  },
+  {
+    name: "5: a continuation after the last",
+    sends: [...pieces(text, ['{"text":', '"a"}']), frame(more, "b")],
+    expect: { closes: [1002] },
+  },
+  {
+    name: "5: a new text before the last of the one before",
+    sends: [frame(text, '{"text":', { fin: false }), frame(text, '"a"}')],
+    expect: { closes: [1002] },
+  },
+  {
+    name: "5: empty fragments",
+    sends: pieces(text, ["", '{"text":', "", '"a"}', ""]),
+    expect: { echoes: ["a"] },
+  },
+  // 6: UTF-8.
+  {
+    name: "6: all lengths of characters",
+    sends: [frame(text, euro)],
+    expect: { echoes: ["κόσμε €\u{1F600}"] },
+  },
+  {
+    name: "6: all lengths of characters, a byte a fragment",
+    sends: pieces(
+      text,
+      [...euro].map((byte) => Buffer.from([byte])),
+    ),
+    expect: { echoes: ["κόσμε €\u{1F600}"] },
+  },
+  {
+    name: "6: noncharacters and the last character",
+    sends: [
+      frame(
+        text,
+        Buffer.concat([
+          Buffer.from('{"text":"'),
+          Buffer.from("efbfbfefbfbef48fbfbf", "hex"),
+          Buffer.from('"}'),
+        ]),
+      ),
+    ],
+    expect: { echoes: ["\uffff\ufffe\u{10FFFF}"] },
+  },
+  ...badUtf8.map(
+    ([what, hex]): Row => ({
+      name: `6: ${what}`,
+      sends: [
+        frame(text, Buffer.concat([Buffer.from('{"text":"'), Buffer.from(hex, "hex"), Buffer.from('"}')])),
+      ],
+      expect: { closes: [1007] },
+    }),
+  ),
+  // 7: closing.
+  { name: "7: a close without a code", sends: [frame(close)], expect: { closes: [1005] } },
+  { name: "7: a close with 1000", sends: [closing(1000)], expect: { closes: [1000] } },
+  { name: "7: a close with a reason", sends: [closing(1000, "Bye")], expect: { closes: [1000] } },
+  {
+    name: "7: a close with the longest reason",
+    sends: [closing(1000, "*".repeat(123))],
+    expect: { closes: [1000] },
+  },
+  {
+    name: "7: a close that is too long",
+    sends: [closing(1000, "*".repeat(124))],
+    expect: { closes: [1002] },
+  },
+  { name: "7: a close with one byte", sends: [frame(close, "a")], expect: { closes: [1002] } },
+  {
+    name: "7: a close with a reason that is no text",
+    sends: [closing(1000, Buffer.from("ceba80", "hex"))],
+    expect: { closes: [1007] },
+  },
+  { name: "7: two closes", sends: [closing(1000), closing(1000)], expect: { closes: [1000] } },
+  {
+    name: "7: a ping after the close",
+    sends: [closing(1000), frame(ping, "late")],
+    expect: { closes: [1000] },
+  },
+  ...[1000, 1001, 1002, 1003, 1007, 1008, 1009, 1010, 1011, 1012, 1013, 1014, 3000, 3999, 4000, 4999].map(
+    (code): Row => ({ name: `7: a close with ${code}`, sends: [closing(code)], expect: { closes: [code] } }),
+  ),
+  ...[0, 999, 1004, 1005, 1006, 1016, 1100, 2000, 2999, 5000, 65_535].map(
+    (code): Row => ({
+      name: `7: a close with ${code}, which is none to be sent`,
+      sends: [closing(code)],
+      expect: { closes: [1002] },
+    }),
+  ),
+  // 5.1 of the RFC: a client's frames are masked.
+  {
+    name: "a frame that is not masked",
+    sends: [frame(text, message(1), { masked: false })],
+    expect: { closes: [1002] },
+  },
+  // 9: large messages.
+  ...[256, 512, 1000].map(
+    (kib): Row => ({
+      name: `9: a text of ${kib} KiB`,
+      sends: [frame(text, message(kib * 1024))],
+      expect: { echoes: ["x".repeat(kib * 1024)] },
+    }),
+  ),
+  {
+    name: "9: 1000 KiB in fragments of 64 bytes",
+    sends: pieces(text, (message(1000 * 1024).match(/.{1,64}/g) ?? []) as string[]),
+    expect: { echoes: ["x".repeat(1000 * 1024)] },
+  },
+  {
+    name: "9: one byte over the limit",
+    sends: [frame(text, message(1024 * 1024))],
+    expect: { closes: [1009] },
+  },
+  {
+    name: "9: fragments over the limit",
+    sends: pieces(text, (message(1024 * 1024).match(/.{1,4096}/g) ?? []) as string[]),
+    expect: { closes: [1009, undefined] },
+  },
+  {
+    name: "9: a length of 2^63, of which nothing comes",
+    sends: [Buffer.from("81ff8000000000000000", "hex")],
+    expect: { closes: [1009, 1002] },
+  },
+  {
+    name: "9: a length of 2^40, of which nothing comes",
+    sends: [Buffer.from("81ff0000010000000000", "hex")],
+    expect: { closes: [1009] },
+  },
+  // 10: many fragments.
+  {
+    name: "10: 64 KiB in fragments of 1300 bytes",
+    sends: pieces(text, (message(65_536).match(/.{1,1300}/g) ?? []) as string[]),
+    expect: { echoes: ["x".repeat(65_536)] },
+  },
+];
+
+describe("WebSocket frames", () => {
+  let echo: EchoServer;
+  before(async () => {
+    echo = await startEcho();
+  });
+  after(() => echo.close());
+
+  for (const { name, sends, pieces: size, expect } of rows)
+    test(name, { timeout: 10_000 }, async () => {
+      const raw = await new Raw(echo.httpPort, "/test.v1.Echo/BidiStream").opened();
+      try {
+        const bytes = Buffer.concat(sends);
+        if (size === undefined) raw.socket.write(bytes);
+        else for (let at = 0; at < bytes.length; at += size) raw.socket.write(bytes.subarray(at, at + size));
+        if ("closes" in expect) {
+          await raw.until(() => raw.ended);
+          const last = raw.frames.filter(({ opcode }) => opcode === close);
+          assert.ok(last.length <= 1, "it closed twice");
+          const code = last[0] && (last[0].payload.length === 0 ? 1005 : last[0].payload.readUInt16BE(0));
+          assert.ok(expect.closes.includes(code), `closed with ${code}`);
+          return;
+        }
+        const echoes = expect.echoes ?? [];
+        const pongs = "pongs" in expect ? expect.pongs : [];
+        await raw.until(() => raw.frames.length >= echoes.length + pongs.length);
+        assert.deepEqual(
+          raw.frames.filter(({ opcode }) => opcode === pong).map(({ payload }) => payload.toString("hex")),
+          pongs.map((one) => Buffer.from(one as string).toString("hex")),
+        );
+        const texts = raw.frames.flatMap(({ opcode, payload }) =>
+          opcode === text ? [(JSON.parse(payload.toString()) as { text?: string }).text ?? ""] : [],
+        );
+        assert.deepEqual(texts, echoes);
+        // It goes on.
+        raw.socket.write(frame(ping, "still"));
+        await raw.until(() => raw.frames.at(-1)?.payload.toString() === "still");
+      } finally {
+        raw.socket.destroy();
+      }
+    });
+});
