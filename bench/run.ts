@@ -9,6 +9,7 @@ import { type Load, loadGrpc, loadRest, tools } from "./load.ts";
 import { documentId, GetBPMNRequestSchema, grpcPath, request, restPath, xml } from "./message.ts";
 import { measurePolicies } from "./policies.ts";
 import { type ServerProcess, startPeer, startPortico } from "./server-process.ts";
+import { measureStreams } from "./streams.ts";
 import { median, type Row, toMarkdown } from "./table.ts";
 
 interface Pair {
@@ -177,6 +178,7 @@ async function measureProcess(): Promise<Row[]> {
 const rows: Row[] = [];
 if (only === undefined) rows.push(...(await measureProcess()));
 if (only === undefined || only === "policy") rows.push(...(await measurePolicies(smoke ? 2000 : 200_000)));
+if (only === undefined || only === "streams") rows.push(...(await measureStreams(smoke)));
 const portico = await startPortico({ databaseUrl: "memory:" });
 const secured = await startPortico({ databaseUrl: "memory:", authentication: "on" });
 try {
