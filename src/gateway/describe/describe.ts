@@ -1,15 +1,17 @@
 /**
- * The catalogue as documents: OpenAPI 3.1 today.
+ * The catalogue as documents: OpenAPI 3.1, AsyncAPI 3, JSON Schema.
  *
  * Comments of the contract become descriptions, bindings become paths, messages become schemas in ProtoJSON's shapes. The same
  * catalogue always gives the same document. Describes what is served and nothing else; serves nothing itself.
  */
+export { describeAsyncApi } from "./asyncapi.ts";
+export { describeMessage, messagesOf } from "./json-schema.ts";
 export {
   describeOpenApi,
   type OpenApiDocument,
   type OpenApiOptions,
   type Operation,
-  type Parameter,
 } from "./openapi.ts";
+export type { Parameter } from "./parameters.ts";
 export type { Answer, Content } from "./responses.ts";
 export type { Schema } from "./schemas.ts";

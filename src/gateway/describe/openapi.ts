@@ -3,12 +3,10 @@
  *
  * @see https://spec.openapis.org/oas/v3.1.1.html
  */
-import { type DescField, type DescMessage, type DescService, getOption, hasOption } from "@bufbuild/protobuf";
+import type { DescMessage, DescService } from "@bufbuild/protobuf";
 import type { Catalog, HttpRoute } from "#gateway/catalog/catalog.ts";
-import { FieldBehavior } from "#gen/google/api/field_behavior_pb.ts";
-import { header as headerOption } from "#gen/portico/options/v1/options_pb.ts";
-import { behaviours } from "./behaviours.ts";
-import { exampleOfField, exampleOfMessage, splitExample } from "./examples.ts";
+import { exampleOfField, exampleOfMessage } from "./examples.ts";
+import { type Parameter, parameterNames, parameters, toPath } from "./parameters.ts";
 import {
   type Answer,
   binary,
@@ -17,8 +15,6 @@ import {
   problemSchema,
   type Reference,
   responses,
-  takesIfMatch,
-  takesIfNoneMatch,
 } from "./responses.ts";
 import { type Schema, Schemas } from "./schemas.ts";
 
@@ -53,15 +49,6 @@ export interface Operation {
   readonly requestBody?: { readonly required: true; readonly content: Content };
   /** By status, or `default`. */
   readonly responses: Readonly<Record<string, Answer | Reference>>;
-}
-
-export interface Parameter {
-  readonly name: string;
-  readonly in: "path" | "query" | "header";
-  readonly required?: true;
-  readonly description?: string;
-  readonly schema: Schema;
-  readonly example?: unknown;
 }
 
 export interface OpenApiOptions {
@@ -168,22 +155,6 @@ function statusOf(catalog: Catalog): DescMessage {
   return desc;
 }
 
-/** `{name=shelves/*}` is a parameter like any other to OpenAPI. */
-function toPath(route: HttpRoute, names: readonly string[]): string {
-  let index = 0;
-  return route.template.replace(/\{[^}]*\}/g, () => `{${names[index++] ?? ""}}`);
-}
-
-/** The last part of each variable's path; the whole path, with underscores, where two end alike. */
-function parameterNames(route: HttpRoute): readonly string[] {
-  const last = route.variables.map((variable) => variable.leaf.jsonName);
-  return last.map((name, index) =>
-    last.indexOf(name) === last.lastIndexOf(name)
-      ? name
-      : (route.variables[index]?.text.replaceAll(".", "_") ?? name),
-  );
-}
-
 interface OperationOptions {
   readonly route: HttpRoute;
   /** Of the path parameters, in template order. */
@@ -212,84 +183,6 @@ function operation(catalog: Catalog, schemas: Schemas, options: OperationOptions
       authenticated: authentication && catalog.optionsOf(method).access?.public !== true,
     }),
   };
-}
-
-function parameters(catalog: Catalog, schemas: Schemas, { route, names }: OperationOptions): Parameter[] {
-  const parameter = (field: DescField, name: string, where: Parameter["in"]): Parameter => ({
-    name,
-    in: where,
-    ...(where === "path" || behaviours(field).includes(FieldBehavior.REQUIRED) ? { required: true } : {}),
-    ...describedSchema(schemas.ofField(field)),
-    ...exampleOfParameter(catalog, field),
-  });
-  const fromPath = route.variables.map((variable, index) =>
-    parameter(variable.leaf, names[index] ?? variable.text, "path"),
-  );
-  const bound = new Set(route.variables.map((variable) => variable.text));
-  const { fields } = route.method.input.desc;
-  const fromHeaders = [
-    ...fields
-      .filter((field) => hasOption(field, headerOption))
-      .map((field) => parameter(field, getOption(field, headerOption), "header")),
-    ...(takesIfMatch(route) ? [ifMatch] : []),
-    ...(takesIfNoneMatch(route) ? [ifNoneMatch] : []),
-  ];
-  if (route.query === undefined) return [...fromPath, ...fromHeaders];
-  const body = route.body.kind === "field" ? route.body.field.name : undefined;
-  const inQuery =
-    optionsOfUpload(route) ??
-    fields
-      .filter((field) => field.name !== body && !bound.has(field.name))
-      .map((field) => ({ name: field.jsonName, field }));
-  const fromQuery = inQuery
-    .filter(({ field }) => isQueryable(field))
-    .map(({ name, field }) => parameter(field, name, "query"));
-  return [...fromPath, ...fromQuery, ...fromHeaders];
-}
-
-const ifMatch: Parameter = {
-  name: "If-Match",
-  in: "header",
-  description: "Refuse with 412 unless this is the current ETag.",
-  schema: { type: "string" },
-};
-const ifNoneMatch: Parameter = {
-  name: "If-None-Match",
-  in: "header",
-  description: "Answer 304 without a body if this is the current ETag.",
-  schema: { type: "string" },
-};
-
-/** Only what the contract itself gives as an example: made-up values of optional parameters would mislead. */
-function exampleOfParameter(catalog: Catalog, field: DescField): { example?: unknown } {
-  const { example } = splitExample(catalog.commentOf(field));
-  return example === undefined || example === "none"
-    ? {}
-    : { example: exampleOfField(catalog, field, "request") };
-}
-
-/** An upload's query names the fields of its metadata. */
-function optionsOfUpload(route: HttpRoute): { name: string; field: DescField }[] | undefined {
-  if (route.body.kind !== "whole") return undefined;
-  const metadata = route.method.input.desc.fields.find((field) => field.name === "metadata");
-  if (metadata?.fieldKind !== "message") return [];
-  return metadata.message.fields.map((field) => ({ name: `${metadata.jsonName}.${field.jsonName}`, field }));
-}
-
-/** Parameters carry their description beside their schema. */
-function describedSchema(schema: Schema): Pick<Parameter, "description" | "schema"> {
-  const { description, readOnly: _readOnly, ...rest } = schema;
-  return { ...(typeof description === "string" ? { description } : {}), schema: rest };
-}
-
-function isQueryable(field: DescField): boolean {
-  if (field.fieldKind === "scalar" || field.fieldKind === "enum") return true;
-  if (field.fieldKind === "message")
-    return (
-      field.message.typeName.startsWith("google.protobuf.") &&
-      !/\.(Struct|Any|Value|ListValue)$/.test(field.message.typeName)
-    );
-  return field.fieldKind === "list" && field.listKind !== "message";
 }
 
 function requestBody(catalog: Catalog, schemas: Schemas, route: HttpRoute): Operation["requestBody"] {

@@ -34,10 +34,13 @@ const wellKnown: Readonly<Record<string, Schema>> = {
 /** Collects the schemas that a document refers to, each once. */
 export class Schemas {
   readonly #catalog: Catalog;
+  readonly #prefix: string;
   readonly #byName = new Map<string, Schema>();
 
-  constructor(catalog: Catalog) {
+  /** @param prefix of references to them. */
+  constructor(catalog: Catalog, prefix = "#/components/schemas/") {
     this.#catalog = catalog;
+    this.#prefix = prefix;
   }
 
   /** Sorted by name. */
@@ -55,7 +58,7 @@ export class Schemas {
       this.#byName.set(desc.typeName, {});
       this.#byName.set(desc.typeName, this.#object(desc));
     }
-    return { $ref: `#/components/schemas/${desc.typeName}` };
+    return { $ref: `${this.#prefix}${desc.typeName}` };
   }
 
   ofField(field: DescField): Schema {

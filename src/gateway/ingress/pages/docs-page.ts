@@ -29,7 +29,7 @@ export function docsPage(document: OpenApiDocument, version: string): string {
     "Portico: API reference",
     html`<header>
 <h1>Portico <small>${version}</small></h1>
-<nav aria-label="Documents"><a href="/openapi.json">OpenAPI</a> <a href="/docs/errors">Errors</a> <a href="/readyz">Readiness</a> <a href="/metrics">Metrics</a></nav>
+<nav aria-label="Documents"><a href="/openapi.json">OpenAPI</a> <a href="/asyncapi.json">AsyncAPI</a> <a href="/schemas">Schemas</a> <a href="/docs/errors">Errors</a> <a href="/readyz">Readiness</a> <a href="/metrics">Metrics</a></nav>
 ${document.components.securitySchemes === undefined ? undefined : credentialInput}
 </header>
 <div class="columns">

@@ -6,7 +6,14 @@
  * for peers on this machine only.
  */
 import { createHash } from "node:crypto";
-import { describeOpenApi, type OpenApiDocument } from "#gateway/describe/describe.ts";
+import type { DescMessage } from "@bufbuild/protobuf";
+import {
+  describeAsyncApi,
+  describeMessage,
+  describeOpenApi,
+  messagesOf,
+  type OpenApiDocument,
+} from "#gateway/describe/describe.ts";
 import type { Runtime } from "#gateway/dispatch/dispatch.ts";
 import { requestIdFrom } from "#gateway/wire/request-id.ts";
 import type { Reasons } from "#rpc/reasons.ts";
@@ -21,6 +28,8 @@ export const pagePaths = [
   "/docs",
   "/docs/errors",
   "/openapi.json",
+  "/asyncapi.json",
+  "/schemas",
   "/livez",
   "/readyz",
   "/health",
@@ -56,20 +65,11 @@ interface Page {
 }
 
 export function createPages(options: PagesOptions): Pages {
-  const documents = new WeakMap<Runtime, OpenApiDocument>();
-  const whole = (): OpenApiDocument => {
-    const runtime = options.runtime();
-    const known = documents.get(runtime);
-    if (known !== undefined) return known;
-    const { version, authentication } = options;
-    const made = describeOpenApi(runtime.catalog, {
-      serverUrl: options.serverUrl(),
-      version,
-      authentication,
-    });
-    documents.set(runtime, made);
-    return made;
-  };
+  const { version, authentication } = options;
+  const about = () => ({ serverUrl: options.serverUrl(), version, authentication });
+  const whole = oncePerRuntime(options, ({ catalog }) => describeOpenApi(catalog, about()));
+  const asyncApi = oncePerRuntime(options, ({ catalog }) => json(describeAsyncApi(catalog, about())));
+  const messages = oncePerRuntime(options, ({ catalog }) => messagesOf(catalog));
   const docs = (): Page => ({ ...htmlPage(docsPage(whole(), options.version)), lasting: true });
   const errors = (): Page => ({ ...htmlPage(errorsPage(options.reasons)), lasting: true });
   const ready = (): Page => (options.ready() ? text(200, "ready") : text(503, "draining"));
@@ -84,6 +84,8 @@ export function createPages(options: PagesOptions): Pages {
     "/docs": docs,
     "/docs/errors": errors,
     "/openapi.json": (exchange) => openApi(exchange, options, whole),
+    "/asyncapi.json": asyncApi,
+    "/schemas": () => schemaList(messages()),
     "/livez": () => text(200, "alive"),
     "/readyz": ready,
     "/health": ready,
@@ -92,7 +94,9 @@ export function createPages(options: PagesOptions): Pages {
   };
   const byPath = new Map(Object.entries(pages));
   return {
-    owns: (path) => byPath.has(path),
+    // A contract may have paths below it as well.
+    owns: (path) =>
+      byPath.has(path) || (path.startsWith(schemaPrefix) && messages().has(path.slice(schemaPrefix.length))),
     handle: (exchange) => {
       const id = requestIdFrom(exchange.headers["x-request-id"]);
       if (exchange.method !== "GET" && exchange.method !== "HEAD") {
@@ -103,7 +107,8 @@ export function createPages(options: PagesOptions): Pages {
         );
         return;
       }
-      const page = makePage(byPath.get(exchange.path), exchange);
+      const make = byPath.get(exchange.path) ?? (() => schema(exchange.path, options, messages()));
+      const page = makePage(make, exchange);
       if (page instanceof Promise) void page.then((made) => send(exchange, made, id));
       else send(exchange, page, id);
     },
@@ -111,10 +116,10 @@ export function createPages(options: PagesOptions): Pages {
 }
 
 /** A page that cannot be made is an answer like any other: what went wrong inside is not for its reader. */
-function makePage(make: MakePage | undefined, exchange: Exchange): Page | Promise<Page> {
+function makePage(make: MakePage, exchange: Exchange): Page | Promise<Page> {
   const broken = (): Page => text(500, "internal error: the page could not be made");
   try {
-    const page = make?.(exchange) ?? text(404, "not found");
+    const page = make(exchange);
     return page instanceof Promise ? page.catch(broken) : page;
   } catch {
     return broken();
@@ -166,11 +171,39 @@ function openApi(exchange: Exchange, options: PagesOptions, whole: () => OpenApi
     service === null
       ? whole()
       : describeOpenApi(catalog, { serverUrl: options.serverUrl(), version, authentication, service });
-  return {
-    status: 200,
-    type: "application/json; charset=utf-8",
-    body: JSON.stringify(document),
-    lasting: true,
+  return json(document);
+}
+
+function json(document: object, type = "application/json; charset=utf-8"): Page {
+  return { status: 200, type, body: JSON.stringify(document), lasting: true };
+}
+
+const schemaPrefix = "/schemas/";
+
+type Messages = ReadonlyMap<string, DescMessage>;
+
+function schemaList(messages: Messages): Page {
+  return json({ schemas: [...messages.keys()].map((name) => ({ name, url: schemaPrefix + name })) });
+}
+
+function schema(path: string, options: PagesOptions, messages: Messages): Page {
+  const desc = messages.get(path.slice(schemaPrefix.length));
+  if (desc === undefined) return text(404, "not found");
+  const id = options.serverUrl() + path;
+  return json(describeMessage(options.runtime().catalog, desc, id), "application/schema+json");
+}
+
+/** Documents of the catalogue are made when they are first asked for, and again for the next catalogue. */
+function oncePerRuntime<T>(options: PagesOptions, make: (runtime: Runtime) => T): () => T {
+  let of: Runtime | undefined;
+  let made: T;
+  return () => {
+    const runtime = options.runtime();
+    if (of !== runtime) {
+      made = make(runtime);
+      of = runtime;
+    }
+    return made;
   };
 }
 
