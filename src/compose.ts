@@ -11,6 +11,7 @@ import {
   createConnect,
   createGrpc,
   createGrpcWeb,
+  createMcp,
   createMount,
   createPages,
   createRest,
@@ -18,6 +19,7 @@ import {
   reasons as ingressReasons,
   type Listener,
   listen,
+  mcpPaths,
   pagePaths,
 } from "#gateway/ingress/ingress.ts";
 import { reasons as wireReasons } from "#gateway/wire/reasons.ts";
@@ -96,7 +98,7 @@ export async function start(config: Config): Promise<Portico> {
     descriptorSet: readFileSync(new URL("./gen/contract.binpb", import.meta.url)),
     codec: { unknownFields: config.unknownFields },
     query: { unknown: config.unknownParameters },
-    reservedPaths: pagePaths,
+    reservedPaths: [...pagePaths, ...mcpPaths],
     policyRequired: ["portico."],
     policies: config.policies,
   });
@@ -193,6 +195,11 @@ function adaptersOf(
     connect: createConnect({ runtime }),
     rest: createRest({ runtime }),
     webSockets: createWebSockets({ runtime, clock, ...(authenticated ? { authenticator } : {}) }),
+    mcp: createMcp({
+      ...{ runtime, version, serverUrl: url, origins: config.cors.origins },
+      ...(authenticated ? { authenticator } : {}),
+      metaTools: config.mcpMetaTools === "on",
+    }),
     ...(authenticated ? { mounted: createMount(users.oauth) } : {}),
     pages: createPages({
       ...{ runtime, ready, reasons, version },

@@ -50,6 +50,8 @@ export interface Config {
   readonly trustedIssuers: readonly TrustedIssuer[];
   /** Whether applications may register themselves as OAuth clients. */
   readonly oauthRegistration: "on" | "off";
+  /** Whether agents may find and call every method. */
+  readonly mcpMetaTools: "on" | "off";
   /** A bucket of `burst` calls that gets one back every `intervalMs`; undefined: no limit. */
   readonly rateLimit: { readonly burst: number; readonly intervalMs: number } | undefined;
   /** The same for all callers of a tenant together. */
@@ -139,6 +141,7 @@ function complete(given: Given, fallbackMode: Config["mode"]): Config {
     cors: { origins: given.corsOrigins ?? [], credentials: given.corsCredentials ?? false },
     trustedIssuers: given.trustedIssuers ?? [],
     oauthRegistration: given.oauthRegistration ?? "off",
+    mcpMetaTools: given.mcpMetaTools ?? "off",
     rateLimit: "rateLimit" in given ? given.rateLimit : { burst: 200, intervalMs: 10 },
     tenantRateLimit: "tenantRateLimit" in given ? given.tenantRateLimit : { burst: 2000, intervalMs: 1 },
     maxConcurrentCalls: given.maxConcurrentCalls ?? 1000,

@@ -317,6 +317,16 @@ export const options = {
     range: "on, off",
     doc: "On: applications may register themselves as OAuth clients (RFC 7591) with a credential that has `oauthClients:write`.",
   },
+  mcpMetaTools: {
+    key: "mcp.metaTools",
+    env: "PORTICO_MCP_META_TOOLS",
+    flag: "--mcp-meta-tools",
+    value: "SWITCH",
+    schema: z.enum(["on", "off"], "must be on or off"),
+    default: "off",
+    range: "on, off",
+    doc: "On: agents find and call every method with `search_methods` and `call_method`, besides the tools that the contract names. Policies hold as ever.",
+  },
   rateLimit: {
     key: "rateLimit",
     env: "PORTICO_RATE_LIMIT",

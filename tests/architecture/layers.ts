@@ -62,7 +62,7 @@ export const layers: Readonly<Record<string, Row>> = {
       "gateway/dispatch",
       "gateway/describe",
     ],
-    packages: [protobuf, "@fastify/busboy", "ws"],
+    packages: [protobuf, "@fastify/busboy", "@modelcontextprotocol/server", "ws"],
     why: "speaks protocols; decides nothing",
   },
   "gateway/admin": {

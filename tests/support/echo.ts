@@ -8,6 +8,7 @@ import {
   createConnect,
   createGrpc,
   createGrpcWeb,
+  createMcp,
   createPages,
   createRest,
   createWebSockets,
@@ -73,6 +74,9 @@ export async function startEcho(options: EchoOptions = {}): Promise<EchoServer> 
           ...(maxMessageBytes === undefined ? {} : { maxJsonBytes: maxMessageBytes }),
           ...(heartbeatMs === undefined ? {} : { heartbeatMs }),
         },
+      }),
+      mcp: createMcp({
+        ...{ runtime: () => runtime, version: "0.0.0", serverUrl: () => "http://localhost" },
       }),
       webSockets: createWebSockets({
         ...{ runtime: () => runtime, clock },

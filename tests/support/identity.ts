@@ -7,6 +7,7 @@ import {
   createConnect,
   createGrpc,
   createGrpcWeb,
+  createMcp,
   createMount,
   createPages,
   createRest,
@@ -67,6 +68,7 @@ export async function startIdentity(
     readonly trustedIssuers?: readonly TrustedIssuer[];
     readonly tls?: Parameters<typeof listen>[0]["tls"];
     readonly webSocketLimits?: Parameters<typeof createWebSockets>[0]["limits"];
+    readonly mcpMetaTools?: boolean;
   } = {},
 ): Promise<IdentityServer> {
   const clock = options.clock ?? systemClock;
@@ -130,6 +132,10 @@ export async function startIdentity(
       webSockets: createWebSockets({
         ...{ runtime: () => runtime, clock, authenticator },
         ...(options.webSocketLimits === undefined ? {} : { limits: options.webSocketLimits }),
+      }),
+      mcp: createMcp({
+        ...{ runtime: () => runtime, version: "0.0.0", serverUrl: () => base, authenticator },
+        metaTools: options.mcpMetaTools === true,
       }),
       mounted: createMount(users.oauth),
       pages: createPages({

@@ -23,6 +23,7 @@ import { CatalogError, type CatalogProblem } from "./problems.ts";
 import { selectPolicies } from "./selectors.ts";
 import type { AccessRule, Catalog, CatalogInput, HttpRoute, MethodOptions, Plane } from "./shape.ts";
 import { SourceInfo } from "./source-info.ts";
+import { readTool, reportTools } from "./tools.ts";
 
 /** Field number of the `google.api.http` extension in MethodOptions. */
 const httpOption = http.proto.number;
@@ -50,6 +51,7 @@ export function load(input: CatalogInput): Catalog {
         method,
         "has no policy: say with (portico.options.v1.policy) which scopes let callers in, or that it is public",
       );
+  reportTools(methods, report);
   const selection = selectPolicies(input.policies ?? [], methods, input.policyRequired ?? []);
   for (const message of selection.problems) problems.push({ file: "(policies)", message });
   const routes = methods.flatMap((method) =>
@@ -132,6 +134,7 @@ const noOptions: MethodOptions = {
   rateCost: 1,
   audited: false,
   upload: false,
+  tool: undefined,
 };
 
 const planes: Readonly<Record<number, Plane>> = {
@@ -161,5 +164,6 @@ function readOptions(desc: DescMethod): MethodOptions {
     rateCost: Math.max(1, policy?.rateCost ?? 1),
     audited: policy?.audit === true,
     upload: hasOption(desc, uploadOption) && getOption(desc, uploadOption),
+    tool: readTool(desc),
   };
 }

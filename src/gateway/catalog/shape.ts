@@ -47,6 +47,17 @@ export interface MethodOptions {
   readonly audited: boolean;
   /** REST feeds this client stream from a raw request body. */
   readonly upload: boolean;
+  /** Undefined: agents do not get it. */
+  readonly tool: ToolOptions | undefined;
+}
+
+/** A method as a tool of MCP. */
+export interface ToolOptions {
+  /** Unique in the catalogue. */
+  readonly name: string;
+  readonly title: string;
+  readonly destructive: boolean;
+  readonly openWorld: boolean;
 }
 
 export interface Catalog {

@@ -15,3 +15,4 @@ export {
 export type { Parameter } from "./parameters.ts";
 export type { Answer, Content } from "./responses.ts";
 export type { Schema } from "./schemas.ts";
+export { describeTool, type Tool } from "./tools.ts";

@@ -13,6 +13,8 @@ export interface Adapters {
   readonly pages: Adapter & { owns(path: string): boolean };
   /** Absent: none are taken. */
   readonly webSockets?: WebSockets;
+  /** Agents' tools; absent: there are none. */
+  readonly mcp?: Adapter & { owns(path: string): boolean };
   /** Mounted beside the API; absent: nothing is. */
   readonly mounted?: Adapter & { owns(path: string): boolean };
 }
@@ -22,6 +24,7 @@ export function classify(exchange: Exchange, adapters: Adapters): Adapter {
   if (isGrpcWeb(exchange.headers["content-type"])) return adapters.grpcWeb;
   if (isConnect(exchange)) return adapters.connect;
   if (adapters.pages.owns(exchange.path)) return adapters.pages;
+  if (adapters.mcp?.owns(exchange.path) === true) return adapters.mcp;
   if (adapters.mounted?.owns(exchange.path) === true) return adapters.mounted;
   return adapters.rest;
 }

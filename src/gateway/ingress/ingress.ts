@@ -12,6 +12,7 @@ export { createGrpc } from "./grpc/grpc.ts";
 export { createGrpcWeb } from "./grpc-web/grpc-web.ts";
 export type { ListenerLimits } from "./limits.ts";
 export { type Listener, listen } from "./listener.ts";
+export { createMcp, mcpPaths } from "./mcp/mcp.ts";
 export { createMount } from "./pages/mount.ts";
 export { createPages, pagePaths } from "./pages/pages.ts";
 export { reasons } from "./reasons.ts";

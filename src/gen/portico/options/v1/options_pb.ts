@@ -15,7 +15,7 @@ import type { Message, UnknownEnum } from "@bufbuild/protobuf";
  * Describes the file portico/options/v1/options.proto.
  */
 export const file_portico_options_v1_options: GenFile = /*@__PURE__*/
-  fileDesc("CiBwb3J0aWNvL29wdGlvbnMvdjEvb3B0aW9ucy5wcm90bxIScG9ydGljby5vcHRpb25zLnYxIoIBCgZQb2xpY3kSDgoGc2NvcGVzGAEgAygJEg4KBnB1YmxpYxgCIAEoCBIoCgVwbGFuZRgDIAEoDjIZLnBvcnRpY28ub3B0aW9ucy52MS5QbGFuZRIRCglyYXRlX2Nvc3QYBCABKA0SDQoFYXVkaXQYBiABKAgSDAoEcnVsZRgHIAEoCSpQCgVQbGFuZRIVChFQTEFORV9VTlNQRUNJRklFRBAAEgoKBkRFU0lHThABEgsKB1JVTlRJTUUQAhIMCghJREVOVElUWRADEgkKBUFETUlOEAQqNwoGU3RyZWFtEhYKElNUUkVBTV9VTlNQRUNJRklFRBAAEgoKBkNVUlNPUhABEgkKBUVWRU5UEAI6VAoGcG9saWN5Eh4uZ29vZ2xlLnByb3RvYnVmLk1ldGhvZE9wdGlvbnMYuY4DIAEoCzIaLnBvcnRpY28ub3B0aW9ucy52MS5Qb2xpY3lSBnBvbGljeTo4CgZ1cGxvYWQSHi5nb29nbGUucHJvdG9idWYuTWV0aG9kT3B0aW9ucxi8jgMgASgIUgZ1cGxvYWQ6NwoGaGVhZGVyEh0uZ29vZ2xlLnByb3RvYnVmLkZpZWxkT3B0aW9ucxjEjgMgASgJUgZoZWFkZXI6UwoGc3RyZWFtEh0uZ29vZ2xlLnByb3RvYnVmLkZpZWxkT3B0aW9ucxjFjgMgASgOMhoucG9ydGljby5vcHRpb25zLnYxLlN0cmVhbVIGc3RyZWFtOj0KCXNlbnNpdGl2ZRIdLmdvb2dsZS5wcm90b2J1Zi5GaWVsZE9wdGlvbnMYw44DIAEoCFIJc2Vuc2l0aXZlYgZwcm90bzM", [file_google_protobuf_descriptor]);
+  fileDesc("CiBwb3J0aWNvL29wdGlvbnMvdjEvb3B0aW9ucy5wcm90bxIScG9ydGljby5vcHRpb25zLnYxIoIBCgZQb2xpY3kSDgoGc2NvcGVzGAEgAygJEg4KBnB1YmxpYxgCIAEoCBIoCgVwbGFuZRgDIAEoDjIZLnBvcnRpY28ub3B0aW9ucy52MS5QbGFuZRIRCglyYXRlX2Nvc3QYBCABKA0SDQoFYXVkaXQYBiABKAgSDAoEcnVsZRgHIAEoCSJgCgNNY3ASDAoEbmFtZRgBIAEoCRINCgV0aXRsZRgCIAEoCRIYCgtkZXN0cnVjdGl2ZRgDIAEoCEgAiAEBEhIKCm9wZW5fd29ybGQYBCABKAhCDgoMX2Rlc3RydWN0aXZlKlAKBVBsYW5lEhUKEVBMQU5FX1VOU1BFQ0lGSUVEEAASCgoGREVTSUdOEAESCwoHUlVOVElNRRACEgwKCElERU5USVRZEAMSCQoFQURNSU4QBCo3CgZTdHJlYW0SFgoSU1RSRUFNX1VOU1BFQ0lGSUVEEAASCgoGQ1VSU09SEAESCQoFRVZFTlQQAjpUCgZwb2xpY3kSHi5nb29nbGUucHJvdG9idWYuTWV0aG9kT3B0aW9ucxi5jgMgASgLMhoucG9ydGljby5vcHRpb25zLnYxLlBvbGljeVIGcG9saWN5OjgKBnVwbG9hZBIeLmdvb2dsZS5wcm90b2J1Zi5NZXRob2RPcHRpb25zGLyOAyABKAhSBnVwbG9hZDpLCgNtY3ASHi5nb29nbGUucHJvdG9idWYuTWV0aG9kT3B0aW9ucxi9jgMgASgLMhcucG9ydGljby5vcHRpb25zLnYxLk1jcFIDbWNwOjcKBmhlYWRlchIdLmdvb2dsZS5wcm90b2J1Zi5GaWVsZE9wdGlvbnMYxI4DIAEoCVIGaGVhZGVyOlMKBnN0cmVhbRIdLmdvb2dsZS5wcm90b2J1Zi5GaWVsZE9wdGlvbnMYxY4DIAEoDjIaLnBvcnRpY28ub3B0aW9ucy52MS5TdHJlYW1SBnN0cmVhbTo9CglzZW5zaXRpdmUSHS5nb29nbGUucHJvdG9idWYuRmllbGRPcHRpb25zGMOOAyABKAhSCXNlbnNpdGl2ZWIGcHJvdG8z", [file_google_protobuf_descriptor]);
 
 /**
  * Who may call a method. A hosted method without one does not load; somebody else's is for administrators.
@@ -72,6 +72,48 @@ export type Policy = Message<"portico.options.v1.Policy"> & {
  */
 export const PolicySchema: GenMessage<Policy> = /*@__PURE__*/
   messageDesc(file_portico_options_v1_options, 0);
+
+/**
+ * A method that agents may use: a tool of `/mcp`. Its comment is what they are told about it.
+ *
+ * @generated from message portico.options.v1.Mcp
+ */
+export type Mcp = Message<"portico.options.v1.Mcp"> & {
+  /**
+   * 1 to 40 of a-z, 0-9 and _, no two alike. Default: the method's name in snake_case.
+   *
+   * @generated from field: string name = 1;
+   */
+  name: string;
+
+  /**
+   * What people are shown. Default: the method's name in words.
+   *
+   * @generated from field: string title = 2;
+   */
+  title: string;
+
+  /**
+   * Something that was there is lost: agents ask first. Default: methods named Delete…, Revoke… and Purge….
+   *
+   * @generated from field: optional bool destructive = 3;
+   */
+  destructive?: boolean | undefined;
+
+  /**
+   * It reaches beyond this installation.
+   *
+   * @generated from field: bool open_world = 4;
+   */
+  openWorld: boolean;
+};
+
+/**
+ * Describes the message portico.options.v1.Mcp.
+ * Use `create(McpSchema)` to create a new message.
+ */
+export const McpSchema: GenMessage<Mcp> = /*@__PURE__*/
+  messageDesc(file_portico_options_v1_options, 1);
 
 /**
  * Which plane a method belongs to: grouping in the API reference, and which of the short prefixes `/design/…` and
@@ -176,19 +218,25 @@ export const upload: GenExtension<MethodOptions, boolean> = /*@__PURE__*/
   extDesc(file_portico_options_v1_options, 1);
 
 /**
+ * @generated from extension: portico.options.v1.Mcp mcp = 51005;
+ */
+export const mcp: GenExtension<MethodOptions, Mcp> = /*@__PURE__*/
+  extDesc(file_portico_options_v1_options, 2);
+
+/**
  * REST fills this string field from the request header of this name, for example "Range". The header wins over an
  * unset field; giving both the header and the query parameter is an error.
  *
  * @generated from extension: string header = 51012;
  */
 export const header: GenExtension<FieldOptions, string> = /*@__PURE__*/
-  extDesc(file_portico_options_v1_options, 2);
+  extDesc(file_portico_options_v1_options, 3);
 
 /**
  * @generated from extension: portico.options.v1.Stream stream = 51013;
  */
 export const stream: GenExtension<FieldOptions, Stream> = /*@__PURE__*/
-  extDesc(file_portico_options_v1_options, 3);
+  extDesc(file_portico_options_v1_options, 4);
 
 /**
  * Never shown again: left out of logs and of what is written down about a call.
@@ -196,5 +244,5 @@ export const stream: GenExtension<FieldOptions, Stream> = /*@__PURE__*/
  * @generated from extension: bool sensitive = 51011;
  */
 export const sensitive: GenExtension<FieldOptions, boolean> = /*@__PURE__*/
-  extDesc(file_portico_options_v1_options, 4);
+  extDesc(file_portico_options_v1_options, 5);
 
