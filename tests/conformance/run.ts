@@ -7,38 +7,13 @@
 import { readFileSync, writeFileSync } from "node:fs";
 import path from "node:path";
 import { connect } from "./suites/connect.ts";
+import { judge } from "./suites/judge.ts";
+import { mcp } from "./suites/mcp.ts";
 import type { Outcome, Suite } from "./suites/suite.ts";
 
-const suites: readonly Suite[] = [connect];
+const suites: readonly Suite[] = [connect, mcp];
 const folder = import.meta.dirname;
 const resultsFile = path.join(folder, "RESULTS.md");
-
-/** Lines `case: reason`; `#` begins a comment. */
-function knownFailures(suite: Suite): ReadonlyMap<string, string> {
-  let text = "";
-  try {
-    text = readFileSync(path.join(folder, "known-failures", `${suite.name}.txt`), "utf8");
-  } catch {
-    return new Map();
-  }
-  const known = new Map<string, string>();
-  for (const line of text.split("\n")) {
-    if (line.trim() === "" || line.startsWith("#")) continue;
-    const [name = "", reason = ""] = line.split(" | ");
-    if (reason.trim() === "") throw new Error(`known-failures/${suite.name}.txt: "${line}" has no reason`);
-    known.set(name.trim(), reason.trim());
-  }
-  return known;
-}
-
-function judge(suite: Suite, outcome: Outcome): boolean {
-  const known = knownFailures(suite);
-  const surprises = outcome.failures.filter((name) => !known.has(name));
-  const healed = [...known.keys()].filter((name) => !outcome.failures.includes(name));
-  for (const name of surprises) console.error(`  fails: ${name}`);
-  for (const name of healed) console.error(`  no longer fails, but is listed as known: ${name}`);
-  return surprises.length === 0 && healed.length === 0 && outcome.passed > 0;
-}
 
 /** One row a suite; the rows of suites that did not run stay as they are. */
 function record(suite: Suite, outcome: Outcome): void {
@@ -69,7 +44,9 @@ for (const suite of suites) {
   }
   console.log(`${suite.title} …`);
   const outcome = await suite.run();
-  const good = judge(suite, outcome);
+  const problems = judge(suite, outcome);
+  const good = problems.length === 0;
+  for (const problem of problems) console.error(`  ${problem}`);
   console.log(`  ${outcome.passed} passed, ${outcome.failures.length} failed (${outcome.version})`);
   if (good) record(suite, outcome);
   else failed = true;

@@ -2,6 +2,7 @@
 import assert from "node:assert/strict";
 import { after, before, describe, test } from "node:test";
 import { Client, StreamableHTTPClientTransport } from "@modelcontextprotocol/client";
+import { startTools } from "../conformance/mcp/server.ts";
 import { type IdentityServer, startIdentity } from "../support/identity.ts";
 import { ask, bpmnXml } from "../support/portico.ts";
 
@@ -119,6 +120,26 @@ describe("MCP", () => {
       .catch((error: unknown) => error);
     await used;
     assert.equal(seen[0], "1 portico.bpmn.created.v1");
+  });
+
+  test("a stream of many messages is cut, and says so; files are what they are", async () => {
+    const tools = await startTools();
+    const client = await connect("", { base: tools.url.slice(0, -4) });
+    const many = await use(client, "many_messages", {});
+    const { messages, truncated } = many.structuredContent as { messages: object[]; truncated: boolean };
+    assert.deepEqual([messages.length, truncated, messages.at(-1)], [100, true, { number: 100 }]);
+    const all = await use(client, "test_tool_with_progress", {});
+    assert.deepEqual(all.structuredContent, { messages: [{ number: 1 }, { number: 2 }, { number: 3 }] });
+    const types: string[] = [];
+    for (const name of [
+      "test_simple_text",
+      "test_image_content",
+      "test_audio_content",
+      "test_embedded_resource",
+    ])
+      types.push((await use(client, name, {})).content[0]?.type ?? "");
+    assert.deepEqual(types, ["text", "image", "audio", "resource"]);
+    await tools.close();
   });
 
   test("search_methods finds, call_method calls, and policies hold", async () => {

@@ -159,6 +159,22 @@ describe("a contract that cannot be served", () => {
         /cannot be read: .*; build it with all imports/,
       );
     });
+
+  test("tools without a good name, with one name, or for streams of requests", () => {
+    const tool = (name: string, option: string, input = "Item"): string =>
+      `  rpc ${name}(${input}) returns (Item) { option (portico.options.v1.mcp) = {${option}}; }`;
+    const problems = problemsOf([
+      tool("ReadIt", ""),
+      tool("Other", 'name: "read_it"'),
+      tool("Bad", 'name: "Bad-Name"'),
+      tool("GetEverythingThatThereIsOfAllTheItemsHere", ""),
+      tool("Many", "", "stream Item"),
+    ]).join("\n");
+    assert.match(problems, /Other.*"read_it" is that of t\.v1\.S\/ReadIt already/);
+    assert.match(problems, /Bad.*"Bad-Name" is not 1 to 40 of/);
+    assert.match(problems, /GetEverything.*"get_everything_that.*" is not 1 to 40/);
+    assert.match(problems, /Many.*a tool takes one message/);
+  });
 });
 
 describe("a contract that can be served", () => {

@@ -4,7 +4,7 @@ import type { Runtime } from "#gateway/dispatch/dispatch.ts";
 import { toStatus } from "#gateway/wire/error-status.ts";
 import { type HttpBody, HttpBodySchema } from "#gen/google/api/httpbody_pb.ts";
 import { clientGone, createUnaryCall } from "#rpc/call.ts";
-import { RpcError, toRpcError } from "#rpc/error.ts";
+import { type RpcError, toRpcError } from "#rpc/error.ts";
 import type { Metadata } from "#rpc/metadata.ts";
 import type { Method } from "#rpc/method.ts";
 import { BytesPayload, type Payload } from "#rpc/payload.ts";
@@ -74,7 +74,7 @@ export async function callTool(options: ToolCall): Promise<ToolResult> {
     const stream = new Collected();
     const late = setTimeout(() => {
       stream.truncated = true;
-      call.cancel(new RpcError("canceled", { reason: "CANCELED", message: "a tool answers in time" }));
+      call.cancel(clientGone());
     }, maxStreamMs);
     try {
       for await (const message of reply.responses) {
