@@ -9,6 +9,7 @@ import { createDeadline, createRuntime, type Runtime } from "#gateway/dispatch/d
 import {
   type Adapters,
   createConnect,
+  createGraphql,
   createGrpc,
   createGrpcWeb,
   createMcp,
@@ -16,6 +17,7 @@ import {
   createPages,
   createRest,
   createWebSockets,
+  graphqlPaths,
   reasons as ingressReasons,
   type Listener,
   listen,
@@ -98,7 +100,7 @@ export async function start(config: Config): Promise<Portico> {
     descriptorSet: readFileSync(new URL("./gen/contract.binpb", import.meta.url)),
     codec: { unknownFields: config.unknownFields },
     query: { unknown: config.unknownParameters },
-    reservedPaths: [...pagePaths, ...mcpPaths],
+    reservedPaths: [...pagePaths, ...graphqlPaths, ...mcpPaths],
     policyRequired: ["portico."],
     policies: config.policies,
   });
@@ -189,12 +191,17 @@ function adaptersOf(
   const { users, authenticator, telemetry, url, ready } = parts;
   const runtime = (): Runtime => parts.runtime;
   const authenticated = config.authentication === "on";
+  const graphql = createGraphql({ runtime, introspection: config.mode !== "production" });
   return {
     grpc: createGrpc({ runtime }),
     grpcWeb: createGrpcWeb(createGrpc({ runtime, protocol: "grpc-web" })),
     connect: createConnect({ runtime }),
     rest: createRest({ runtime }),
-    webSockets: createWebSockets({ runtime, clock, ...(authenticated ? { authenticator } : {}) }),
+    graphql,
+    webSockets: createWebSockets({
+      ...{ runtime, clock, graphql: graphql.engine },
+      ...(authenticated ? { authenticator } : {}),
+    }),
     mcp: createMcp({
       ...{ runtime, version, serverUrl: url, origins: config.cors.origins },
       ...(authenticated ? { authenticator } : {}),

@@ -10,4 +10,4 @@ export interface Peer {
 }
 
 /** The protocol a call came in by; a label in logs and metrics. */
-export type Protocol = "grpc" | "grpc-web" | "connect" | "rest" | "websocket" | "mcp";
+export type Protocol = "grpc" | "grpc-web" | "connect" | "rest" | "websocket" | "graphql" | "mcp";

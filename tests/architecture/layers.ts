@@ -62,7 +62,10 @@ export const layers: Readonly<Record<string, Row>> = {
       "gateway/dispatch",
       "gateway/describe",
     ],
-    packages: [protobuf, "@fastify/busboy", "@modelcontextprotocol/server", "ws"],
+    packages: [
+      ...[protobuf, "@fastify/busboy", "@modelcontextprotocol/server"],
+      ...["graphql", "graphql-http", "graphql-ws", "ws"],
+    ],
     why: "speaks protocols; decides nothing",
   },
   "gateway/admin": {

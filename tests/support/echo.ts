@@ -6,6 +6,7 @@ import { type Catalog, loadCatalog } from "#gateway/catalog/catalog.ts";
 import { createDeadline, createRuntime } from "#gateway/dispatch/dispatch.ts";
 import {
   createConnect,
+  createGraphql,
   createGrpc,
   createGrpcWeb,
   createMcp,
@@ -45,6 +46,7 @@ export async function startEcho(options: EchoOptions = {}): Promise<EchoServer> 
     services: service.services(),
     interceptors: [createDeadline({ clock })],
   });
+  const graphql = createGraphql({ runtime: () => runtime });
   const { maxMessageBytes, limits, heartbeatMs, webSocketLimits } = options;
   const listener: Listener = await listen({
     host: "127.0.0.1",
@@ -75,11 +77,12 @@ export async function startEcho(options: EchoOptions = {}): Promise<EchoServer> 
           ...(heartbeatMs === undefined ? {} : { heartbeatMs }),
         },
       }),
+      graphql,
       mcp: createMcp({
         ...{ runtime: () => runtime, version: "0.0.0", serverUrl: () => "http://localhost" },
       }),
       webSockets: createWebSockets({
-        ...{ runtime: () => runtime, clock },
+        ...{ runtime: () => runtime, clock, graphql: graphql.engine },
         limits: {
           ...(maxMessageBytes === undefined ? {} : { maxFrameBytes: maxMessageBytes }),
           ...webSocketLimits,

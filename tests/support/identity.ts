@@ -5,6 +5,7 @@ import { loadCatalog } from "#gateway/catalog/catalog.ts";
 import { createDeadline, createRuntime } from "#gateway/dispatch/dispatch.ts";
 import {
   createConnect,
+  createGraphql,
   createGrpc,
   createGrpcWeb,
   createMcp,
@@ -117,6 +118,7 @@ export async function startIdentity(
       }),
     ],
   });
+  const graphql = createGraphql({ runtime: () => runtime });
   const adminKey = await users.developmentKey(undefined);
   const listener = await listen({
     host: "127.0.0.1",
@@ -130,9 +132,10 @@ export async function startIdentity(
       connect: createConnect({ runtime: () => runtime }),
       rest: createRest({ runtime: () => runtime }),
       webSockets: createWebSockets({
-        ...{ runtime: () => runtime, clock, authenticator },
+        ...{ runtime: () => runtime, clock, authenticator, graphql: graphql.engine },
         ...(options.webSocketLimits === undefined ? {} : { limits: options.webSocketLimits }),
       }),
+      graphql,
       mcp: createMcp({
         ...{ runtime: () => runtime, version: "0.0.0", serverUrl: () => base, authenticator },
         metaTools: options.mcpMetaTools === true,

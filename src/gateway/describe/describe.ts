@@ -4,7 +4,9 @@
  * Comments of the contract become descriptions, bindings become paths, messages become schemas in ProtoJSON's shapes. The same
  * catalogue always gives the same document. Describes what is served and nothing else; serves nothing itself.
  */
+
 export { describeAsyncApi } from "./asyncapi.ts";
+export { behaviours as behavioursOf } from "./behaviours.ts";
 export { describeMessage, messagesOf } from "./json-schema.ts";
 export {
   describeOpenApi,

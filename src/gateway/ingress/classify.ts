@@ -1,6 +1,7 @@
 /** Which protocol a request speaks: one line a protocol. */
 import { isConnect } from "./connect/connect.ts";
 import type { Adapter, Exchange } from "./exchange.ts";
+import type { Graphql } from "./graphql/graphql.ts";
 import { isGrpcWeb } from "./grpc-web/grpc-web.ts";
 import type { WebSockets } from "./websocket/websocket.ts";
 
@@ -13,6 +14,8 @@ export interface Adapters {
   readonly pages: Adapter & { owns(path: string): boolean };
   /** Absent: none are taken. */
   readonly webSockets?: WebSockets;
+  /** Absent: there is none. */
+  readonly graphql?: Graphql;
   /** Agents' tools; absent: there are none. */
   readonly mcp?: Adapter & { owns(path: string): boolean };
   /** Mounted beside the API; absent: nothing is. */
@@ -24,6 +27,7 @@ export function classify(exchange: Exchange, adapters: Adapters): Adapter {
   if (isGrpcWeb(exchange.headers["content-type"])) return adapters.grpcWeb;
   if (isConnect(exchange)) return adapters.connect;
   if (adapters.pages.owns(exchange.path)) return adapters.pages;
+  if (adapters.graphql?.owns(exchange.path) === true) return adapters.graphql;
   if (adapters.mcp?.owns(exchange.path) === true) return adapters.mcp;
   if (adapters.mounted?.owns(exchange.path) === true) return adapters.mounted;
   return adapters.rest;

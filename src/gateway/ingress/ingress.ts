@@ -8,6 +8,7 @@
 export type { Adapters } from "./classify.ts";
 export { createConnect } from "./connect/connect.ts";
 export type { Adapter, Exchange } from "./exchange.ts";
+export { createGraphql, graphqlPaths } from "./graphql/graphql.ts";
 export { createGrpc } from "./grpc/grpc.ts";
 export { createGrpcWeb } from "./grpc-web/grpc-web.ts";
 export type { ListenerLimits } from "./limits.ts";

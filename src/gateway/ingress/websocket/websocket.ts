@@ -15,6 +15,8 @@ import { RpcError, toRpcError } from "#rpc/error.ts";
 import type { Peer } from "#rpc/peer.ts";
 import type { Clock } from "#std/clock.ts";
 import type { RequestHeaders } from "../exchange.ts";
+import type { Engine } from "../graphql/engine.ts";
+import { graphqlSubprotocol, serveGraphqlSocket } from "../graphql/socket.ts";
 import { matchPath } from "../rest/plane-prefix.ts";
 import type { RequestHead } from "../rest/read.ts";
 import { ticketed } from "../ticket.ts";
@@ -30,6 +32,8 @@ export interface WebSocketOptions {
   /** Who a credential stands for; absent: nobody asks. */
   readonly authenticator?: SocketAuthenticator;
   readonly limits?: Partial<WebSocketLimits>;
+  /** What runs operations on sockets at `/graphql`; absent: there are none. */
+  graphql?(): Promise<Engine>;
 }
 
 export interface WebSocketLimits {
@@ -107,7 +111,10 @@ class Server implements WebSockets {
       maxPayload: this.#limits.maxFrameBytes,
       // What it saves is paid with 300 KB a socket, and it lets a client make us inflate.
       perMessageDeflate: false,
-      handleProtocols: (offered) => [...offered].find((name) => subprotocols.has(name)) ?? false,
+      handleProtocols: (offered, { url = "" }) =>
+        [...offered].find((name) =>
+          isGraphql(url) ? name === graphqlSubprotocol : subprotocols.has(name),
+        ) ?? false,
     });
     this.#server.on("wsClientError", (error, socket) => this.#refused.get(socket)?.(upgradeInvalid(error)));
   }
@@ -124,7 +131,8 @@ class Server implements WebSockets {
     const path = mark === -1 ? target : target.slice(0, mark);
     const { headers, query } = ticketed(request.headers, mark === -1 ? "" : target.slice(mark + 1));
     try {
-      if (path === "/ws") await this.#openSession(upgrade, headers, query);
+      if (isGraphql(path) && this.#options.graphql !== undefined) await this.#openGraphql(upgrade, headers);
+      else if (path === "/ws") await this.#openSession(upgrade, headers, query);
       else
         await this.#openSingle(upgrade, {
           ...{ method: "GET", path, query, headers, peer: upgrade.peer, hasBody: false },
@@ -180,6 +188,15 @@ class Server implements WebSockets {
     });
     this.#keep(socket, session);
     await session.checkAgain();
+  }
+
+  async #openGraphql(upgrade: Upgrade, headers: RequestHeaders): Promise<void> {
+    const engine = await this.#options.graphql?.();
+    const socket = await this.#accept(upgrade);
+    this.#keep(socket, undefined);
+    const { clock, runtime } = this.#options;
+    if (engine !== undefined)
+      serveGraphqlSocket(engine, { ...{ socket, clock, runtime, headers }, peer: upgrade.peer });
   }
 
   /** @throws RpcError as REST does where the path is none. */
@@ -254,6 +271,10 @@ class Server implements WebSockets {
       if (session?.spoke === false && now - openedAt >= this.#limits.initMs)
         socket.close(closeCodes.initTimeout, "the first frame did not come in time");
   }
+}
+
+function isGraphql(target: string): boolean {
+  return /^\/graphql(\?|$)/.test(target);
 }
 
 function credentialOf(headers: RequestHeaders): Record<string, string> {
