@@ -110,6 +110,11 @@ export class EchoService {
     return new Promise((resolve) => this.#waiting.set(requestId, resolve));
   }
 
+  /** The call whose handler began last. */
+  latest(): Probe {
+    return [...this.#probes.values()].at(-1)!;
+  }
+
   /** Whether a handler ever ran for this request id. */
   ran(requestId: string): boolean {
     return this.#probes.has(requestId);

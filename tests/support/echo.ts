@@ -24,6 +24,7 @@ export interface EchoServer {
   readonly grpcPort: number;
   readonly catalog: Catalog;
   probe(requestId: string): Promise<Probe>;
+  latest(): Probe;
   ran(requestId: string): boolean;
   method(name: string): DescMethod;
   message(name: string): DescMessage;
@@ -105,6 +106,7 @@ export async function startEcho(options: EchoOptions = {}): Promise<EchoServer> 
     grpcPort: listener.grpcPort,
     catalog,
     probe: (id) => service.probe(id),
+    latest: () => service.latest(),
     ran: (id) => service.ran(id),
     method: (name) =>
       catalog.registry

@@ -17,7 +17,7 @@ import { createHandler, type Handler, type OperationArgs, parseRequestParams } f
 import { makeServer, type Server } from "graphql-ws";
 import type { Exchange, ResponseHeaders } from "../exchange.ts";
 import { defaultLimits, exceeded, type GraphqlLimits } from "./limits.ts";
-import { Operation, type OperationOptions } from "./operation.ts";
+import { leavable, Operation, type OperationOptions } from "./operation.ts";
 import type { GraphqlOptions } from "./options.ts";
 import { createSchema } from "./schema.ts";
 
@@ -83,6 +83,7 @@ class GraphqlEngine implements Engine {
     });
     this.sockets = makeServer<Record<string, unknown>, SocketContext>({
       connectionInitWaitTimeout: 10_000,
+      subscribe: subscribeAndTell as never,
       onSubscribe: ({ extra, connectionParams = {} }, _id, params) => {
         const made = this.#prepare(params, extra.operationOptions(connectionParams), false);
         if ("schema" in made) extra.operations.add(made.contextValue as Operation);
@@ -124,7 +125,7 @@ class GraphqlEngine implements Engine {
     if ("schema" in made) {
       const operation = made.contextValue as Operation;
       exchange.onAbort(() => operation.cancel());
-      for await (const result of resultsOf(made)) await exchange.write(event("next", result));
+      for await (const result of await resultsOf(made)) await exchange.write(event("next", result));
     } else await exchange.write(event("next", { errors: made }));
     await exchange.write("event: complete\ndata:\n\n");
     exchange.end();
@@ -163,16 +164,38 @@ class GraphqlEngine implements Engine {
   }
 }
 
-/** A query has one result, a subscription any number. */
-async function* resultsOf(args: ExecutionArgs): AsyncGenerator<ExecutionResult> {
+/** A query has one result, a subscription any number; a subscription that fails ends with a result that says why. */
+async function resultsOf(args: ExecutionArgs): Promise<AsyncIterable<ExecutionResult>> {
   const operation = getOperationAST(args.document, args.operationName);
-  if (operation?.operation !== "subscription") {
-    yield await execute(args);
-    return;
-  }
+  const results =
+    operation?.operation === "subscription" ? await subscribeAndTell(args) : await execute(args);
+  return Symbol.asyncIterator in results ? results : only(results);
+}
+
+async function* only(result: ExecutionResult): AsyncGenerator<ExecutionResult> {
+  yield result;
+}
+
+/** The protocols would otherwise cut the connection, and nobody would know why. */
+async function subscribeAndTell(
+  args: ExecutionArgs,
+): Promise<AsyncGenerator<ExecutionResult> | ExecutionResult> {
   const results = await subscribe(args);
-  if (Symbol.asyncIterator in results) yield* results;
-  else yield results;
+  if (!(Symbol.asyncIterator in results)) return results;
+  let failed = false;
+  return leavable(
+    () => void results.return(undefined),
+    async () => {
+      if (failed) return { done: true, value: undefined };
+      try {
+        const { done, value } = await results.next();
+        return done === true ? { done, value: undefined } : { value };
+      } catch (error) {
+        failed = true;
+        return { value: { errors: [error as GraphQLError] } };
+      }
+    },
+  );
 }
 
 function event(name: string, data: object): string {

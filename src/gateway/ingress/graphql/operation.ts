@@ -47,37 +47,34 @@ export class Operation {
     }
   }
 
-  stream(method: Method, request: object): AsyncGenerator<Json, void, undefined> {
+  /** @throws GraphQLError where the stream does not even begin. */
+  async stream(method: Method, request: object): Promise<AsyncGenerator<Json, void, undefined>> {
     const call = this.#begin(method, request);
-    const messages = this.#messages(call);
-    const leave = (): void => call.cancel(clientGone());
-    return {
-      [Symbol.asyncIterator]() {
-        return this;
-      },
-      [Symbol.asyncDispose]: async () => leave(),
-      next: () => messages.next(),
-      // A generator that waits for a message hears of its end with the next one: the call has to hear of it first.
-      return: async () => {
-        leave();
-        return { done: true, value: undefined };
-      },
-      throw: async (error) => {
-        leave();
-        throw error;
-      },
+    const over = (): void => {
+      this.#running.delete(call);
     };
-  }
-
-  async *#messages(call: AdapterCall<Call>): AsyncGenerator<Json, void, undefined> {
     try {
       const reply = await this.#options.runtime.dispatch(call);
-      if (reply.kind === "unary") throw new Error(`${call.method.name} answers with one message`);
-      for await (const message of reply.responses) yield JSON.parse(message.text()) as Json;
+      if (reply.kind === "unary") throw new Error(`${method.name} answers with one message`);
+      const messages = reply.responses[Symbol.asyncIterator]();
+      const leave = (): void => {
+        call.cancel(clientGone());
+        over();
+      };
+      return leavable(leave, async () => {
+        try {
+          const { done, value } = await messages.next();
+          if (done !== true) return { value: JSON.parse(value.text()) as Json };
+          over();
+          return { done, value: undefined };
+        } catch (thrown) {
+          over();
+          throw this.#error(thrown);
+        }
+      });
     } catch (thrown) {
+      over();
       throw this.#error(thrown);
-    } finally {
-      this.#running.delete(call);
     }
   }
 
@@ -105,6 +102,28 @@ export class Operation {
   #error(thrown: unknown): GraphQLError {
     return toGraphqlError(toRpcError(thrown), this.#options.id);
   }
+}
+
+/** A generator that waits for a message hears of its own end with the next one; this one hears at once. */
+export function leavable<T>(
+  leave: () => void,
+  next: () => Promise<IteratorResult<T, undefined>>,
+): AsyncGenerator<T, void, undefined> {
+  return {
+    [Symbol.asyncIterator]() {
+      return this;
+    },
+    [Symbol.asyncDispose]: async () => leave(),
+    next,
+    return: async () => {
+      leave();
+      return { done: true, value: undefined };
+    },
+    throw: async (error) => {
+      leave();
+      throw error;
+    },
+  };
 }
 
 export function toGraphqlError(error: RpcError, id: string): GraphQLError {

@@ -98,7 +98,9 @@ export class Types {
     const fields: GraphQLInputFieldConfigMap = {};
     for (const field of desc.fields) {
       const behaviours = behavioursOf(field);
-      if (behaviours.includes(FieldBehavior.OUTPUT_ONLY)) continue;
+      // Updates name what they change, and what they saw of it.
+      const isKey = field.name === "id" || field.name === "name" || field.name === "etag";
+      if (behaviours.includes(FieldBehavior.OUTPUT_ONLY) && !isKey) continue;
       const type = this.#inputOf(field);
       fields[field.jsonName] = {
         type: behaviours.includes(FieldBehavior.REQUIRED) ? new GraphQLNonNull(type) : type,
@@ -137,10 +139,14 @@ export class Types {
       const zero = zeroOf(field);
       const type = this.#outputOf(field);
       fields[field.jsonName] = {
-        type: zero === undefined ? type : new GraphQLNonNull(type),
+        // A double may be none.
+        type: zero === undefined || type === GraphQLFloat ? type : new GraphQLNonNull(type),
         description: this.#describe(field),
         deprecationReason: field.proto.options?.deprecated === true ? "Its contract says so." : null,
-        resolve: (source) => fromProtoJson(field, source[field.jsonName]) ?? zero,
+        resolve: (source) => {
+          const value = source[field.jsonName];
+          return value === undefined ? zero : fromProtoJson(field, value);
+        },
       };
     }
     for (const [name, join] of joinFields(desc, this.#joins))
@@ -289,10 +295,6 @@ function zeroOf(field: DescField): unknown {
       return "";
     case ScalarType.BOOL:
       return false;
-    // Null where it is no number of JSON.
-    case ScalarType.DOUBLE:
-    case ScalarType.FLOAT:
-      return undefined;
     default:
       return scalarOf(field.scalar).name.endsWith("64") ? "0" : 0;
   }
