@@ -3,12 +3,12 @@ import { readFileSync } from "node:fs";
 import { create } from "@bufbuild/protobuf";
 import { loadCatalog } from "#gateway/catalog/catalog.ts";
 import { GetBPMNRequestSchema, ListBPMNRequestSchema } from "#gen/portico/bpmn/v1/bpmn_pb.ts";
+import { createAdmit } from "#policy/admit/admit.ts";
 import { createAudit } from "#policy/audit/audit.ts";
 import { createAuthenticate } from "#policy/authenticate/authenticate.ts";
 import { Authenticator } from "#policy/authenticate/authenticator.ts";
 import { createAuthorize } from "#policy/authorize/authorize.ts";
 import { createIdempotency } from "#policy/idempotency/idempotency.ts";
-import { createConcurrency } from "#policy/limit/concurrency.ts";
 import { createLimit } from "#policy/limit/limit.ts";
 import { createIdempotencyStore, loadRules, migrations as policyMigrations } from "#policy/policy.ts";
 import { createValidate } from "#policy/validate/validate.ts";
@@ -52,7 +52,14 @@ export async function measurePolicies(calls: number): Promise<Row[]> {
   const rule = `principal.tenant == "default" && request.id != ""`;
   const audit = { append: async () => undefined };
   const policies: readonly (readonly [string, Interceptor, Method])[] = [
-    ["concurrency", createConcurrency({ maxConcurrentCalls: 1000 }), get],
+    [
+      "admit",
+      createAdmit({
+        ...{ maxConcurrentCalls: 1000, adaptive: true, clock, priorityOf: () => "normal" },
+        pressure: { heapFull: false, late: false },
+      }),
+      get,
+    ],
     [
       "authenticate, the same key again",
       createAuthenticate({

@@ -27,15 +27,17 @@ import {
 import { reasons as wireReasons } from "#gateway/wire/reasons.ts";
 import {
   Authenticator,
-  createConcurrency,
+  createAdmit,
   createIdempotencyStore,
   createLimitStore,
   createPolicies,
   createValidate,
   loadRules,
   type PolicyOptions,
+  type Priority,
   migrations as policyMigrations,
   reasons as policyReasons,
+  watchPressure,
 } from "#policy/policy.ts";
 import type { Method } from "#rpc/method.ts";
 import { reasons as rpcReasons } from "#rpc/reasons.ts";
@@ -128,7 +130,7 @@ export async function start(config: Config): Promise<Portico> {
     services: [...hosted, health.service, ...reflection],
     interceptors: [
       telemetry.interceptor, // outermost: sees every call, the refused ones too
-      createDeadline({ clock }), // before any work is done
+      createDeadline({ clock, of: (method) => catalog.optionsOf(method).deadline }), // before any work is done
       ...policies,
     ],
   });
@@ -146,7 +148,7 @@ export async function start(config: Config): Promise<Portico> {
       httpPort: config.httpPort,
       grpcPort: config.grpcPort,
       clock,
-      cors: config.cors,
+      ...{ cors: config.cors, maxConnections: config.maxConnections, reusePort: config.reusePort === "on" },
       ...(config.tls === undefined ? {} : { tls: config.tls }),
       adapters: adaptersOf(config, {
         ...{ runtime, users, authenticator, telemetry, url },
@@ -246,11 +248,14 @@ async function createServices(
 
   const ruled = [...catalog.methods.values()].some((method) => (ruleOf(method)?.rule ?? "") !== "");
   const authenticator = new Authenticator({ credentials: users.directory, clock });
+  const pressure = watchPressure({ clock });
   const options: PolicyOptions = {
     rules: ruled ? await loadRules(catalog.registry) : undefined,
     ...{ authenticator, clock, ruleOf, rate: config.rateLimit },
     ...{ tenantRate: config.tenantRateLimit, limits: limits.store },
     maxConcurrentCalls: config.maxConcurrentCalls,
+    ...{ adaptive: config.adaptiveConcurrency === "on", pressure },
+    priorityOf: (method) => priorityOf(method, catalog),
     ...{ audit: users.audit, idempotency: idempotency.store, registry: catalog.registry },
     costOf: (method) => catalog.optionsOf(method).rateCost,
     isAudited: (method) => catalog.optionsOf(method).audited,
@@ -258,9 +263,10 @@ async function createServices(
   // Without authentication there is nobody to judge: what is asked is looked at all the same.
   const policies =
     config.authentication === "off"
-      ? [createConcurrency(options), createValidate(options)]
+      ? [createAdmit(options), createValidate(options)]
       : createPolicies(options);
   const closeServices = async (): Promise<void> => {
+    pressure.stop();
     await idempotency.close();
     await limits.close();
     await breached?.close();
@@ -270,6 +276,12 @@ async function createServices(
   };
   const hosted = [bpmn.service, events.service, ...users.services];
   return { hosted, users, events, policies, authenticator, closeServices };
+}
+
+/** Who is sent away last when there is too much to do. */
+function priorityOf(method: Method, catalog: Catalog): Priority {
+  if (method.service === "grpc.health.v1.Health") return "health";
+  return catalog.optionsOf(method).plane === "admin" ? "urgent" : "normal";
 }
 
 /** Every scope that a method asks for, in order. */

@@ -58,6 +58,14 @@ export interface Config {
   readonly tenantRateLimit: Config["rateLimit"];
   /** Unary calls that this process works on at once. */
   readonly maxConcurrentCalls: number;
+  /** Whether fewer may be found to be enough. */
+  readonly adaptiveConcurrency: "on" | "off";
+  /** Open connections on both ports together; undefined: what the process may open decides. */
+  readonly maxConnections: number | undefined;
+  /** Processes that share the ports. */
+  readonly workers: number;
+  /** Whether other processes may listen on the same ports. */
+  readonly reusePort: "on" | "off";
   readonly logLevel: "trace" | "debug" | "info" | "warn" | "error" | "silent";
   readonly unknownParameters: "reject" | "ignore";
   readonly unknownFields: "reject" | "ignore";
@@ -101,6 +109,10 @@ export interface UserConfig {
   readonly rateLimit?: string;
   readonly tenantRateLimit?: string;
   readonly maxConcurrentCalls?: number;
+  readonly adaptiveConcurrency?: "on" | "off";
+  readonly maxConnections?: number;
+  readonly workers?: number;
+  readonly reusePort?: "on" | "off";
   readonly log?: { readonly level?: Config["logLevel"] };
   readonly rest?: {
     readonly unknownParameters?: "reject" | "ignore";
@@ -145,6 +157,10 @@ function complete(given: Given, fallbackMode: Config["mode"]): Config {
     rateLimit: "rateLimit" in given ? given.rateLimit : { burst: 200, intervalMs: 10 },
     tenantRateLimit: "tenantRateLimit" in given ? given.tenantRateLimit : { burst: 2000, intervalMs: 1 },
     maxConcurrentCalls: given.maxConcurrentCalls ?? 1000,
+    adaptiveConcurrency: given.adaptiveConcurrency ?? "on",
+    maxConnections: given.maxConnections,
+    workers: given.workers ?? 1,
+    reusePort: given.reusePort ?? ((given.workers ?? 1) > 1 ? "on" : "off"),
     logLevel: given.logLevel ?? "info",
     unknownParameters: given.unknownParameters ?? "reject",
     unknownFields: given.unknownFields ?? "reject",
@@ -204,6 +220,16 @@ function check(config: Config, given: Given): string[] {
   if (config.httpPort !== 0 && config.httpPort === config.grpcPort) {
     problems.push(
       `${spelled("httpPort")} and ${spelled("grpcPort")} are both ${config.httpPort}: give them different ports (gRPC is answered on both)`,
+    );
+  }
+  if (config.workers > 1 && !/^postgres(ql)?:/.test(config.databaseUrl)) {
+    problems.push(
+      `${spelled("workers")} is ${config.workers}: several processes share a PostgreSQL database only; give one in ${spelled("databaseUrl")}, or use one worker`,
+    );
+  }
+  if (config.workers > 1 && config.reusePort === "off") {
+    problems.push(
+      `${spelled("workers")} is ${config.workers} and ${spelled("reusePort")} is off: workers share their ports; remove one of the two`,
     );
   }
   if (config.mode === "production" && given.secretFile === undefined) {

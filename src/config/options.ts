@@ -33,6 +33,26 @@ const port = z
     wholeNumber,
   )
   .pipe(z.number().int(wholeNumber).min(0, "must be 0 to 65535").max(65_535, "must be 0 to 65535"));
+/** Of decimal digits, or a number. */
+const wholeNumberOf = (least: number, most: number) =>
+  z
+    .union(
+      [
+        z.number(),
+        z
+          .string()
+          .regex(/^\d{1,9}$/)
+          .transform(Number),
+      ],
+      wholeNumber,
+    )
+    .pipe(
+      z
+        .number()
+        .int(wholeNumber)
+        .min(least, `must be at least ${least}`)
+        .max(most, `must be at most ${most}`),
+    );
 const claim = z.string().min(1).max(200);
 const resourceId = z.string().regex(/^[a-z]([a-z0-9-]{0,61}[a-z0-9])?$/, "must be an id");
 const issuerUrl = z.url({ protocol: /^https?$/ }).refine((url) => {
@@ -352,27 +372,50 @@ export const options = {
     env: "PORTICO_MAX_CONCURRENT_CALLS",
     flag: "--max-concurrent-calls",
     value: "NUMBER",
-    schema: z
-      .union(
-        [
-          z.number(),
-          z
-            .string()
-            .regex(/^\d{1,7}$/)
-            .transform(Number),
-        ],
-        "must be a whole number",
-      )
-      .pipe(
-        z
-          .number()
-          .int("must be a whole number")
-          .min(1, "must be at least 1")
-          .max(1_000_000, "must be at most 1000000"),
-      ),
+    schema: wholeNumberOf(1, 1_000_000),
     default: "1000",
     range: "1 to 1000000",
     doc: "Unary calls that a process works on at once; one more is answered UNAVAILABLE (503) with Retry-After.",
+  },
+  adaptiveConcurrency: {
+    key: "adaptiveConcurrency",
+    env: "PORTICO_ADAPTIVE_CONCURRENCY",
+    flag: "--adaptive-concurrency",
+    value: "SWITCH",
+    schema: z.enum(["on", "off"], "must be on or off"),
+    default: "on",
+    range: "on, off",
+    doc: "On: a process works on fewer calls at once than it may while more of them only wait for each other. What is too much is answered UNAVAILABLE (503) with Retry-After; health first, administration next.",
+  },
+  maxConnections: {
+    key: "maxConnections",
+    env: "PORTICO_MAX_CONNECTIONS",
+    flag: "--max-connections",
+    value: "NUMBER",
+    schema: wholeNumberOf(1, 1_000_000),
+    default: "60 % of the files that the process may open, at most 20000",
+    range: "1 to 1000000",
+    doc: "Open connections on both ports together; one more is closed at once. The rest of the files is for the database and for answers.",
+  },
+  workers: {
+    key: "workers",
+    env: "PORTICO_WORKERS",
+    flag: "--workers",
+    value: "NUMBER",
+    schema: wholeNumberOf(1, 64),
+    default: "1",
+    range: "1 to 64",
+    doc: "Processes that share the ports and the database, which has to be PostgreSQL for more than one. One that dies is replaced; SIGHUP replaces one after the other.",
+  },
+  reusePort: {
+    key: "reusePort",
+    env: "PORTICO_REUSE_PORT",
+    flag: "--reuse-port",
+    value: "SWITCH",
+    schema: z.enum(["on", "off"], "must be on or off"),
+    default: "off; on with more than one worker",
+    range: "on, off",
+    doc: "On: other processes of the same user may listen on the same ports, and the system spreads connections over them (SO_REUSEPORT): a new version starts beside the old one.",
   },
   logLevel: {
     key: "log.level",

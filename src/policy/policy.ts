@@ -7,21 +7,22 @@
 import type { Registry } from "@bufbuild/protobuf";
 import type { Interceptor } from "#rpc/interceptor.ts";
 import type { Method } from "#rpc/method.ts";
+import { type AdmitOptions, createAdmit } from "./admit/admit.ts";
 import { type AuditOptions, createAudit } from "./audit/audit.ts";
 import { type AuthenticateOptions, createAuthenticate } from "./authenticate/authenticate.ts";
 import { type AuthorizeOptions, createAuthorize, type RuleCompiler } from "./authorize/authorize.ts";
 import { createIdempotency, type IdempotencyOptions } from "./idempotency/idempotency.ts";
 import { migrations as idempotencyMigrations } from "./idempotency/store.ts";
-import { type ConcurrencyOptions, createConcurrency } from "./limit/concurrency.ts";
 import { createLimit, type LimitOptions } from "./limit/limit.ts";
 import { limitMigrations } from "./limit/store.ts";
 import { createValidate, type ValidateOptions } from "./validate/validate.ts";
 
+export { createAdmit, type Priority } from "./admit/admit.ts";
+export { watchPressure } from "./admit/pressure.ts";
 export type { AuditEntry, AuditSink } from "./audit/audit.ts";
 export { Authenticator, type Credential, type Credentials } from "./authenticate/authenticator.ts";
 export type { MethodRule } from "./authorize/authorize.ts";
 export { createIdempotencyStore } from "./idempotency/store.ts";
-export { createConcurrency } from "./limit/concurrency.ts";
 export { createLimitStore } from "./limit/store.ts";
 export { reasons } from "./reasons.ts";
 export { constraintsOf, createValidate, isConstrained } from "./validate/validate.ts";
@@ -35,7 +36,7 @@ export async function loadRules(registry: Registry): Promise<RuleCompiler> {
 }
 
 export type PolicyOptions = Omit<
-  ConcurrencyOptions &
+  AdmitOptions &
     AuthenticateOptions &
     AuthorizeOptions &
     LimitOptions &
@@ -48,7 +49,7 @@ export type PolicyOptions = Omit<
 export function createPolicies(given: PolicyOptions): readonly Interceptor[] {
   const options = { ...given, isPublic: (method: Method) => given.ruleOf(method)?.public === true };
   return [
-    createConcurrency(options), // first: what cannot be carried is to cost nothing
+    createAdmit(options), // first: what cannot be carried is to cost nothing
     createAuthenticate(options), // all others judge by who calls
     createLimit(options), // who is refused below is counted too: guessing costs what calling costs
     createAudit(options), // refusals too, but not what is over the limit: a flood of refusals is no flood of rows

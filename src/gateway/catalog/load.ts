@@ -23,6 +23,7 @@ import { CatalogError, type CatalogProblem } from "./problems.ts";
 import { selectPolicies } from "./selectors.ts";
 import type { AccessRule, Catalog, CatalogInput, HttpRoute, MethodOptions, Plane } from "./shape.ts";
 import { SourceInfo } from "./source-info.ts";
+import { readDeadline, reportDeadlines } from "./deadlines.ts";
 import { readTool, reportTools } from "./tools.ts";
 
 /** Field number of the `google.api.http` extension in MethodOptions. */
@@ -52,6 +53,7 @@ export function load(input: CatalogInput): Catalog {
         "has no policy: say with (portico.options.v1.policy) which scopes let callers in, or that it is public",
       );
   reportTools(methods, report);
+  reportDeadlines(methods, report);
   const selection = selectPolicies(input.policies ?? [], methods, input.policyRequired ?? []);
   for (const message of selection.problems) problems.push({ file: "(policies)", message });
   const routes = methods.flatMap((method) =>
@@ -134,6 +136,7 @@ const noOptions: MethodOptions = {
   rateCost: 1,
   audited: false,
   upload: false,
+  deadline: { defaultMs: undefined, maximumMs: undefined },
   tool: undefined,
 };
 
@@ -164,6 +167,7 @@ function readOptions(desc: DescMethod): MethodOptions {
     rateCost: Math.max(1, policy?.rateCost ?? 1),
     audited: policy?.audit === true,
     upload: hasOption(desc, uploadOption) && getOption(desc, uploadOption),
+    deadline: readDeadline(desc),
     tool: readTool(desc),
   };
 }

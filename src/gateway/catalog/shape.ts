@@ -47,6 +47,8 @@ export interface MethodOptions {
   readonly audited: boolean;
   /** REST feeds this client stream from a raw request body. */
   readonly upload: boolean;
+  /** How long a call may take, in milliseconds; undefined: as long as the gateway's own times say. */
+  readonly deadline: { readonly defaultMs: number | undefined; readonly maximumMs: number | undefined };
   /** Undefined: agents do not get it. */
   readonly tool: ToolOptions | undefined;
 }

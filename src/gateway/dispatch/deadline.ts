@@ -7,6 +7,7 @@
 import type { Call } from "#rpc/call.ts";
 import { RpcError } from "#rpc/error.ts";
 import type { Interceptor } from "#rpc/interceptor.ts";
+import type { Method } from "#rpc/method.ts";
 import type { Payload } from "#rpc/payload.ts";
 import type { Reply } from "#rpc/reply.ts";
 import type { Clock } from "#std/clock.ts";
@@ -17,13 +18,24 @@ export interface DeadlineOptions {
   readonly defaultMs?: number;
   /** Longest time any client may ask for, in milliseconds. Default 300 000. */
   readonly maximumMs?: number;
+  /** What a method's contract says instead. */
+  of?(method: Method): MethodDeadline;
+}
+
+export interface MethodDeadline {
+  /** For calls whose client asks for nothing, in milliseconds; undefined: the contract does not say. */
+  readonly defaultMs: number | undefined;
+  /** The longest that a client may ask for, in milliseconds; undefined: the contract does not say. */
+  readonly maximumMs: number | undefined;
 }
 
 export function createDeadline(options: DeadlineOptions): Interceptor {
-  const defaultMs = options.defaultMs ?? 15_000;
-  const maximumMs = options.maximumMs ?? 300_000;
+  const { defaultMs = 15_000, maximumMs: longestMs = 300_000 } = options;
   return (next, method) => {
-    const fallback = method.kind === "unary" ? defaultMs : undefined;
+    const own = options.of?.(method);
+    const maximumMs = own?.maximumMs ?? longestMs;
+    const usual = own?.defaultMs ?? (method.kind === "unary" ? defaultMs : undefined);
+    const fallback = usual === undefined ? undefined : Math.min(usual, maximumMs);
     return (call) => {
       const allowed = call.timeoutMs === undefined ? fallback : Math.min(call.timeoutMs, maximumMs);
       if (allowed === undefined) return waiting(next(call), call, undefined);

@@ -30,6 +30,7 @@ import { Cors, type CorsOptions } from "./cors.ts";
 import type { Adapter, Exchange } from "./exchange.ts";
 import { Http1Exchange } from "./http1-exchange.ts";
 import { Http2Exchange } from "./http2-exchange.ts";
+import { connectionCap } from "./connection-cap.ts";
 import { defaultLimits, type ListenerLimits } from "./limits.ts";
 import { joinCredentials, type Refusal, refuseFields, refuseHttp1, refuseUrl } from "./precheck.ts";
 import { certificatesOf, Tls, type TlsFiles } from "./tls.ts";
@@ -44,6 +45,10 @@ export interface ListenerOptions {
   readonly limits?: Partial<ListenerLimits>;
   /** Whose pages may call; absent: nobody's but our own. */
   readonly cors?: CorsOptions;
+  /** Open connections on both ports together; one more is closed at once. Default: `connectionCap()`. */
+  readonly maxConnections?: number | undefined;
+  /** Whether other processes may listen on the same ports (SO_REUSEPORT). Default false. */
+  readonly reusePort?: boolean;
   /** Both ports speak TLS; absent: neither does. */
   readonly tls?: TlsFiles;
 }
@@ -85,11 +90,13 @@ class TwoPorts implements Listener {
   readonly #sessions = new Set<ServerHttp2Session>();
   readonly #tls: Tls | undefined;
   readonly #cors: Cors;
+  readonly #maxConnections: number;
   draining = false;
 
   constructor(options: ListenerOptions, limits: ListenerLimits) {
     this.#options = options;
     this.#limits = limits;
+    this.#maxConnections = options.maxConnections ?? connectionCap();
     this.#cors = new Cors(options.cors ?? { origins: [], credentials: false });
     this.#tls = options.tls === undefined ? undefined : new Tls(options.tls);
     this.#http1 = this.#makeHttp1();
@@ -116,10 +123,10 @@ class TwoPorts implements Listener {
   }
 
   async open(): Promise<void> {
-    const { host, httpPort, grpcPort } = this.#options;
-    await listenOn(this.#http1, host, httpPort);
+    const { host, httpPort, grpcPort, reusePort = false } = this.#options;
+    await listenOn(this.#http1, { host, port: httpPort, reusePort });
     try {
-      await listenOn(this.#grpc, host, grpcPort);
+      await listenOn(this.#grpc, { host, port: grpcPort, reusePort });
     } catch (error) {
       this.#http1.close();
       throw error;
@@ -187,7 +194,7 @@ class TwoPorts implements Listener {
     };
     if (tls === undefined)
       server.on("connection", (socket: Socket) => {
-        this.#track(socket);
+        if (!this.#track(socket)) return;
         this.#peek(socket, (isHttp2) => give(socket, isHttp2));
       });
     else {
@@ -201,7 +208,7 @@ class TwoPorts implements Listener {
 
   /** False: the client's certificate is not good, and the connection is over. */
   #admit(socket: TLSSocket): boolean {
-    this.#track(socket);
+    if (!this.#track(socket)) return false;
     socket.on("error", swallow);
     if (this.#tls?.accepts(socket) !== false) return true;
     socket.destroy();
@@ -316,9 +323,15 @@ class TwoPorts implements Listener {
     if (this.draining) session.close();
   }
 
-  #track(socket: Socket): void {
+  /** False: there are as many connections as the process can carry, and this one is over. */
+  #track(socket: Socket): boolean {
+    if (this.#sockets.size >= this.#maxConnections) {
+      socket.destroy();
+      return false;
+    }
     this.#sockets.add(socket);
     socket.once("close", () => this.#sockets.delete(socket));
+    return true;
   }
 
   /** Looks at the first bytes and puts them back. A socket that stays silent is closed. */
@@ -364,10 +377,13 @@ class TwoPorts implements Listener {
 /** A reset connection has nobody left to tell. */
 function swallow(): void {}
 
-function listenOn(server: Server | Http2Server, host: string, port: number): Promise<void> {
+function listenOn(
+  server: Server | Http2Server,
+  where: { readonly host: string; readonly port: number; readonly reusePort: boolean },
+): Promise<void> {
   return new Promise((resolve, reject) => {
     server.once("error", reject);
-    server.listen({ host, port }, () => {
+    server.listen(where, () => {
       server.removeListener("error", reject);
       resolve();
     });

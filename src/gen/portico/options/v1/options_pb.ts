@@ -7,15 +7,15 @@
 
 import type { GenEnum, GenExtension, GenFile, GenMessage } from "@bufbuild/protobuf/codegenv2";
 import { enumDesc, extDesc, fileDesc, messageDesc } from "@bufbuild/protobuf/codegenv2";
-import type { FieldOptions, MethodOptions } from "@bufbuild/protobuf/wkt";
-import { file_google_protobuf_descriptor } from "@bufbuild/protobuf/wkt";
+import type { Duration, FieldOptions, MethodOptions } from "@bufbuild/protobuf/wkt";
+import { file_google_protobuf_descriptor, file_google_protobuf_duration } from "@bufbuild/protobuf/wkt";
 import type { Message, UnknownEnum } from "@bufbuild/protobuf";
 
 /**
  * Describes the file portico/options/v1/options.proto.
  */
 export const file_portico_options_v1_options: GenFile = /*@__PURE__*/
-  fileDesc("CiBwb3J0aWNvL29wdGlvbnMvdjEvb3B0aW9ucy5wcm90bxIScG9ydGljby5vcHRpb25zLnYxIoIBCgZQb2xpY3kSDgoGc2NvcGVzGAEgAygJEg4KBnB1YmxpYxgCIAEoCBIoCgVwbGFuZRgDIAEoDjIZLnBvcnRpY28ub3B0aW9ucy52MS5QbGFuZRIRCglyYXRlX2Nvc3QYBCABKA0SDQoFYXVkaXQYBiABKAgSDAoEcnVsZRgHIAEoCSJgCgNNY3ASDAoEbmFtZRgBIAEoCRINCgV0aXRsZRgCIAEoCRIYCgtkZXN0cnVjdGl2ZRgDIAEoCEgAiAEBEhIKCm9wZW5fd29ybGQYBCABKAhCDgoMX2Rlc3RydWN0aXZlKlAKBVBsYW5lEhUKEVBMQU5FX1VOU1BFQ0lGSUVEEAASCgoGREVTSUdOEAESCwoHUlVOVElNRRACEgwKCElERU5USVRZEAMSCQoFQURNSU4QBCo3CgZTdHJlYW0SFgoSU1RSRUFNX1VOU1BFQ0lGSUVEEAASCgoGQ1VSU09SEAESCQoFRVZFTlQQAjpUCgZwb2xpY3kSHi5nb29nbGUucHJvdG9idWYuTWV0aG9kT3B0aW9ucxi5jgMgASgLMhoucG9ydGljby5vcHRpb25zLnYxLlBvbGljeVIGcG9saWN5OjgKBnVwbG9hZBIeLmdvb2dsZS5wcm90b2J1Zi5NZXRob2RPcHRpb25zGLyOAyABKAhSBnVwbG9hZDpLCgNtY3ASHi5nb29nbGUucHJvdG9idWYuTWV0aG9kT3B0aW9ucxi9jgMgASgLMhcucG9ydGljby5vcHRpb25zLnYxLk1jcFIDbWNwOjcKBmhlYWRlchIdLmdvb2dsZS5wcm90b2J1Zi5GaWVsZE9wdGlvbnMYxI4DIAEoCVIGaGVhZGVyOlMKBnN0cmVhbRIdLmdvb2dsZS5wcm90b2J1Zi5GaWVsZE9wdGlvbnMYxY4DIAEoDjIaLnBvcnRpY28ub3B0aW9ucy52MS5TdHJlYW1SBnN0cmVhbTo9CglzZW5zaXRpdmUSHS5nb29nbGUucHJvdG9idWYuRmllbGRPcHRpb25zGMOOAyABKAhSCXNlbnNpdGl2ZWIGcHJvdG8z", [file_google_protobuf_descriptor]);
+  fileDesc("CiBwb3J0aWNvL29wdGlvbnMvdjEvb3B0aW9ucy5wcm90bxIScG9ydGljby5vcHRpb25zLnYxIoIBCgZQb2xpY3kSDgoGc2NvcGVzGAEgAygJEg4KBnB1YmxpYxgCIAEoCBIoCgVwbGFuZRgDIAEoDjIZLnBvcnRpY28ub3B0aW9ucy52MS5QbGFuZRIRCglyYXRlX2Nvc3QYBCABKA0SDQoFYXVkaXQYBiABKAgSDAoEcnVsZRgHIAEoCSJgCgNNY3ASDAoEbmFtZRgBIAEoCRINCgV0aXRsZRgCIAEoCRIYCgtkZXN0cnVjdGl2ZRgDIAEoCEgAiAEBEhIKCm9wZW5fd29ybGQYBCABKAhCDgoMX2Rlc3RydWN0aXZlImIKCERlYWRsaW5lEioKB2RlZmF1bHQYASABKAsyGS5nb29nbGUucHJvdG9idWYuRHVyYXRpb24SKgoHbWF4aW11bRgCIAEoCzIZLmdvb2dsZS5wcm90b2J1Zi5EdXJhdGlvbipQCgVQbGFuZRIVChFQTEFORV9VTlNQRUNJRklFRBAAEgoKBkRFU0lHThABEgsKB1JVTlRJTUUQAhIMCghJREVOVElUWRADEgkKBUFETUlOEAQqNwoGU3RyZWFtEhYKElNUUkVBTV9VTlNQRUNJRklFRBAAEgoKBkNVUlNPUhABEgkKBUVWRU5UEAI6VAoGcG9saWN5Eh4uZ29vZ2xlLnByb3RvYnVmLk1ldGhvZE9wdGlvbnMYuY4DIAEoCzIaLnBvcnRpY28ub3B0aW9ucy52MS5Qb2xpY3lSBnBvbGljeTpaCghkZWFkbGluZRIeLmdvb2dsZS5wcm90b2J1Zi5NZXRob2RPcHRpb25zGLqOAyABKAsyHC5wb3J0aWNvLm9wdGlvbnMudjEuRGVhZGxpbmVSCGRlYWRsaW5lOjgKBnVwbG9hZBIeLmdvb2dsZS5wcm90b2J1Zi5NZXRob2RPcHRpb25zGLyOAyABKAhSBnVwbG9hZDpLCgNtY3ASHi5nb29nbGUucHJvdG9idWYuTWV0aG9kT3B0aW9ucxi9jgMgASgLMhcucG9ydGljby5vcHRpb25zLnYxLk1jcFIDbWNwOjcKBmhlYWRlchIdLmdvb2dsZS5wcm90b2J1Zi5GaWVsZE9wdGlvbnMYxI4DIAEoCVIGaGVhZGVyOlMKBnN0cmVhbRIdLmdvb2dsZS5wcm90b2J1Zi5GaWVsZE9wdGlvbnMYxY4DIAEoDjIaLnBvcnRpY28ub3B0aW9ucy52MS5TdHJlYW1SBnN0cmVhbTo9CglzZW5zaXRpdmUSHS5nb29nbGUucHJvdG9idWYuRmllbGRPcHRpb25zGMOOAyABKAhSCXNlbnNpdGl2ZWIGcHJvdG8z", [file_google_protobuf_descriptor, file_google_protobuf_duration]);
 
 /**
  * Who may call a method. A hosted method without one does not load; somebody else's is for administrators.
@@ -116,6 +116,34 @@ export const McpSchema: GenMessage<Mcp> = /*@__PURE__*/
   messageDesc(file_portico_options_v1_options, 1);
 
 /**
+ * How long a call of a method may take, where the gateway's own times do not fit it.
+ *
+ * @generated from message portico.options.v1.Deadline
+ */
+export type Deadline = Message<"portico.options.v1.Deadline"> & {
+  /**
+   * Of a call whose client asks for no time of its own. Default: 15 s for unary methods, none for streams.
+   *
+   * @generated from field: google.protobuf.Duration default = 1;
+   */
+  default?: Duration | undefined;
+
+  /**
+   * The longest that a client may ask for. Default: 300 s.
+   *
+   * @generated from field: google.protobuf.Duration maximum = 2;
+   */
+  maximum?: Duration | undefined;
+};
+
+/**
+ * Describes the message portico.options.v1.Deadline.
+ * Use `create(DeadlineSchema)` to create a new message.
+ */
+export const DeadlineSchema: GenMessage<Deadline> = /*@__PURE__*/
+  messageDesc(file_portico_options_v1_options, 2);
+
+/**
  * Which plane a method belongs to: grouping in the API reference, and which of the short prefixes `/design/…` and
  * `/runtime/…` reach it.
  *
@@ -209,19 +237,25 @@ export const policy: GenExtension<MethodOptions, Policy> = /*@__PURE__*/
   extDesc(file_portico_options_v1_options, 0);
 
 /**
+ * @generated from extension: portico.options.v1.Deadline deadline = 51002;
+ */
+export const deadline: GenExtension<MethodOptions, Deadline> = /*@__PURE__*/
+  extDesc(file_portico_options_v1_options, 1);
+
+/**
  * A client-streaming method that REST feeds from a raw request body: the first message carries the metadata (from
  * the query, `?metadata.displayName=…`), the following ones the bytes in `chunk`.
  *
  * @generated from extension: bool upload = 51004;
  */
 export const upload: GenExtension<MethodOptions, boolean> = /*@__PURE__*/
-  extDesc(file_portico_options_v1_options, 1);
+  extDesc(file_portico_options_v1_options, 2);
 
 /**
  * @generated from extension: portico.options.v1.Mcp mcp = 51005;
  */
 export const mcp: GenExtension<MethodOptions, Mcp> = /*@__PURE__*/
-  extDesc(file_portico_options_v1_options, 2);
+  extDesc(file_portico_options_v1_options, 3);
 
 /**
  * REST fills this string field from the request header of this name, for example "Range". The header wins over an
@@ -230,13 +264,13 @@ export const mcp: GenExtension<MethodOptions, Mcp> = /*@__PURE__*/
  * @generated from extension: string header = 51012;
  */
 export const header: GenExtension<FieldOptions, string> = /*@__PURE__*/
-  extDesc(file_portico_options_v1_options, 3);
+  extDesc(file_portico_options_v1_options, 4);
 
 /**
  * @generated from extension: portico.options.v1.Stream stream = 51013;
  */
 export const stream: GenExtension<FieldOptions, Stream> = /*@__PURE__*/
-  extDesc(file_portico_options_v1_options, 4);
+  extDesc(file_portico_options_v1_options, 5);
 
 /**
  * Never shown again: left out of logs and of what is written down about a call.
@@ -244,5 +278,5 @@ export const stream: GenExtension<FieldOptions, Stream> = /*@__PURE__*/
  * @generated from extension: bool sensitive = 51011;
  */
 export const sensitive: GenExtension<FieldOptions, boolean> = /*@__PURE__*/
-  extDesc(file_portico_options_v1_options, 5);
+  extDesc(file_portico_options_v1_options, 6);
 

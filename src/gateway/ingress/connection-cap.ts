@@ -1,0 +1,24 @@
+/** How many connections a process can carry: each takes one of the files that it may have open. */
+import { readFileSync } from "node:fs";
+
+/** More than that one thread cannot serve in any time that is worth the wait. */
+const most = 20_000;
+/** Of the files: the rest is for the database, its own files and what is opened for answers. */
+const share = 0.6;
+/** What systems give where nobody says. */
+const usualFiles = 1024;
+
+/** Connections on both ports together: 60 % of the files that the process may open, at most 20,000. */
+export function connectionCap(openFiles: number = maxOpenFiles()): number {
+  return Math.max(1, Math.min(most, Math.floor(openFiles * share)));
+}
+
+/** The soft limit of the process; Linux alone says it in a file. */
+function maxOpenFiles(): number {
+  try {
+    const [, soft] = /^Max open files\s+(\S+)/m.exec(readFileSync("/proc/self/limits", "utf8")) ?? [];
+    return soft === "unlimited" ? Number.POSITIVE_INFINITY : Number(soft) || usualFiles;
+  } catch {
+    return usualFiles;
+  }
+}
