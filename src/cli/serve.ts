@@ -4,6 +4,7 @@ import { Command, Option } from "commander";
 import { type Portico, start } from "#compose.ts";
 import { type Config, loadConfig, type OptionName, options } from "#config/config.ts";
 import { CommandError, type ExitCode, type Terminal } from "./terminal.ts";
+import { runWorkers, tellParent } from "./workers.ts";
 
 const names = Object.keys(options) as OptionName[];
 
@@ -25,14 +26,21 @@ async function serve(given: Record<string, string>, terminal: Terminal): Promise
     { flags: flagsOf(given), env: terminal.env, file: given.config, cwd: terminal.cwd },
     "production",
   );
+  if (config.workers > 1) {
+    await runWorkers({ count: config.workers, terminal });
+    return 0;
+  }
   const portico = await start(config).catch((error: unknown) => {
     throw new CommandError(1, startFailure(error, config));
   });
   // V8's default again, where scripts/portico.js kept the young generation small: calls make garbage that is worth the room.
   setFlagsFromString("--semi-space-growth-factor=2");
-  terminal.err.write(greeting(config, portico));
+  const { httpPort, grpcPort } = portico;
+  const text = greeting(config, portico);
+  const isWorker = tellParent({ kind: "ready", httpPort, grpcPort, greeting: text });
+  if (!isWorker) terminal.err.write(text);
   await stopSignal();
-  terminal.err.write("portico: draining; a second signal ends at once\n");
+  if (!isWorker) terminal.err.write("portico: draining; a second signal ends at once\n");
   await portico.stop();
   return 0;
 }

@@ -139,5 +139,6 @@ export const guarded: Readonly<Record<string, readonly string[]>> = {
   "node:sqlite": ["storage/"],
   pg: ["storage/"],
   "node:vm": [],
-  "node:child_process": [],
+  // Portico itself again, as one of several workers; never anybody's command.
+  "node:child_process": ["cli/workers.ts"],
 };

@@ -108,6 +108,7 @@ export async function startIdentity(
       ...createPolicies({
         ...{ authenticator, clock, ruleOf, rate: options.rate },
         ...{ limits: limits.store, maxConcurrentCalls: options.maxConcurrentCalls },
+        ...{ adaptive: false, pressure: { heapFull: false, late: false }, priorityOf: () => "normal" },
         ...{
           audit: users.audit,
           idempotency: createIdempotencyStore(storage, clock).store,

@@ -18,12 +18,12 @@ import {
   upload as uploadOption,
 } from "#gen/portico/options/v1/options_pb.ts";
 import type { Method, MethodKind } from "#rpc/method.ts";
+import { readDeadline, reportDeadlines } from "./deadlines.ts";
 import { compileRoutes } from "./http-rule.ts";
 import { CatalogError, type CatalogProblem } from "./problems.ts";
 import { selectPolicies } from "./selectors.ts";
 import type { AccessRule, Catalog, CatalogInput, HttpRoute, MethodOptions, Plane } from "./shape.ts";
 import { SourceInfo } from "./source-info.ts";
-import { readDeadline, reportDeadlines } from "./deadlines.ts";
 import { readTool, reportTools } from "./tools.ts";
 
 /** Field number of the `google.api.http` extension in MethodOptions. */

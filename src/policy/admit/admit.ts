@@ -115,7 +115,8 @@ class Gate {
   /** Whether there is a queue that stands, and this turn has done its part of it. */
   #stands(now: number): boolean {
     const elapsedMs = this.#turn.elapsedMs(now);
-    if (elapsedMs === 0 && this.#turn.previousMs < turnMs && !this.#options.pressure.late) this.#calmAtMs = now;
+    if (elapsedMs === 0 && this.#turn.previousMs < turnMs && !this.#options.pressure.late)
+      this.#calmAtMs = now;
     return elapsedMs > turnMs && now - this.#calmAtMs > standingMs;
   }
 

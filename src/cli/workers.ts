@@ -1,0 +1,164 @@
+/**
+ * Several processes as one: `portico serve --workers n` starts n of itself that share the ports and the database, and watches them.
+ *
+ * One that dies is replaced, ever later if it dies again. SIGTERM drains all of them. SIGHUP replaces them one after the other, the
+ * new one first, so that a new version or configuration file comes in without a lost call. A worker whose parent is gone drains too.
+ */
+import { type ChildProcess, fork } from "node:child_process";
+import type { Terminal } from "./terminal.ts";
+
+/** What a worker tells when it serves. */
+export interface WorkerReady {
+  readonly kind: "ready";
+  readonly httpPort: number;
+  readonly grpcPort: number;
+  /** What a person is told at the start. */
+  readonly greeting: string;
+}
+
+interface Worker {
+  readonly child: ChildProcess;
+  /** Rejects when it ends before it serves. */
+  readonly ready: Promise<WorkerReady>;
+  readonly ended: Promise<number | null>;
+}
+
+export interface WorkersOptions {
+  readonly count: number;
+  readonly terminal: Terminal;
+}
+
+/** How long the place of a worker that died stays empty at first, in milliseconds; twice as long each time, up to the second. */
+const firstPauseMs = 100;
+const longestPauseMs = 10_000;
+/** One that served this long, in milliseconds, did not die of its start. */
+const healthyMs = 60_000;
+
+/** Resolves when all have ended. @throws Error when the first cannot start. */
+export async function runWorkers(options: WorkersOptions): Promise<void> {
+  const workers = new Workers(options);
+  await workers.start();
+  await workers.ended;
+}
+
+class Workers {
+  readonly #options: WorkersOptions;
+  readonly #places: Worker[] = [];
+  /** The ports of the first: it may have been told to take any. */
+  #ports: readonly string[] = [];
+  #stopping = false;
+  #replacing: Promise<void> = Promise.resolve();
+  readonly ended: Promise<void>;
+  #end: () => void = () => undefined;
+
+  constructor(options: WorkersOptions) {
+    this.#options = options;
+    this.ended = new Promise((resolve) => {
+      this.#end = resolve;
+    });
+  }
+
+  async start(): Promise<void> {
+    const { count, terminal } = this.#options;
+    process.on("SIGTERM", this.#stop).on("SIGINT", this.#stop).on("SIGHUP", this.#replaceAll);
+    const first = this.#fork();
+    // Alone first: it brings the database up to date, and takes the ports.
+    const ready = await first.ready;
+    this.#ports = ["--http-port", String(ready.httpPort), "--grpc-port", String(ready.grpcPort)];
+    const others = Array.from({ length: count - 1 }, () => this.#fork());
+    await Promise.all(others.map((worker) => worker.ready));
+    for (const [place, worker] of [first, ...others].entries()) this.#settle(place, worker);
+    terminal.err.write(`${ready.greeting}  Workers  ${count} (${this.#pids()})\n`);
+  }
+
+  #pids(): string {
+    return this.#places.map(({ child }) => child.pid).join(", ");
+  }
+
+  #settle(place: number, worker: Worker, pauseMs = firstPauseMs): void {
+    this.#places[place] = worker;
+    const since = performance.now();
+    void worker.ended.then(async (code) => {
+      if (this.#places[place] !== worker) return;
+      if (this.#stopping) return;
+      const pause = performance.now() - since > healthyMs ? firstPauseMs : pauseMs;
+      this.#say(
+        `worker ${worker.child.pid} ended with ${code ?? "a signal"}; another follows in ${pause} ms`,
+      );
+      await new Promise((resolve) => setTimeout(resolve, pause));
+      if (!this.#stopping) this.#refill(place, Math.min(longestPauseMs, pause * 2));
+    });
+  }
+
+  #refill(place: number, pauseMs: number): void {
+    const worker = this.#fork();
+    this.#settle(place, worker, pauseMs);
+    worker.ready.then(
+      () => this.#say(`worker ${worker.child.pid} serves`),
+      () => undefined, // it is told when it ends
+    );
+  }
+
+  readonly #replaceAll = (): void => {
+    this.#replacing = this.#replacing.then(async () => {
+      for (const [place, before] of [...this.#places.entries()]) {
+        if (this.#stopping) return;
+        const next = this.#fork();
+        try {
+          await next.ready;
+        } catch (error) {
+          this.#say(`${error instanceof Error ? error.message : String(error)}; the others stay as they are`);
+          return;
+        }
+        this.#settle(place, next);
+        before.child.kill("SIGTERM");
+        await before.ended;
+      }
+      this.#say(`all workers are new (${this.#pids()})`);
+    });
+  };
+
+  readonly #stop = (): void => {
+    // A second signal ends at once, as it does with one process.
+    const signal = this.#stopping ? "SIGKILL" : "SIGTERM";
+    if (!this.#stopping) this.#say("draining; a second signal ends at once");
+    this.#stopping = true;
+    for (const { child } of this.#places) child.kill(signal);
+    void Promise.all(this.#places.map(({ ended }) => ended)).then(this.#end);
+  };
+
+  #say(text: string): void {
+    this.#options.terminal.err.write(`portico: ${text}\n`);
+  }
+
+  #fork(): Worker {
+    const [program = "", ...given] = process.argv.slice(1);
+    // Whatever said otherwise: flags come last, and the last one counts.
+    const own = ["--workers", "1", "--reuse-port", "on", ...this.#ports];
+    const child = fork(program, [...given, ...own], {
+      stdio: ["ignore", "inherit", "inherit", "ipc"],
+      // In a group of its own: a terminal's Ctrl-C goes to the parent alone, which says it on.
+      detached: true,
+    });
+    const ended = new Promise<number | null>((resolve) => {
+      child.once("exit", resolve);
+      child.once("error", () => resolve(1));
+    });
+    const ready = new Promise<WorkerReady>((resolve, reject) => {
+      child.once("message", (message) => resolve(message as WorkerReady));
+      void ended.then((code) =>
+        reject(new Error(`a worker ended with ${code ?? "a signal"} before it served`)),
+      );
+    });
+    ready.catch(() => undefined);
+    return { child, ready, ended };
+  }
+}
+
+/** In a worker: tells the parent, and ends when there is none any more. @returns false where this process is nobody's worker. */
+export function tellParent(ready: WorkerReady): boolean {
+  if (process.send === undefined) return false;
+  process.send(ready);
+  process.once("disconnect", () => process.kill(process.pid, "SIGTERM"));
+  return true;
+}

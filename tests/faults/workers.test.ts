@@ -1,0 +1,230 @@
+/** Several processes on one port and one PostgreSQL: what one writes, counts, remembers or revokes holds in all of them. */
+import assert from "node:assert/strict";
+import { mkdtempSync, readFileSync, rmSync } from "node:fs";
+import http from "node:http";
+import { tmpdir } from "node:os";
+import path from "node:path";
+import { after, before, describe, test } from "node:test";
+import { setTimeout as sleep } from "node:timers/promises";
+import { bpmnXml } from "../support/portico.ts";
+import { startPostgres, type TestPostgres } from "../support/postgres.ts";
+import { portico, type Running, serve } from "../support/process.ts";
+
+const folder = mkdtempSync(path.join(tmpdir(), "portico-workers-"));
+const burst = 30;
+let postgres: TestPostgres;
+let running: Running;
+let key: string;
+
+before(async () => {
+  postgres = await startPostgres();
+  running = await serve(folder, [
+    ...["--authentication", "on", "--log-level", "warn", "--workers", "2"],
+    ...["--database-url", await postgres.createDatabase(), "--rate-limit", `1000/s:2000`],
+  ]);
+  key = readFileSync(path.join(folder, "dev-key"), "utf8").trim();
+});
+after(async () => {
+  running.child.kill("SIGTERM");
+  await running.ended;
+  await postgres.stop();
+  rmSync(folder, { recursive: true, force: true });
+});
+
+interface Answer {
+  readonly status: number;
+  readonly headers: http.IncomingHttpHeaders;
+  // biome-ignore lint/suspicious/noExplicitAny: tests look into JSON of many shapes
+  readonly json: any;
+}
+
+/** On a connection of its own: the system chooses the process anew. */
+function ask(
+  method: string,
+  target: string,
+  { body, headers = {} }: { body?: unknown; headers?: Record<string, string> } = {},
+): Promise<Answer> {
+  return new Promise((resolve, reject) => {
+    const request = http.request(
+      `${running.base}${target}`,
+      { method, agent: false, headers: { "x-api-key": key, "content-type": "application/json", ...headers } },
+      (response) => {
+        let text = "";
+        response
+          .setEncoding("utf8")
+          .on("data", (chunk: string) => {
+            text += chunk;
+          })
+          .once("end", () =>
+            resolve({
+              status: response.statusCode ?? 0,
+              headers: response.headers,
+              json: text === "" ? undefined : JSON.parse(text),
+            }),
+          )
+          .once("error", reject);
+      },
+    );
+    request.once("error", reject).end(body === undefined ? undefined : JSON.stringify(body));
+  });
+}
+
+const many = <T>(count: number, run: (index: number) => Promise<T>): Promise<T[]> =>
+  Promise.all(Array.from({ length: count }, (_, index) => run(index)));
+
+describe("two workers", () => {
+  test("serve what one of them wrote, at once", async () => {
+    for (let round = 0; round < 10; round += 1) {
+      const created = await ask("POST", `/api/v1/bpmn?documentId=shared-${round}`, {
+        body: { xml: bpmnXml() },
+      });
+      assert.ok(created.status < 300, JSON.stringify(created.json));
+      const statuses = await many(6, async () => (await ask("GET", `/api/v1/bpmn/shared-${round}`)).status);
+      assert.deepEqual(statuses, Array(6).fill(200));
+    }
+  });
+
+  test("do a call with one idempotency key once, whoever gets it", async () => {
+    const answers = await many(10, () =>
+      ask("POST", "/api/v1/bpmn?documentId=once", {
+        body: { xml: bpmnXml() },
+        headers: { "idempotency-key": "workers-once" },
+      }),
+    );
+    // Those that came while it ran are told so, and get the answer when they come again.
+    for (const { status } of answers) assert.ok(status < 300 || status === 409, String(status));
+    const again = await many(10, () =>
+      ask("POST", "/api/v1/bpmn?documentId=once", {
+        body: { xml: bpmnXml() },
+        headers: { "idempotency-key": "workers-once" },
+      }),
+    );
+    assert.deepEqual(
+      [...new Set(again.map(({ status, json }) => `${status < 300} ${json.etag}`))].length,
+      1,
+      "one document",
+    );
+    assert.equal((await ask("GET", "/api/v1/bpmn/once/revisions")).json.revisions.length, 1);
+  });
+
+  test("refuse a key within five seconds of its revocation", async () => {
+    const made = await ask("POST", "/api/v1/apiKeys", {
+      body: { displayName: "short", scopes: ["bpmn:read"] },
+    });
+    assert.ok(made.status < 300, JSON.stringify(made.json));
+    const headers = { "x-api-key": made.json.secret };
+    const list = () => many(8, async () => (await ask("GET", "/api/v1/bpmn?pageSize=1", { headers })).status);
+    assert.deepEqual(await list(), Array(8).fill(200));
+    assert.ok((await ask("POST", `/api/v1/${made.json.apiKey.name}:revoke`, { body: {} })).status < 300);
+    const until = performance.now() + 5000;
+    let statuses = await list();
+    while (statuses.some((status) => status !== 401) && performance.now() < until) {
+      await sleep(100);
+      statuses = await list();
+    }
+    assert.deepEqual(statuses, Array(8).fill(401));
+  });
+
+  test("count a caller's calls together", async () => {
+    const limited = await serve(folder, [
+      ...["--authentication", "on", "--log-level", "warn", "--workers", "2"],
+      ...["--database-url", await postgres.createDatabase(), "--rate-limit", `1/s:${burst}`],
+    ]);
+    const before = running;
+    running = limited;
+    try {
+      const statuses: number[] = [];
+      for (let round = 0; round < 8; round += 1) {
+        statuses.push(...(await many(10, async () => (await ask("GET", "/api/v1/me")).status)));
+        await sleep(100);
+      }
+      const let_in = statuses.filter((status) => status === 200).length;
+      // Each process lets a caller in by what it knows of the others; what it learns a moment late is the difference.
+      assert.ok(let_in >= burst && let_in < burst * 1.6, `${let_in} of 80 were let in`);
+    } finally {
+      running = before;
+      limited.child.kill("SIGTERM");
+      assert.equal(await limited.ended, 0);
+    }
+  });
+
+  test("are replaced when they die, and one after the other on SIGHUP, without a lost call", async () => {
+    const pids = () =>
+      readFileSync(`/proc/${running.child.pid}/task/${running.child.pid}/children`, "utf8")
+        .trim()
+        .split(" ")
+        .map(Number);
+    const [first] = pids();
+    assert.ok(first !== undefined);
+    process.kill(first, "SIGKILL");
+    for (const until = performance.now() + 10_000; pids().includes(first) || pids().length < 2; ) {
+      assert.ok(performance.now() < until, "nobody followed");
+      await sleep(50);
+    }
+    await sleep(1500);
+    const old = pids();
+    let stopped = false;
+    const failed: string[] = [];
+    let answered = 0;
+    const loops = many(4, async () => {
+      while (!stopped) {
+        try {
+          const { status } = await ask("GET", "/api/v1/me").catch((error: NodeJS.ErrnoException) => {
+            // A connection that lay in the queue of a listener that closed: nothing was read of it, and clients repeat it.
+            if (error.code === "ECONNRESET") return ask("GET", "/api/v1/me");
+            throw error;
+          });
+          if (status === 200) answered += 1;
+          else failed.push(String(status));
+        } catch (error) {
+          failed.push(String(error));
+        }
+      }
+    });
+    running.child.kill("SIGHUP");
+    for (
+      const until = performance.now() + 30_000;
+      pids().some((pid) => old.includes(pid)) || pids().length < 2;
+    ) {
+      assert.ok(performance.now() < until, `still ${pids()}, before ${old}`);
+      await sleep(50);
+    }
+    stopped = true;
+    await loops;
+    assert.deepEqual(failed, []);
+    assert.ok(answered > 100, `${answered} answered`);
+  });
+
+  test("end when their parent does, however it ends", async () => {
+    const doomed = await serve(mkdtempSync(path.join(folder, "doomed-")), [
+      ...["--log-level", "warn", "--workers", "2", "--database-url", await postgres.createDatabase()],
+    ]);
+    const workers = readFileSync(`/proc/${doomed.child.pid}/task/${doomed.child.pid}/children`, "utf8")
+      .trim()
+      .split(" ")
+      .map(Number);
+    assert.equal(workers.length, 2);
+    doomed.child.kill("SIGKILL");
+    const lives = (pid: number): boolean => {
+      try {
+        process.kill(pid, 0);
+        return true;
+      } catch {
+        return false;
+      }
+    };
+    for (const until = performance.now() + 10_000; workers.some(lives); ) {
+      assert.ok(performance.now() < until, "a worker without a parent lives on");
+      await sleep(50);
+    }
+  });
+});
+
+test("several workers on SQLite are refused with what to do", async () => {
+  const { code, text } = await portico(["serve", "--mode", "development", "--workers", "2"], { cwd: folder });
+  assert.equal(code, 2);
+  assert.match(
+    text,
+    /PORTICO_WORKERS is 2: several processes share a PostgreSQL database only; give one in PORTICO_DATABASE_URL, or use one worker/,
+  );
+});
