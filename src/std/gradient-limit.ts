@@ -38,11 +38,11 @@ export class Baseline {
 
 /** A window is judged when it has both: enough to be no accident, and long enough for a change to show. */
 const windowCount = 20;
-const windowMs = 100;
+const windowMs = 50;
 /** How much longer than expected is still as it should be: work differs. */
 const tolerance = 1.5;
-/** Of each window's answer this much is taken, so that no single one decides. */
-const smoothing = 0.3;
+/** Of each window's answer this much is taken, so that no single one decides; of one that is lower, more: those who wait do so now. */
+const smoothing = { up: 0.2, down: 0.5 };
 /** One that took this many times longer counts as this many: it may wait for something of its own. */
 const mostRatio = 20;
 
@@ -81,7 +81,8 @@ export class GradientLimit {
     const wanted = gradient < 1 || this.#busiest * 2 > this.#limit;
     if (wanted) {
       const next = this.#limit * gradient + Math.sqrt(this.#limit);
-      const smooth = this.#limit + (next - this.#limit) * smoothing;
+      const smooth =
+        this.#limit + (next - this.#limit) * (next < this.#limit ? smoothing.down : smoothing.up);
       this.#limit = Math.max(this.#least, Math.min(this.#most, smooth));
     }
     this.#count = 0;

@@ -70,6 +70,8 @@ export interface Listener {
 }
 
 const preface = Buffer.from("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", "latin1");
+/** Connections that wait to be taken, where the system allows it: one more is dropped, and its client tries again in 1 s, then 3, 7 and 15. */
+const backlog = 4096;
 /** The largest stream id: a GOAWAY with it says "no new requests, please" and refuses none. */
 const anyStream = 2 ** 31 - 1;
 
@@ -383,7 +385,7 @@ function listenOn(
 ): Promise<void> {
   return new Promise((resolve, reject) => {
     server.once("error", reject);
-    server.listen(where, () => {
+    server.listen({ ...where, backlog }, () => {
       server.removeListener("error", reject);
       resolve();
     });
