@@ -41,8 +41,10 @@ export function serve(
   createInterface({ input: child.stdout }).on("line", (line) => lines.push(line));
   return new Promise((resolve, reject) => {
     let port = "";
-    child.once("exit", (code) => reject(new Error(`ended with ${code}`)));
+    const said: string[] = [];
+    child.once("close", (code) => reject(new Error(`ended with ${code}: ${said.join("\n")}`)));
     createInterface({ input: child.stderr }).on("line", (line) => {
+      said.push(line);
       port = /REST\s+http:\/\/localhost:(\d+)/.exec(line)?.[1] ?? port;
       const grpc = /gRPC\s+[\d.]+:(\d+)/.exec(line)?.[1];
       if (grpc !== undefined)

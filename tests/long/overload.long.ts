@@ -1,0 +1,66 @@
+/**
+ * Three times as much as a server can carry, for a minute: it goes on doing what it can, what it lets in is served in time, what it sends away
+ * hears so at once, and afterwards everything is as before. Figures are against the same server in the same run.
+ */
+import assert from "node:assert/strict";
+import { type ChildProcess, spawn } from "node:child_process";
+import { once } from "node:events";
+import path from "node:path";
+import { after, before, describe, test } from "node:test";
+import { load } from "../support/open-loop.ts";
+
+const seconds = Number(process.env.TEST_OVERLOAD_SECONDS ?? 60);
+/** Callers that wait for their answer: as many as keep the server busy, and no more. */
+const busyCallers = 12;
+
+let child: ChildProcess;
+let base: string;
+
+before(async () => {
+  child = spawn(process.execPath, [path.join(import.meta.dirname, "overload-server.ts")], {
+    stdio: ["ignore", "pipe", "inherit"],
+  });
+  assert.ok(child.stdout !== null);
+  const [line] = await once(child.stdout, "data");
+  base = `http://127.0.0.1:${String(line).trim().split(" ")[1]}`;
+});
+after(() => child.kill("SIGTERM"));
+
+/** What is used up, and how long the longest refusal may take: while the thread is, nothing is read before its turn. */
+const cases = [
+  { what: "places to wait for", path: "/v1/wait", refusalMs: 10 },
+  { what: "the thread", path: "/v1/spin", refusalMs: undefined },
+] as const;
+
+describe("three times what a server can carry", () => {
+  for (const { what, path: target, refusalMs } of cases)
+    test(`of ${what}`, async (t) => {
+      const url = `${base}${target}`;
+      await load({ url, seconds: 2, connections: busyCallers });
+      const nominal = await load({ url, seconds: 6, connections: busyCallers });
+      const over = await load({ url, seconds, connections: 400, perSecond: 3 * nominal.goodput });
+      const idle = await load({ url: `${base}/v1/idle`, seconds: 1, connections: 1 });
+      const since = performance.now();
+      let later = await load({ url, seconds: 1, connections: busyCallers });
+      while (later.goodput < 0.95 * nominal.goodput && performance.now() - since < 5000)
+        later = await load({ url, seconds: 1, connections: busyCallers });
+      const tookS = (performance.now() - since) / 1000;
+      t.diagnostic(
+        [
+          `capacity ${nominal.goodput.toFixed(0)}/s, p99 ${nominal.p99Ms.toFixed(1)} ms`,
+          `three times that: ${over.goodput.toFixed(0)}/s served, p99 ${over.p99Ms.toFixed(1)} ms, refused in ${over.shedP50Ms.toFixed(1)} ms (median)`,
+          `as before ${tookS.toFixed(1)} s later`,
+        ].join("; "),
+      );
+      assert.ok((over.statuses.get(503) ?? 0) > 0, "something was refused");
+      assert.deepEqual(
+        [...over.statuses.keys()].filter((status) => status !== 200 && status !== 503),
+        [],
+      );
+      assert.ok(over.goodput >= 0.9 * nominal.goodput, `${over.goodput} of ${nominal.goodput} a second`);
+      assert.ok(over.p99Ms <= 2 * nominal.p99Ms, `${over.p99Ms} ms, before ${nominal.p99Ms}`);
+      if (refusalMs !== undefined) assert.ok(over.shedP50Ms <= refusalMs, `${over.shedP50Ms} ms`);
+      assert.ok(later.goodput >= 0.95 * nominal.goodput, `${later.goodput} of ${nominal.goodput} a second`);
+      assert.equal(idle.statuses.get(200), [...idle.statuses.values()][0]);
+    });
+});
