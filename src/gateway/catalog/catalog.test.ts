@@ -175,6 +175,25 @@ describe("a contract that cannot be served", () => {
     assert.match(problems, /GetEverything.*"get_everything_that.*" is not 1 to 40/);
     assert.match(problems, /Many.*a tool takes one message/);
   });
+
+  test("deadlines that no call could keep", () => {
+    const rpcWith = (name: string, option: string): string =>
+      `  rpc ${name}(Item) returns (Item) { option (portico.options.v1.deadline) = {${option}}; }`;
+    assert.deepEqual(
+      problemsOf([
+        rpcWith("Fine", "default: {seconds: 5} maximum: {seconds: 10}"),
+        rpcWith("Never", "default: {}"),
+        rpcWith("Forever", "maximum: {seconds: 3000000}"),
+        rpcWith("Crossed", "default: {seconds: 20} maximum: {seconds: 10}"),
+      ]).map((line) => line.replace(/^.*t\.v1\.S\//, "")),
+      [
+        "the contract has 3 problems:",
+        "Never: the deadline's default is not a time from 1 ms to 24 days",
+        "Forever: the deadline's maximum is not a time from 1 ms to 24 days",
+        "Crossed: the deadline's default is longer than its maximum",
+      ],
+    );
+  });
 });
 
 describe("a contract that can be served", () => {
