@@ -88,7 +88,7 @@ async function useOnce(round: number): Promise<void> {
   client.close();
   await readAWhile(agent);
   await ask(base, "DELETE", `/api/v1/bpmn/${id}`);
-  await ask(base, "POST", `/api/v1/bpmn/${id}:purge`, { body: {} });
+  await ask(base, "POST", `/api/v1/bpmn/${id}:undelete`, { body: {} });
   agent.destroy();
 }
 
