@@ -216,7 +216,16 @@ describe("GraphQL", () => {
       headers: { "content-type": "application/json", accept: "text/event-stream" },
       body: JSON.stringify({ query: follow }),
     });
-    assert.match(await failing.text(), /CREDENTIAL_MISSING.*\n\nevent: complete/s);
+    assert.equal(failing.status, 401);
+    assert.equal(failing.headers.get("www-authenticate"), "Bearer");
+    assert.match(await failing.text(), /CREDENTIAL_MISSING/);
+    const invalid = await fetch(`${server.base}/graphql`, {
+      method: "POST",
+      headers: { "content-type": "application/json", accept: "text/event-stream" },
+      body: JSON.stringify({ query: "subscription { none }" }),
+    });
+    assert.equal(invalid.status, 200);
+    assert.match(await invalid.text(), /^event: next\ndata: \{"errors".*QUERY_INVALID.*\n\nevent: complete/s);
   });
 
   test("queries and subscriptions on one WebSocket, with the credential in its first message", async () => {

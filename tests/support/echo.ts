@@ -83,7 +83,7 @@ export async function startEcho(options: EchoOptions = {}): Promise<EchoServer> 
         ...{ runtime: () => runtime, version: "0.0.0", serverUrl: () => "http://localhost" },
       }),
       webSockets: createWebSockets({
-        ...{ runtime: () => runtime, clock, graphql: graphql.engine },
+        ...{ runtime: () => runtime, clock, graphql: graphql.server },
         limits: {
           ...(maxMessageBytes === undefined ? {} : { maxFrameBytes: maxMessageBytes }),
           ...webSocketLimits,

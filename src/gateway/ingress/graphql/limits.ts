@@ -2,7 +2,6 @@
 import {
   type DocumentNode,
   type FragmentDefinitionNode,
-  GraphQLError,
   type GraphQLField,
   type GraphQLNamedType,
   type GraphQLSchema,
@@ -36,32 +35,22 @@ interface Measure {
 }
 const nothing: Measure = { depth: 0, aliases: 0, cost: 0 };
 
-/** @returns what is too much; undefined: nothing is. */
-export function exceeded(
+/** The largest operation of a document. */
+export function measure(
   schema: GraphQLSchema,
   document: DocumentNode,
-  limits: GraphqlLimits,
-): GraphQLError | undefined {
+): Measure & { readonly introspects: boolean } {
   const measurer = new Measurer(schema, document);
+  let { depth, aliases, cost } = nothing;
   for (const definition of document.definitions) {
     if (definition.kind !== Kind.OPERATION_DEFINITION) continue;
     const root = schema.getRootType(definition.operation);
-    const { depth, aliases, cost } = measurer.selection(definition.selectionSet, root ?? undefined);
-    if (depth > limits.maxDepth) return tooMuch("nested fields", depth, limits.maxDepth);
-    if (aliases > limits.maxAliases) return tooMuch("aliases", aliases, limits.maxAliases);
-    if (cost > limits.maxCost) return tooMuch("cost", cost, limits.maxCost);
+    const found = measurer.selection(definition.selectionSet, root ?? undefined);
+    depth = Math.max(depth, found.depth);
+    aliases = Math.max(aliases, found.aliases);
+    cost = Math.max(cost, found.cost);
   }
-  return undefined;
-}
-
-function tooMuch(what: string, found: number, limit: number): GraphQLError {
-  const shown = Number.isFinite(found) ? `${found}` : "no end of it";
-  return new GraphQLError(
-    `the query is too large: ${what}: ${shown}, at most ${limit}; ask for less at once`,
-    {
-      extensions: { code: "RESOURCE_EXHAUSTED", reason: "QUERY_TOO_LARGE" },
-    },
-  );
+  return { depth, aliases, cost, introspects: measurer.introspects };
 }
 
 class Measurer {
@@ -70,6 +59,8 @@ class Measurer {
   /** A fragment is measured once, however often it is spread. */
   readonly #measured = new Map<string, Measure>();
   readonly #open = new Set<string>();
+  /** Whether the schema itself is asked for. */
+  introspects = false;
 
   constructor(schema: GraphQLSchema, document: DocumentNode) {
     this.#schema = schema;
@@ -90,7 +81,11 @@ class Measurer {
         found = this.selection(node.selectionSet, on ?? type);
       } else {
         // What the schema says of itself is bounded by the schema and by the tokens.
-        if (node.name.value.startsWith("__")) continue;
+        if (node.name.value.startsWith("__")) {
+          if (node.name.value !== "__typename") this.introspects = true;
+          if (node.alias !== undefined) aliases += 1;
+          continue;
+        }
         const field = isObjectType(type) ? type.getFields()[node.name.value] : undefined;
         const inner =
           node.selectionSet === undefined

@@ -5,10 +5,12 @@
  * |---|---|
  * | message | object type, and an input type `…Input` without what only the server sets |
  * | field with implicit presence, list, map | not null; its zero where ProtoJSON leaves it out |
- * | optional field, member of a oneof, message | null where it is not set |
+ * | optional field, message | null where it is not set |
+ * | oneof | its members, of which at most one is not null; two in a request are INVALID_ARGUMENT |
  * | map | list of `{key, value}` |
  * | 64-bit integer | Int64, UInt64: text |
  * | float, double | Float; NaN and the infinities are null |
+ * | enum | enum; a number without a name is null |
  * | Timestamp, Duration, FieldMask, bytes | scalars of those names, text |
  * | Struct, Value, ListValue, Any | JSON |
  * | wrappers | what they wrap, or null |
@@ -93,8 +95,10 @@ export class Types {
     return type;
   }
 
-  /** A request's fields: the arguments of its method. */
+  /** A request's fields: the arguments of its method. What GraphQL has a scalar for is one argument, `value`. */
   inputFields(desc: DescMessage): GraphQLInputFieldConfigMap {
+    const scalar = wellKnown[desc.typeName];
+    if (scalar !== undefined) return desc.fields.length === 0 ? {} : { value: { type: scalar } };
     const fields: GraphQLInputFieldConfigMap = {};
     for (const field of desc.fields) {
       const behaviours = behavioursOf(field);
@@ -102,7 +106,7 @@ export class Types {
       const isKey = field.name === "id" || field.name === "name" || field.name === "etag";
       if (behaviours.includes(FieldBehavior.OUTPUT_ONLY) && !isKey) continue;
       const type = this.#inputOf(field);
-      fields[field.jsonName] = {
+      fields[nameOf(field)] = {
         type: behaviours.includes(FieldBehavior.REQUIRED) ? new GraphQLNonNull(type) : type,
         description: this.#describe(field),
         extensions: { field },
@@ -138,9 +142,8 @@ export class Types {
     for (const field of desc.fields) {
       const zero = zeroOf(field);
       const type = this.#outputOf(field);
-      fields[field.jsonName] = {
-        // A double may be none.
-        type: zero === undefined || type === GraphQLFloat ? type : new GraphQLNonNull(type),
+      fields[nameOf(field)] = {
+        type: zero === undefined || isOpen(field) ? type : new GraphQLNonNull(type),
         description: this.#describe(field),
         deprecationReason: field.proto.options?.deprecated === true ? "Its contract says so." : null,
         resolve: (source) => {
@@ -164,16 +167,13 @@ export class Types {
   }
 
   #outputOf(field: DescField): GraphQLNullableOutputType {
-    if (field.fieldKind === "list") return new GraphQLList(new GraphQLNonNull(this.#outputItem(field)));
+    const item = this.#outputItem(field);
+    const full = isOpen(field) ? item : new GraphQLNonNull(item);
+    if (field.fieldKind === "list") return new GraphQLList(full);
     if (field.fieldKind === "map")
       return new GraphQLList(
         new GraphQLNonNull(
-          this.#entry(
-            field,
-            (fields) => new GraphQLObjectType(fields),
-            this.#outputItem(field),
-            this.#outputs,
-          ),
+          this.#entry(field, (fields) => new GraphQLObjectType(fields), full, this.#outputs),
         ),
       );
     return this.#outputItem(field);
@@ -187,7 +187,7 @@ export class Types {
           this.#entry(
             field,
             (fields) => new GraphQLInputObjectType(fields),
-            this.#inputItem(field),
+            new GraphQLNonNull(this.#inputItem(field)),
             this.#inputs,
             "Input",
           ),
@@ -209,7 +209,7 @@ export class Types {
       const name = `${this.#nameOf(field.parent)}_${field.jsonName}Entry${suffix}`;
       const fields = {
         key: { type: new GraphQLNonNull(GraphQLString) as never },
-        value: { type: new GraphQLNonNull(item as never) as never },
+        value: { type: item as never },
       };
       type = make({ name, fields });
       known.set(key, type);
@@ -250,7 +250,7 @@ export class Types {
       type = new GraphQLEnumType({
         name: this.#nameOf(desc),
         description: this.#describe(desc),
-        values: Object.fromEntries(desc.values.map(({ name }) => [name, { value: name }])),
+        values: Object.fromEntries(desc.values.map(({ name }) => [safe(name), { value: name }])),
       });
       this.#enums.set(desc.typeName, type);
     }
@@ -284,6 +284,26 @@ function scalarOf(type: ScalarType | undefined): GraphQLScalarType {
   }
 }
 
+const isFloat = (field: DescField): boolean =>
+  field.scalar === ScalarType.DOUBLE ||
+  field.scalar === ScalarType.FLOAT ||
+  /(Double|Float)Value$/.test(field.message?.typeName ?? "");
+
+/** A double that is none, and an enum's number without a name, have no form in GraphQL: they are null. */
+function isOpen(field: DescField): boolean {
+  return field.enum !== undefined || isFloat(field);
+}
+
+/** In GraphQL: ProtoJSON's name, where that is a name there. */
+function nameOf(field: DescField): string {
+  return safe(/^\w+$/.test(field.jsonName) ? field.jsonName : field.name);
+}
+
+/** Names that begin with two underscores, or are a literal, are GraphQL's own. */
+function safe(name: string): string {
+  return /^(__|\d|(true|false|null)$)/.test(name) ? `x_${name}` : name;
+}
+
 /** What ProtoJSON left out; undefined: null is right. */
 function zeroOf(field: DescField): unknown {
   if (field.fieldKind === "list" || field.fieldKind === "map") return [];
@@ -310,20 +330,16 @@ function fromProtoJson(field: DescField, value: unknown): unknown {
 }
 
 function itemOf(field: DescField, value: unknown): unknown {
-  // A double that is none, and an enum's number without a name, have no form in GraphQL.
   if (field.enum !== undefined) return typeof value === "string" ? value : undefined;
-  const isFloat =
-    field.scalar === ScalarType.DOUBLE ||
-    field.scalar === ScalarType.FLOAT ||
-    /(Double|Float)Value$/.test(field.message?.typeName ?? "");
-  return isFloat && typeof value === "string" ? undefined : value;
+  return isFloat(field) && typeof value === "string" ? undefined : value;
 }
 
 /** Arguments to ProtoJSON: lists of entries become maps again. */
-export function toProtoJson(desc: DescMessage, values: Json): Json {
+export function toProtoJson(desc: DescMessage, values: Json): unknown {
+  if (wellKnown[desc.typeName] !== undefined) return desc.fields.length === 0 ? {} : (values.value ?? null);
   const message: Record<string, unknown> = {};
   for (const field of desc.fields) {
-    const value = values[field.jsonName];
+    const value = values[nameOf(field)];
     if (value === undefined || value === null) continue;
     const item = (one: unknown): unknown =>
       field.message === undefined || wellKnown[field.message.typeName] !== undefined
