@@ -60,6 +60,7 @@ function replyPage(exchange: Exchange, id: string): void {
 <meta charset="utf-8">
 <meta name="viewport" content="width=device-width, initial-scale=1">
 <title>Portico: GraphiQL</title>
+<link rel="icon" href="data:,">
 ${styles.map((name) => html`<link rel="stylesheet" nonce="${nonce}" href="${folder}${name}">`)}
 </head>
 <body>

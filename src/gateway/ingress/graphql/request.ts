@@ -35,6 +35,11 @@ export function answerTypeOf({ headers }: Pick<Exchange, "headers">): AnswerType
   });
 }
 
+/** Whether a stream is welcome where it is all that there is. */
+export function takesEvents({ headers }: Pick<Exchange, "headers">): boolean {
+  return preferred(headers.accept, [events]) !== undefined;
+}
+
 /**
  * @returns a list where the client sent one.
  * @throws RpcError QUERY_INVALID, METHOD_NOT_BOUND, CONTENT_TYPE_UNSUPPORTED, PAYLOAD_TOO_LARGE.

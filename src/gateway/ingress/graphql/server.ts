@@ -16,7 +16,7 @@ import {
   replyResults,
   startStatusOf,
 } from "./reply.ts";
-import { type Asked, readAsked } from "./request.ts";
+import { type Asked, readAsked, takesEvents } from "./request.ts";
 import { createSocketServer, type SocketServer } from "./socket-server.ts";
 
 export interface Server {
@@ -38,7 +38,7 @@ export function createServer(runtime: Runtime, options: GraphqlOptions): Server 
       const context: Context = { engine, answering, runtime };
       if (isBatch(asked)) await answerBatch(context, asked);
       else if (type === "text/event-stream") await answerEvents(context, asked, heartbeatMs);
-      else await answerOne(context, asked);
+      else await answerOne(context, asked, heartbeatMs);
     },
   };
 }
@@ -58,11 +58,15 @@ function operationOf({ answering: { exchange, id }, runtime }: Context): Operati
   return new Operation({ runtime, id, peer, startedAtMs, metadata: readMetadata(headers) });
 }
 
-async function answerOne(context: Context, asked: Asked): Promise<void> {
+async function answerOne(context: Context, asked: Asked, heartbeatMs: number): Promise<void> {
   const { engine, answering } = context;
   const ready = engine.prepare(asked, isReadOnly(answering.exchange));
   if (ready.kind === "refused") return replyRefusal(answering, ready);
-  if (ready.operation === "subscription") throw noSubscriptions();
+  if (ready.operation === "subscription") {
+    if (!takesEvents(answering.exchange)) throw noSubscriptions();
+    const events: Context = { ...context, answering: { ...answering, type: "text/event-stream" } };
+    return await answerEvents(events, asked, heartbeatMs);
+  }
   const operation = operationOf(context);
   const running = engine.execute(ready, operation);
   if (running instanceof Promise) answering.exchange.onAbort(() => operation.cancel());

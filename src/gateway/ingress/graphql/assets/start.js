@@ -7,58 +7,57 @@
   page.__webpack_nonce__ = nonce;
 
   /**
-   * @param {{ query: string, operationName?: string | null }} asked
-   * @param {{ headers?: Record<string, string>, documentAST?: { definitions: readonly any[] } }} [options]
+   * One answer, or one after the other: the server knows which.
+   * @param {object} asked @param {{ headers?: Record<string, string> }} [options]
    */
-  const fetcher = (asked, { headers = {}, documentAST } = {}) => {
-    const operation = documentAST?.definitions.find(
-      ({ kind, name }) =>
-        kind === "OperationDefinition" &&
-        (asked.operationName == null || name?.value === asked.operationName),
-    );
-    return operation?.operation === "subscription" ? follow(asked, headers) : ask(asked, headers);
+  const fetcher = async (asked, { headers = {} } = {}) => {
+    const leave = new AbortController();
+    const answer = await fetch("/graphql", {
+      method: "POST",
+      headers: {
+        ...filled(headers),
+        "content-type": "application/json",
+        accept: "application/graphql-response+json, text/event-stream;q=0.5",
+      },
+      body: JSON.stringify(asked),
+      signal: leave.signal,
+    });
+    const isStream = answer.headers.get("content-type")?.startsWith("text/event-stream");
+    return isStream ? leavable(results(answer), leave) : answer.json();
   };
 
-  /** @param {object} asked @param {Record<string, string>} headers */
-  const ask = async (asked, headers) =>
-    (await send(asked, headers, "application/graphql-response+json")).json();
-
-  /** @param {object} asked @param {Record<string, string>} headers */
-  async function* follow(asked, headers) {
-    const leave = new AbortController();
-    try {
-      const answer = await send(asked, headers, "text/event-stream", leave.signal);
-      if (!answer.headers.get("content-type")?.startsWith("text/event-stream")) {
-        yield await answer.json();
-        return;
-      }
-      let text = "";
-      const reader = /** @type {ReadableStream<Uint8Array>} */ (answer.body)
-        .pipeThrough(/** @type {any} */ (new TextDecoderStream()))
-        .getReader();
-      for (;;) {
-        const { done, value } = await reader.read();
-        if (done) return;
-        text += value;
-        for (let end = text.indexOf("\n\n"); end !== -1; end = text.indexOf("\n\n")) {
-          const event = text.slice(0, end);
-          text = text.slice(end + 2);
-          if (event.startsWith("event: next\n")) yield JSON.parse(event.slice("event: next\ndata: ".length));
-        }
-      }
-    } finally {
+  /** Whoever stops need not wait for one more event. @param {AsyncGenerator<any>} all @param {AbortController} leave */
+  const leavable = (all, leave) => ({
+    [Symbol.asyncIterator]() {
+      return this;
+    },
+    next: () => all.next().catch((error) => (leave.signal.aborted ? { done: true } : Promise.reject(error))),
+    return: async () => {
       leave.abort();
+      return { done: true, value: undefined };
+    },
+  });
+
+  /** @param {Response} answer */
+  async function* results(answer) {
+    let text = "";
+    const reader = /** @type {ReadableStream<Uint8Array>} */ (answer.body)
+      .pipeThrough(/** @type {any} */ (new TextDecoderStream()))
+      .getReader();
+    for (;;) {
+      const { done, value } = await reader.read();
+      if (done) return;
+      text += value;
+      for (let end = text.indexOf("\n\n"); end !== -1; end = text.indexOf("\n\n")) {
+        const event = text.slice(0, end);
+        text = text.slice(end + 2);
+        if (event.startsWith("event: next\n")) yield JSON.parse(event.slice("event: next\ndata: ".length));
+      }
     }
   }
 
-  /** @param {object} asked @param {Record<string, string>} headers @param {string} accept @param {AbortSignal} [signal] */
-  const send = (asked, headers, accept, signal) =>
-    fetch("/graphql", {
-      method: "POST",
-      headers: { ...headers, "content-type": "application/json", accept },
-      body: JSON.stringify(asked),
-      ...(signal === undefined ? {} : { signal }),
-    });
+  /** Those that were typed: an empty credential is none. @param {Record<string, string>} headers */
+  const filled = (headers) => Object.fromEntries(Object.entries(headers).filter(([, value]) => value !== ""));
 
   const { React, ReactDOM, GraphiQL } = page;
   ReactDOM.createRoot(document.getElementById("graphiql")).render(
