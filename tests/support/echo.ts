@@ -37,6 +37,7 @@ export interface EchoOptions {
   readonly limits?: Parameters<typeof listen>[0]["limits"];
   readonly heartbeatMs?: number;
   readonly webSocketLimits?: Parameters<typeof createWebSockets>[0]["limits"];
+  readonly graphqlIntrospection?: boolean;
 }
 
 export async function startEcho(options: EchoOptions = {}): Promise<EchoServer> {
@@ -47,8 +48,11 @@ export async function startEcho(options: EchoOptions = {}): Promise<EchoServer> 
     services: service.services(),
     interceptors: [createDeadline({ clock })],
   });
-  const graphql = createGraphql({ runtime: () => runtime });
   const { maxMessageBytes, limits, heartbeatMs, webSocketLimits } = options;
+  const graphql = createGraphql({
+    ...{ runtime: () => runtime, introspection: options.graphqlIntrospection !== false },
+    ...(heartbeatMs === undefined ? {} : { heartbeatMs }),
+  });
   const listener: Listener = await listen({
     host: "127.0.0.1",
     httpPort: 0,

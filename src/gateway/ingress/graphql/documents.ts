@@ -77,7 +77,7 @@ export class Documents {
   }
 
   #read(query: string): Valid | Refusal {
-    const { maxTokens, maxDepth, maxAliases, maxCost } = this.#limits;
+    const { maxTokens, maxDepth, maxAliases, maxWidth } = this.#limits;
     let document: DocumentNode;
     try {
       document = parse(query, { maxTokens });
@@ -87,14 +87,15 @@ export class Documents {
         return tooLarge(`tokens: at most ${maxTokens}`);
       return { kind: "refused", errors: [withReason(error)], status: undefined };
     }
-    const { depth, aliases, cost, introspects } = measure(this.#schema, document);
+    const { depth, aliases, width, cost, introspects } = measure(this.#schema, document);
     if (depth > maxDepth) {
       const shown = Number.isFinite(depth) ? `${depth}` : "a fragment holds itself";
       return tooLarge(`nested fields: ${shown}, at most ${maxDepth}`);
     }
     if (aliases > maxAliases) return tooLarge(`aliases: ${aliases}, at most ${maxAliases}`);
+    if (width > maxWidth) return tooLarge(`fields beside each other: ${width}, at most ${maxWidth}`);
     const dear = this.tooDear(cost);
-    if (dear !== undefined && cost > maxCost) return dear;
+    if (dear !== undefined) return dear;
     if (introspects && !this.#introspection)
       return refused(
         "permission_denied",
@@ -108,6 +109,8 @@ export class Documents {
       maxErrors: 20,
       hideSuggestions: !this.#introspection,
     });
+    // The library compares fields of one name with each other, and stops where that is too many pairs.
+    if (errors[0]?.message === "Validation aborted.") return tooLarge("it repeats its fields too often");
     if (errors.length > 0) return { kind: "refused", errors: errors.map(withReason), status: undefined };
     return { kind: "valid", document, cost };
   }

@@ -17,13 +17,18 @@ export interface GraphqlLimits {
   readonly maxDepth: number;
   /** Default 30. */
   readonly maxAliases: number;
+  /** Fields beside each other, of one object: the library compares each with each. Default 250. */
+  readonly maxWidth: number;
   /** Default 2000. */
   readonly maxTokens: number;
   /** A method counts ten times its `rate_cost`, a resource that is joined one; times the entries of the lists around it. Default 5000. */
   readonly maxCost: number;
 }
 
-export const defaultLimits: GraphqlLimits = { maxDepth: 10, maxAliases: 30, maxTokens: 2000, maxCost: 5000 };
+export const defaultLimits: GraphqlLimits = {
+  ...{ maxDepth: 10, maxAliases: 30, maxWidth: 250 },
+  ...{ maxTokens: 2000, maxCost: 5000 },
+};
 
 /** Entries of a list whose length nobody can know before. */
 const assumedEntries = 50;
@@ -39,7 +44,7 @@ const nothing: Measure = { depth: 0, aliases: 0, cost: 0 };
 export function measure(
   schema: GraphQLSchema,
   document: DocumentNode,
-): Measure & { readonly introspects: boolean } {
+): Measure & { readonly width: number; readonly introspects: boolean } {
   const measurer = new Measurer(schema, document);
   let { depth, aliases, cost } = nothing;
   for (const definition of document.definitions) {
@@ -50,7 +55,7 @@ export function measure(
     aliases = Math.max(aliases, found.aliases);
     cost = Math.max(cost, found.cost);
   }
-  return { depth, aliases, cost, introspects: measurer.introspects };
+  return { depth, aliases, cost, width: measurer.width, introspects: measurer.introspects };
 }
 
 class Measurer {
@@ -59,6 +64,8 @@ class Measurer {
   /** A fragment is measured once, however often it is spread. */
   readonly #measured = new Map<string, Measure>();
   readonly #open = new Set<string>();
+  /** The most fields that one object has. */
+  width = 0;
   /** Whether the schema itself is asked for. */
   introspects = false;
 
@@ -73,6 +80,7 @@ class Measurer {
     let depth = 0;
     let aliases = 0;
     let cost = 0;
+    this.width = Math.max(this.width, set.selections.length);
     for (const node of set.selections) {
       let found: Measure;
       if (node.kind === Kind.FRAGMENT_SPREAD) found = this.#fragment(node.name.value);

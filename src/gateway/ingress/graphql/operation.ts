@@ -77,6 +77,8 @@ export class Operation {
       const leave = (): void => {
         call.cancel(clientGone());
         this.#over(call);
+        // It may be in the middle of a message: then it ends with that.
+        void messages.return?.().catch(ended);
       };
       return leavable(leave, async () => {
         try {
@@ -153,6 +155,9 @@ export class Operation {
     }
   }
 }
+
+/** Nobody waits for how it ended. */
+function ended(): void {}
 
 export function toGraphqlError(error: RpcError, id: string): GraphQLError {
   const { details } = statusToJson(toStatus(error, id)) as { details?: unknown };

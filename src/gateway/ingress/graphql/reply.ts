@@ -72,14 +72,18 @@ export async function replyEvents(
   const { exchange } = answering;
   exchange.start(200, headersOf(answering));
   let quiet = true;
+  // Whoever does not read is not told either that there is more.
+  let waiting = false;
   const beat = setInterval(() => {
-    if (quiet) void exchange.write(":\n\n")?.catch(gone);
+    if (quiet && !waiting) void exchange.write(":\n\n")?.catch(gone);
     quiet = true;
   }, heartbeatMs);
   try {
     for await (const result of results) {
       quiet = false;
+      waiting = true;
       await exchange.write(`event: next\ndata: ${JSON.stringify(result)}\n\n`);
+      waiting = false;
     }
     await exchange.write("event: complete\ndata:\n\n");
     exchange.end();

@@ -54,12 +54,13 @@ export function serveGraphqlSocket(server: Server, options: GraphqlSocketOptions
   });
 }
 
-/** Resolves when the client can take more. */
+/** Resolves when the client can take more. @throws Error when it is gone. */
 function sendAndWait(socket: WebSocket, data: string): Promise<void> {
-  return new Promise((resolve) => {
-    socket.send(data, () => {
+  return new Promise((resolve, reject) => {
+    socket.send(data, (error) => {
       if (socket.isPaused && socket.bufferedAmount < maxBufferedBytes) socket.resume();
-      resolve();
+      if (error) reject(error);
+      else resolve();
     });
     if (socket.bufferedAmount >= maxBufferedBytes) socket.pause();
   });
