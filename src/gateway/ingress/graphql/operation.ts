@@ -12,7 +12,7 @@ import type { Peer } from "#rpc/peer.ts";
 import { localPrincipal } from "#rpc/principal.ts";
 import type { Reply } from "#rpc/reply.ts";
 import type { ResponseHeaders } from "../exchange.ts";
-import { statusToJson } from "../rest/error-body.ts";
+import { retryAfterOf, statusToJson } from "../rest/error-body.ts";
 import { Loader } from "./joins.ts";
 import { leavable } from "./leavable.ts";
 
@@ -143,7 +143,10 @@ export class Operation {
 
   #failed(call: AdapterCall<Call>, thrown: unknown): GraphQLError {
     this.#over(call);
-    return toGraphqlError(toRpcError(thrown), this.#options.id);
+    const error = toRpcError(thrown);
+    const retryAfter = retryAfterOf(error);
+    if (retryAfter !== undefined) this.headers["retry-after"] = retryAfter;
+    return toGraphqlError(error, this.#options.id);
   }
 
   #over(call: AdapterCall<Call>): void {
