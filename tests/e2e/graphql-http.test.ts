@@ -157,6 +157,12 @@ describe("GraphQL over HTTP", () => {
     assert.equal(headers.get("x-content-type-options"), "nosniff");
   });
 
+  test("the client's own time is kept", async () => {
+    const { status, json } = await post({ query }, { ...planned({ wait: true }), "portico-timeout": "50m" });
+    assert.equal(status, 504);
+    assert.equal(json.errors[0].extensions.reason, "DEADLINE_EXCEEDED");
+  });
+
   test("two members of a oneof are refused, one is taken", async () => {
     const both = await post({ query: 'mutation { unary(left: "a", right: 1) { text } }' });
     assert.equal(both.json.errors[0].extensions.code, "INVALID_ARGUMENT");
@@ -309,6 +315,15 @@ describe("who leaves GraphQL, and who does not read", () => {
     socket.send('{"type":"ping"}');
     assert.match(String(await new Promise((resolve) => socket.once("message", resolve))), /pong/);
     socket.close();
+  });
+
+  test("a message that nests without end closes its socket, and nothing else", async () => {
+    const socket = await openSocket({});
+    socket.send(
+      `{"id":"a","type":"subscribe","payload":{"query":"{ a }","variables":{"a":${"[".repeat(100_000)}${"]".repeat(100_000)}}}}`,
+    );
+    assert.equal(await new Promise((resolve) => socket.once("close", resolve)), 4400);
+    assert.equal((await post({ query })).status, 200);
   });
 
   test("a socket takes a hundred operations, and more when some are over", async () => {

@@ -22,6 +22,8 @@ export interface OperationOptions {
   readonly metadata: Metadata;
   readonly peer: Peer;
   readonly startedAtMs: number;
+  /** Of the whole operation, in milliseconds; absent: the client did not say. */
+  readonly timeoutMs?: number | undefined;
 }
 
 type Json = Readonly<Record<string, unknown>>;
@@ -102,12 +104,12 @@ export class Operation {
   }
 
   #begin(method: Method, request: unknown, place: string): AdapterCall<Call> {
-    const { id, peer, startedAtMs } = this.#options;
+    const { id, peer, startedAtMs, timeoutMs } = this.#options;
     const metadata = method.sideEffectFree ? this.#options.metadata : this.#metadataOf(method, place);
     const call = createUnaryCall(
       {
         ...{ method, id, metadata, peer, startedAtMs, principal: localPrincipal },
-        ...{ protocol: "graphql", timeoutMs: undefined },
+        ...{ protocol: "graphql", timeoutMs },
       },
       new BytesPayload(method.input, Buffer.from(JSON.stringify(request), "utf8"), "json"),
     );

@@ -16,10 +16,10 @@ export interface Answering {
 
 /** What the caller and the server are to blame for, not the query: HTTP's own clients and proxies act on these. */
 const callersCodes: ReadonlyMap<unknown, number> = new Map(
-  (["unauthenticated", "permission_denied", "resource_exhausted", "unavailable"] as const).map((code) => [
-    codes[code].label,
-    codes[code].http,
-  ]),
+  [
+    ...[codes.unauthenticated, codes.permission_denied, codes.resource_exhausted],
+    ...[codes.unavailable, codes.deadline_exceeded],
+  ].map(({ label, http }) => [label, http]),
 );
 
 export function replyResult(answering: Answering, result: ExecutionResult, said: ResponseHeaders): void {

@@ -21,7 +21,7 @@ export type AnswerType = typeof graphqlJson | typeof plainJson | typeof events;
 const maxBodyBytes = 1024 * 1024;
 const maxBatch = 10;
 /** Objects and lists in each other, in the body of a request. */
-const maxJsonDepth = 64;
+export const maxJsonDepth = 64;
 
 /** @throws RpcError NOT_ACCEPTABLE. */
 export function answerTypeOf({ headers }: Pick<Exchange, "headers">): AnswerType {
@@ -118,7 +118,7 @@ function parseJson(text: string, what: string): unknown {
 }
 
 /** Whoever writes such a value out again runs out of stack. */
-function isDeeperThan(text: string, limit: number): boolean {
+export function isDeeperThan(text: string, limit: number): boolean {
   let depth = 0;
   let quoted = false;
   for (let at = 0; at < text.length; at += 1) {

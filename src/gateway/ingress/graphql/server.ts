@@ -4,6 +4,7 @@ import type { Runtime } from "#gateway/dispatch/dispatch.ts";
 import { RpcError } from "#rpc/error.ts";
 import { readMetadata } from "../connect/read.ts";
 import type { Exchange, ResponseHeaders } from "../exchange.ts";
+import { readTimeout } from "../rest/read.ts";
 import { Engine } from "./engine.ts";
 import { Operation } from "./operation.ts";
 import type { GraphqlOptions } from "./options.ts";
@@ -55,7 +56,11 @@ function isBatch(asked: Asked | readonly Asked[]): asked is readonly Asked[] {
 
 function operationOf({ answering: { exchange, id }, runtime }: Context): Operation {
   const { headers, peer, startedAtMs } = exchange;
-  return new Operation({ runtime, id, peer, startedAtMs, metadata: readMetadata(headers) });
+  return new Operation({
+    ...{ runtime, id, peer, startedAtMs },
+    metadata: readMetadata(headers),
+    timeoutMs: readTimeout(headers),
+  });
 }
 
 async function answerOne(context: Context, asked: Asked, heartbeatMs: number): Promise<void> {

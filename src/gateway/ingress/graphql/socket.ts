@@ -6,6 +6,7 @@ import type { Peer } from "#rpc/peer.ts";
 import type { Clock } from "#std/clock.ts";
 import { readMetadata } from "../connect/read.ts";
 import type { RequestHeaders } from "../exchange.ts";
+import { isDeeperThan, maxJsonDepth } from "./request.ts";
 import type { Server } from "./server.ts";
 import { cancelForgotten, type SocketContext } from "./socket-server.ts";
 
@@ -22,6 +23,7 @@ export interface GraphqlSocketOptions {
 
 /** What is thrown at us is the library's: it closes with the code of its protocol. */
 const internalError = 4500;
+const badRequest = 4400;
 /** Bytes that may wait for a client; one that asks for more and does not read is not read either. */
 const maxBufferedBytes = 1024 * 1024;
 
@@ -42,7 +44,12 @@ export function serveGraphqlSocket(server: Server, options: GraphqlSocketOptions
       close: (code, reason) => socket.close(code, reason),
       onMessage: (listener) =>
         socket.on("message", (data: Buffer) => {
-          listener(data.toString("utf8")).catch(() => socket.close(internalError, "internal error"));
+          const text = data.toString("utf8");
+          if (isDeeperThan(text, maxJsonDepth)) {
+            socket.close(badRequest, `a message nests at most ${maxJsonDepth} levels`);
+            return;
+          }
+          listener(text).catch(() => socket.close(internalError, "internal error"));
           cancelForgotten(context);
         }),
     },
