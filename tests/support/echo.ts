@@ -52,6 +52,7 @@ export async function startEcho(options: EchoOptions = {}): Promise<EchoServer> 
   const graphql = createGraphql({
     ...{ runtime: () => runtime, introspection: options.graphqlIntrospection !== false },
     ...(heartbeatMs === undefined ? {} : { heartbeatMs }),
+    ...(maxMessageBytes === undefined ? {} : { maxBodyBytes: maxMessageBytes }),
   });
   const listener: Listener = await listen({
     host: "127.0.0.1",

@@ -10,6 +10,8 @@ export interface GraphqlOptions {
   readonly introspection?: boolean;
   /** Whether browsers are shown GraphiQL. Default false. */
   readonly page?: boolean;
+  /** Largest body of a request, as declared and inflated, in bytes. Default 1 MiB. */
+  readonly maxBodyBytes?: number;
   /** How often a stream of events without any says that it lives, in milliseconds. Default 15 000. */
   readonly heartbeatMs?: number;
 }

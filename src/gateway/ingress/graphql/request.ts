@@ -17,8 +17,6 @@ const events = "text/event-stream";
 /** What answers are written as: with plain JSON an error of the query itself has status 200, as older clients want it. */
 export type AnswerType = typeof graphqlJson | typeof plainJson | typeof events;
 
-/** In bytes, as declared and inflated. */
-const maxBodyBytes = 1024 * 1024;
 const maxBatch = 10;
 /** Objects and lists in each other, in the body of a request. */
 export const maxJsonDepth = 64;
@@ -44,7 +42,7 @@ export function takesEvents({ headers }: Pick<Exchange, "headers">): boolean {
  * @returns a list where the client sent one.
  * @throws RpcError QUERY_INVALID, METHOD_NOT_BOUND, CONTENT_TYPE_UNSUPPORTED, PAYLOAD_TOO_LARGE.
  */
-export async function readAsked(exchange: Exchange): Promise<Asked | readonly Asked[]> {
+export async function readAsked(exchange: Exchange, maxBodyBytes: number): Promise<Asked | readonly Asked[]> {
   if (exchange.method === "GET") return askedByGet(exchange.query);
   if (exchange.method !== "POST")
     throw new RpcError("unimplemented", {

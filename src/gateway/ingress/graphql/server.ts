@@ -28,14 +28,14 @@ export interface Server {
 }
 
 export function createServer(runtime: Runtime, options: GraphqlOptions): Server {
-  const { limits, introspection = true, heartbeatMs = 15_000 } = options;
+  const { limits, introspection = true, heartbeatMs = 15_000, maxBodyBytes = 1024 * 1024 } = options;
   const engine = new Engine(runtime, { limits, introspection });
   return {
     schema: engine.schema,
     sockets: createSocketServer(engine),
     answer: async (answering) => {
       const { exchange, type } = answering;
-      const asked = await readAsked(exchange);
+      const asked = await readAsked(exchange, maxBodyBytes);
       const context: Context = { engine, answering, runtime };
       if (isBatch(asked)) await answerBatch(context, asked);
       else if (type === "text/event-stream") await answerEvents(context, asked, heartbeatMs);
