@@ -1,6 +1,8 @@
 /** Every hosted service as a GraphQL client uses it, with the policies on. */
 import assert from "node:assert/strict";
 import { after, before, describe, test } from "node:test";
+import { createClient } from "graphql-ws";
+import { WebSocket } from "ws";
 import { type IdentityServer, startIdentity } from "../support/identity.ts";
 import { bpmnXml } from "../support/portico.ts";
 
@@ -145,6 +147,28 @@ describe("the hosted services over GraphQL", () => {
     assert.equal(status, 200);
     assert.deepEqual(data, { a: null, b: { id: "bert" } });
     assert.deepEqual(errors[0].path, ["a"]);
+  });
+
+  test("a subscription on a socket ends when its key does", async () => {
+    const key = await server.userWithKey("quentin", ["viewer"]);
+    const client = createClient({
+      url: `${server.base.replace("http", "ws")}/graphql`,
+      webSocketImpl: WebSocket,
+      connectionParams: { "x-api-key": key },
+      retryAttempts: 0,
+    });
+    const events = client.iterate({
+      query: 'subscription { subscribe(topics: ["bpmn/*"], after: "0") { subject } }',
+    });
+    assert.equal((await events.next()).value?.errors, undefined);
+    const began = performance.now();
+    const suspended = await ask('mutation { suspendUser(id: "quentin") { state } }');
+    assert.equal(suspended.errors, undefined);
+    let last: unknown;
+    for await (const result of events) last = result;
+    assert.match(JSON.stringify(last), /UNAUTHENTICATED/);
+    assert.ok(performance.now() - began < 5000);
+    await client.dispose();
   });
 
   test("who shows a bad credential, or may not, is told by the status", async () => {
