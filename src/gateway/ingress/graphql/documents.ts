@@ -141,8 +141,8 @@ function tooLarge(what: string): Refusal {
   return refused("resource_exhausted", { reason: "QUERY_TOO_LARGE", message }, 400);
 }
 
-/** What the library finds wrong with a query has no code of its own. */
-function withReason({ message, nodes, source, positions }: GraphQLError): GraphQLError {
+/** What the library finds wrong with a query, or with its variables, has no code of its own. */
+export function withReason({ message, nodes, source, positions }: GraphQLError): GraphQLError {
   const extensions = { code: codes.invalid_argument.label, reason: "QUERY_INVALID" };
   return new GraphQLError(message, { nodes, source, positions, extensions });
 }

@@ -8,7 +8,7 @@ import {
   subscribe,
 } from "graphql";
 import type { Runtime } from "#gateway/dispatch/dispatch.ts";
-import { Documents, type Ready, type Refusal, refused } from "./documents.ts";
+import { Documents, type Ready, type Refusal, refused, withReason } from "./documents.ts";
 import { leavable } from "./leavable.ts";
 import { defaultLimits, type GraphqlLimits } from "./limits.ts";
 import type { Operation } from "./operation.ts";
@@ -57,7 +57,7 @@ export class Engine {
 
   /** A query or a mutation; at once where no call had to be waited for. */
   execute(ready: Ready, operation: Operation): ExecutionResult | Promise<ExecutionResult> {
-    return execute(this.argumentsOf(ready, operation)) as ExecutionResult | Promise<ExecutionResult>;
+    return executeAndTell(this.argumentsOf(ready, operation));
   }
 
   subscribe(ready: Ready, operation: Operation): Promise<Results | ExecutionResult> {
@@ -73,10 +73,25 @@ export class Engine {
   }
 }
 
+/** At once where no call had to be waited for. */
+export function executeAndTell(args: ExecutionArgs): ExecutionResult | Promise<ExecutionResult> {
+  const result = execute(args) as ExecutionResult | Promise<ExecutionResult>;
+  return result instanceof Promise ? result : told(result);
+}
+
+/** Variables are looked at before anything runs: what is wrong with them is wrong with the request. */
+function told(result: ExecutionResult): ExecutionResult {
+  if (result.data !== undefined || result.errors === undefined) return result;
+  const errors = result.errors.map((error) =>
+    error.extensions.code === undefined ? withReason(error) : error,
+  );
+  return { ...result, errors };
+}
+
 /** A subscription that fails ends with a result that says why: the protocols would cut the connection, and nobody would know. */
 export async function subscribeAndTell(args: ExecutionArgs): Promise<Results | ExecutionResult> {
   const results = await subscribe(args);
-  if (!(Symbol.asyncIterator in results)) return results;
+  if (!(Symbol.asyncIterator in results)) return told(results);
   let failed = false;
   return leavable(
     () => void results.return(undefined).catch(ended),

@@ -13,7 +13,8 @@ import type { Catalog } from "#gateway/catalog/catalog.ts";
 import { hasUnaryReply, hasUnaryRequest, type Method } from "#rpc/method.ts";
 import { joinsOf } from "./joins.ts";
 import type { Operation } from "./operation.ts";
-import { Types, toProtoJson } from "./types.ts";
+import { Types } from "./types.ts";
+import { toProtoJson } from "./values.ts";
 
 type Field = GraphQLFieldConfig<unknown, Operation, Record<string, unknown>>;
 

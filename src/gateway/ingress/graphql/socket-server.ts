@@ -1,10 +1,8 @@
 /** graphql-transport-ws, as its own library speaks it, over our engine. @see https://github.com/enisdenjo/graphql-ws/blob/master/PROTOCOL.md */
-import type { ExecutionArgs } from "graphql";
-import { execute } from "graphql";
 import { type Context, makeServer, type Server } from "graphql-ws";
 import { maxCalls } from "../websocket/session.ts";
 import { refused } from "./documents.ts";
-import { type Engine, subscribeAndTell } from "./engine.ts";
+import { type Engine, executeAndTell, subscribeAndTell } from "./engine.ts";
 import { Operation, type OperationOptions } from "./operation.ts";
 
 /** Of one socket: what its operations are given. */
@@ -25,7 +23,7 @@ const initMs = 10_000;
 export function createSocketServer(engine: Engine): SocketServer {
   return makeServer<Record<string, unknown>, SocketContext>({
     connectionInitWaitTimeout: initMs,
-    execute: (async (args: ExecutionArgs) => await execute(args)) as never,
+    execute: executeAndTell as never,
     subscribe: subscribeAndTell as never,
     onSubscribe: (context, id, { query, variables, operationName }) => {
       const { extra, connectionParams = {} } = context;

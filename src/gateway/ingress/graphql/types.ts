@@ -16,51 +16,27 @@
  * | wrappers | what they wrap, or null |
  * | Empty | JSON: {} |
  */
-import { type DescEnum, type DescField, type DescMessage, ScalarType } from "@bufbuild/protobuf";
-import { FeatureSet_FieldPresence } from "@bufbuild/protobuf/wkt";
+import type { DescEnum, DescField, DescMessage } from "@bufbuild/protobuf";
 import {
   GraphQLBoolean,
   GraphQLEnumType,
   type GraphQLFieldConfigMap,
-  GraphQLFloat,
   type GraphQLInputFieldConfigMap,
   GraphQLInputObjectType,
-  GraphQLInt,
   GraphQLList,
   GraphQLNonNull,
   type GraphQLNullableInputType,
   type GraphQLNullableOutputType,
   GraphQLObjectType,
-  type GraphQLScalarType,
   GraphQLString,
 } from "graphql";
 import type { Catalog } from "#gateway/catalog/catalog.ts";
 import { behavioursOf } from "#gateway/describe/describe.ts";
 import { FieldBehavior } from "#gen/google/api/field_behavior_pb.ts";
 import { type Joins, joinFields } from "./joins.ts";
-import { bytes, duration, fieldMask, int64, json, timestamp, uint32, uint64 } from "./scalars.ts";
+import { fromProtoJson, isNullable, isOpen, nameOf, safe, scalarOf, wellKnown, zeroOf } from "./values.ts";
 
 type Json = Readonly<Record<string, unknown>>;
-
-const wellKnown: Readonly<Record<string, GraphQLScalarType>> = {
-  "google.protobuf.Timestamp": timestamp,
-  "google.protobuf.Duration": duration,
-  "google.protobuf.FieldMask": fieldMask,
-  "google.protobuf.Empty": json,
-  "google.protobuf.Struct": json,
-  "google.protobuf.Value": json,
-  "google.protobuf.ListValue": json,
-  "google.protobuf.Any": json,
-  "google.protobuf.DoubleValue": GraphQLFloat,
-  "google.protobuf.FloatValue": GraphQLFloat,
-  "google.protobuf.Int64Value": int64,
-  "google.protobuf.UInt64Value": uint64,
-  "google.protobuf.Int32Value": GraphQLInt,
-  "google.protobuf.UInt32Value": uint32,
-  "google.protobuf.BoolValue": GraphQLBoolean,
-  "google.protobuf.StringValue": GraphQLString,
-  "google.protobuf.BytesValue": bytes,
-};
 
 export class Types {
   readonly #catalog: Catalog;
@@ -180,20 +156,16 @@ export class Types {
   }
 
   #inputOf(field: DescField): GraphQLNullableInputType {
-    if (field.fieldKind === "list") return new GraphQLList(new GraphQLNonNull(this.#inputItem(field)));
+    const item = this.#inputItem(field);
+    const full = isNullable(field) ? item : new GraphQLNonNull(item);
+    if (field.fieldKind === "list") return new GraphQLList(full);
     if (field.fieldKind === "map")
       return new GraphQLList(
         new GraphQLNonNull(
-          this.#entry(
-            field,
-            (fields) => new GraphQLInputObjectType(fields),
-            new GraphQLNonNull(this.#inputItem(field)),
-            this.#inputs,
-            "Input",
-          ),
+          this.#entry(field, (fields) => new GraphQLInputObjectType(fields), full, this.#inputs, "Input"),
         ),
       );
-    return this.#inputItem(field);
+    return item;
   }
 
   #entry<T, Item>(
@@ -256,100 +228,4 @@ export class Types {
     }
     return type;
   }
-}
-
-function scalarOf(type: ScalarType | undefined): GraphQLScalarType {
-  switch (type) {
-    case ScalarType.STRING:
-      return GraphQLString;
-    case ScalarType.BOOL:
-      return GraphQLBoolean;
-    case ScalarType.BYTES:
-      return bytes;
-    case ScalarType.DOUBLE:
-    case ScalarType.FLOAT:
-      return GraphQLFloat;
-    case ScalarType.INT64:
-    case ScalarType.SINT64:
-    case ScalarType.SFIXED64:
-      return int64;
-    case ScalarType.UINT64:
-    case ScalarType.FIXED64:
-      return uint64;
-    case ScalarType.UINT32:
-    case ScalarType.FIXED32:
-      return uint32;
-    default:
-      return GraphQLInt;
-  }
-}
-
-const isFloat = (field: DescField): boolean =>
-  field.scalar === ScalarType.DOUBLE ||
-  field.scalar === ScalarType.FLOAT ||
-  /(Double|Float)Value$/.test(field.message?.typeName ?? "");
-
-/** A double that is none, and an enum's number without a name, have no form in GraphQL: they are null. */
-function isOpen(field: DescField): boolean {
-  return field.enum !== undefined || isFloat(field);
-}
-
-/** In GraphQL: ProtoJSON's name, where that is a name there. */
-function nameOf(field: DescField): string {
-  return safe(/^\w+$/.test(field.jsonName) ? field.jsonName : field.name);
-}
-
-/** Names that begin with two underscores, or are a literal, are GraphQL's own. */
-function safe(name: string): string {
-  return /^(__|\d|(true|false|null)$)/.test(name) ? `x_${name}` : name;
-}
-
-/** What ProtoJSON left out; undefined: null is right. */
-function zeroOf(field: DescField): unknown {
-  if (field.fieldKind === "list" || field.fieldKind === "map") return [];
-  if (field.presence !== FeatureSet_FieldPresence.IMPLICIT || field.oneof !== undefined) return undefined;
-  if (field.enum !== undefined) return field.enum.values[0]?.name;
-  switch (field.scalar) {
-    case ScalarType.STRING:
-    case ScalarType.BYTES:
-      return "";
-    case ScalarType.BOOL:
-      return false;
-    default:
-      return scalarOf(field.scalar).name.endsWith("64") ? "0" : 0;
-  }
-}
-
-/** From ProtoJSON. */
-function fromProtoJson(field: DescField, value: unknown): unknown {
-  if (value === undefined || value === null) return undefined;
-  if (field.fieldKind === "map")
-    return Object.entries(value).map(([key, one]) => ({ key, value: itemOf(field, one) }));
-  if (field.fieldKind === "list") return (value as readonly unknown[]).map((one) => itemOf(field, one));
-  return itemOf(field, value);
-}
-
-function itemOf(field: DescField, value: unknown): unknown {
-  if (field.enum !== undefined) return typeof value === "string" ? value : undefined;
-  return isFloat(field) && typeof value === "string" ? undefined : value;
-}
-
-/** Arguments to ProtoJSON: lists of entries become maps again. */
-export function toProtoJson(desc: DescMessage, values: Json): unknown {
-  if (wellKnown[desc.typeName] !== undefined) return desc.fields.length === 0 ? {} : (values.value ?? null);
-  const message: Record<string, unknown> = {};
-  for (const field of desc.fields) {
-    const value = values[nameOf(field)];
-    if (value === undefined || value === null) continue;
-    const item = (one: unknown): unknown =>
-      field.message === undefined || wellKnown[field.message.typeName] !== undefined
-        ? one
-        : toProtoJson(field.message, one as Json);
-    if (field.fieldKind === "map")
-      message[field.jsonName] = Object.fromEntries(
-        (value as readonly { key: string; value: unknown }[]).map((entry) => [entry.key, item(entry.value)]),
-      );
-    else message[field.jsonName] = field.fieldKind === "list" ? (value as unknown[]).map(item) : item(value);
-  }
-  return message;
 }
