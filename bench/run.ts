@@ -50,6 +50,12 @@ const connectJson = (server: ServerProcess, duration: number): Promise<Load> =>
   loadRest(`http://127.0.0.1:${server.httpPort}${grpcPath}`, duration, {
     body: JSON.stringify({ id: documentId }),
   });
+const graphqlQuery = `query Document($id: String!) { getBPMN(id: $id) {
+  id name displayName sizeBytes etag labels { key value } createTime updateTime } }`;
+const graphql = (server: ServerProcess, duration: number): Promise<Load> =>
+  loadRest(`http://127.0.0.1:${server.httpPort}/graphql`, duration, {
+    body: JSON.stringify({ query: graphqlQuery, variables: { id: documentId } }),
+  });
 
 const pairs: readonly Pair[] = [
   {
@@ -73,6 +79,13 @@ const pairs: readonly Pair[] = [
     env: { BENCH_HTTP1: "1" },
     portico: connectJson,
     other: connectJson,
+  },
+  {
+    what: "GraphQL query / graphql-yoga with resolvers by hand",
+    target: ">= 1.0",
+    peer: "graphql-yoga",
+    portico: graphql,
+    other: graphql,
   },
   {
     what: "REST GET of 2,000 documents in turn, none kept encoded / bare node:http + toJson of one",

@@ -193,7 +193,11 @@ function adaptersOf(
   const { users, authenticator, telemetry, url, ready } = parts;
   const runtime = (): Runtime => parts.runtime;
   const authenticated = config.authentication === "on";
-  const graphql = createGraphql({ runtime, introspection: config.mode !== "production" });
+  const graphql = createGraphql({
+    runtime,
+    introspection: config.graphqlIntrospection === "on",
+    page: config.mode === "development" && config.graphqlIntrospection === "on",
+  });
   return {
     grpc: createGrpc({ runtime }),
     grpcWeb: createGrpcWeb(createGrpc({ runtime, protocol: "grpc-web" })),
@@ -201,7 +205,7 @@ function adaptersOf(
     rest: createRest({ runtime }),
     graphql,
     webSockets: createWebSockets({
-      ...{ runtime, clock, graphql: graphql.engine },
+      ...{ runtime, clock, graphql: graphql.server },
       ...(authenticated ? { authenticator } : {}),
     }),
     mcp: createMcp({

@@ -70,6 +70,7 @@ function greeting(config: Config, portico: Portico): string {
     `portico ${portico.version} (${config.mode})`,
     `  REST     ${portico.url}/api/v1/bpmn`,
     `  gRPC     ${config.host}:${portico.grpcPort} (reflection on)`,
+    `  GraphQL  ${portico.url}/graphql`,
     `  Docs     ${portico.url}/docs`,
     `  Health   ${portico.url}/readyz`,
     `  Metrics  ${portico.url}/metrics`,

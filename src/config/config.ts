@@ -50,6 +50,8 @@ export interface Config {
   readonly trustedIssuers: readonly TrustedIssuer[];
   /** Whether applications may register themselves as OAuth clients. */
   readonly oauthRegistration: "on" | "off";
+  /** Whether GraphQL clients may ask for the schema. */
+  readonly graphqlIntrospection: "on" | "off";
   /** Whether agents may find and call every method. */
   readonly mcpMetaTools: "on" | "off";
   /** A bucket of `burst` calls that gets one back every `intervalMs`; undefined: no limit. */
@@ -136,8 +138,9 @@ export async function loadConfig(sources: Sources, fallbackMode: Config["mode"])
 
 function complete(given: Given, fallbackMode: Config["mode"]): Config {
   const dataDir = given.dataDir ?? ".portico";
+  const mode = given.mode ?? fallbackMode;
   return {
-    mode: given.mode ?? fallbackMode,
+    mode,
     host: given.host ?? "127.0.0.1",
     httpPort: given.httpPort ?? 8000,
     grpcPort: given.grpcPort ?? 50_051,
@@ -153,6 +156,7 @@ function complete(given: Given, fallbackMode: Config["mode"]): Config {
     cors: { origins: given.corsOrigins ?? [], credentials: given.corsCredentials ?? false },
     trustedIssuers: given.trustedIssuers ?? [],
     oauthRegistration: given.oauthRegistration ?? "off",
+    graphqlIntrospection: given.graphqlIntrospection ?? (mode === "development" ? "on" : "off"),
     mcpMetaTools: given.mcpMetaTools ?? "off",
     rateLimit: "rateLimit" in given ? given.rateLimit : { burst: 200, intervalMs: 10 },
     tenantRateLimit: "tenantRateLimit" in given ? given.tenantRateLimit : { burst: 2000, intervalMs: 1 },

@@ -337,6 +337,16 @@ export const options = {
     range: "on, off",
     doc: "On: applications may register themselves as OAuth clients (RFC 7591) with a credential that has `oauthClients:write`.",
   },
+  graphqlIntrospection: {
+    key: "graphql.introspection",
+    env: "PORTICO_GRAPHQL_INTROSPECTION",
+    flag: "--graphql-introspection",
+    value: "SWITCH",
+    schema: z.enum(["on", "off"], "must be on or off"),
+    default: "on in development, off in production",
+    range: "on, off",
+    doc: "On: GraphQL clients may ask for the schema, and in development mode browsers are shown GraphiQL at `/graphql`.",
+  },
   mcpMetaTools: {
     key: "mcp.metaTools",
     env: "PORTICO_MCP_META_TOOLS",

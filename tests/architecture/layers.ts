@@ -64,7 +64,7 @@ export const layers: Readonly<Record<string, Row>> = {
     ],
     packages: [
       ...[protobuf, "@fastify/busboy", "@modelcontextprotocol/server"],
-      ...["graphql", "graphql-http", "graphql-ws", "ws"],
+      ...["graphql", "graphql-ws", "ws"],
     ],
     why: "speaks protocols; decides nothing",
   },

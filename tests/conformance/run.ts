@@ -7,11 +7,12 @@
 import { readFileSync, writeFileSync } from "node:fs";
 import path from "node:path";
 import { connect } from "./suites/connect.ts";
+import { graphql } from "./suites/graphql.ts";
 import { judge } from "./suites/judge.ts";
 import { mcp } from "./suites/mcp.ts";
 import type { Outcome, Suite } from "./suites/suite.ts";
 
-const suites: readonly Suite[] = [connect, mcp];
+const suites: readonly Suite[] = [connect, mcp, graphql];
 const folder = import.meta.dirname;
 const resultsFile = path.join(folder, "RESULTS.md");
 

@@ -216,7 +216,16 @@ describe("GraphQL", () => {
       headers: { "content-type": "application/json", accept: "text/event-stream" },
       body: JSON.stringify({ query: follow }),
     });
-    assert.match(await failing.text(), /CREDENTIAL_MISSING.*\n\nevent: complete/s);
+    assert.equal(failing.status, 401);
+    assert.equal(failing.headers.get("www-authenticate"), "Bearer");
+    assert.match(await failing.text(), /CREDENTIAL_MISSING/);
+    const invalid = await fetch(`${server.base}/graphql`, {
+      method: "POST",
+      headers: { "content-type": "application/json", accept: "text/event-stream" },
+      body: JSON.stringify({ query: "subscription { none }" }),
+    });
+    assert.equal(invalid.status, 200);
+    assert.match(await invalid.text(), /^event: next\ndata: \{"errors".*QUERY_INVALID.*\n\nevent: complete/s);
   });
 
   test("queries and subscriptions on one WebSocket, with the credential in its first message", async () => {
@@ -289,6 +298,57 @@ describe("GraphQL, over every kind of field", () => {
       },
       lists: { texts: ["a"], colors: ["RED"], messages: [{ text: "m" }], numbers: [] },
     });
+  });
+
+  test("what GraphQL has no literal for comes in variables", async () => {
+    const given = {
+      any: { "@type": "type.googleapis.com/test.v1.Texts", items: ["a"] },
+      value: null,
+      listValue: [1, "b", null, { c: [] }],
+      lists: { values: [null, 1, { d: "e" }], colors: ["RED"] },
+      maps: { flags: [{ key: "true", value: "yes" }], colors: [{ key: "k", value: "GREEN" }] },
+      i64: 5,
+    };
+    const types = {
+      ...{
+        any: "JSON",
+        value: "JSON",
+        listValue: "JSON",
+        lists: "ListsInput",
+        maps: "MapsInput",
+        i64: "Int64",
+      },
+    };
+    const fields =
+      "any value listValue lists { values colors } maps { flags { key value } colors { key value } } i64";
+    const { data, errors } = await query(
+      base(),
+      `mutation (${Object.entries(types)
+        .map(([name, type]) => `$${name}: ${type}`)
+        .join(", ")}) {
+         unary(${Object.keys(types)
+           .map((name) => `${name}: $${name}`)
+           .join(", ")}) { ${fields} real another } }`,
+      { variables: given },
+    );
+    assert.equal(errors, undefined, JSON.stringify(errors));
+    assert.deepEqual(data.unary, { ...given, i64: "5", real: null, another: null });
+    const wrong: readonly (readonly [string, unknown])[] = [
+      ["i64", 2 ** 60],
+      ["i64", "12345678901234567890123"],
+      ["u32", -1],
+      ["data", "***"],
+      ["time", "yesterday"],
+      ["any", { "@type": "type.googleapis.com/no.Such" }],
+    ];
+    for (const [name, value] of wrong) {
+      const type = { i64: "Int64", u32: "UInt32", data: "Bytes", time: "Timestamp", any: "JSON" }[name];
+      const answer = await query(base(), `mutation ($v: ${type}) { unary(${name}: $v) { text } }`, {
+        variables: { v: value },
+      });
+      assert.ok((answer.errors?.length ?? 0) > 0, `${name} ${JSON.stringify(value)}`);
+      assert.match(JSON.stringify(answer.errors), /INVALID_ARGUMENT/, name);
+    }
   });
 
   test("every kind of a zero is there, and what is not set is null", async () => {

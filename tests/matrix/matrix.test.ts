@@ -18,6 +18,7 @@ import {
 } from "../support/drivers.ts";
 import { type EchoServer, startEcho } from "../support/echo.ts";
 import { noise, type Plan, type Probe } from "../support/echo-service.ts";
+import { graphqlDriver } from "../support/graphql-driver.ts";
 import { sendHttp1, sendHttp2 } from "../support/http-case.ts";
 import { singleSocketDriver, webSocketDriver } from "../support/websocket-driver.ts";
 
@@ -48,6 +49,7 @@ const protocols = [
   "websocket, one for each call",
   "websocket, one for all calls",
   "websocket at the method's path over HTTP/1",
+  "graphql over HTTP/1",
 ] as const;
 type Protocol = (typeof protocols)[number];
 type Codec = (typeof codecs)[number];
@@ -69,6 +71,7 @@ function driverOf(protocol: Protocol, codec: Codec, gzip: boolean): Driver {
       ...{ ...options, http: protocol.endsWith("HTTP/1") ? 1 : 2 },
       events: protocol.includes("events"),
     });
+  if (name === "graphql") return graphqlDriver({ port: echo.httpPort });
   if (name === "connect" || name === "grpc-web")
     return connectDriver(echo, {
       ...{ ...options, protocol: name, json: codec === "json" },
@@ -316,6 +319,9 @@ for (const protocol of protocols) {
           // WebSockets are not compressed, and a socket at a method's path speaks JSON.
           if (protocol.startsWith("websocket") && compression === "gzip") continue;
           if (protocol.startsWith("websocket at") && codec === "proto") continue;
+          // GraphQL has one codec, and no form for streams of requests.
+          if (protocol.startsWith("graphql") && (codec === "proto" || compression === "gzip")) continue;
+          if (protocol.startsWith("graphql") && streamsRequests(kind)) continue;
           const start: Cell["start"] = (plan, options = {}) => {
             calls += 1;
             const id = `matrix-${calls}`;

@@ -37,6 +37,7 @@ export interface EchoOptions {
   readonly limits?: Parameters<typeof listen>[0]["limits"];
   readonly heartbeatMs?: number;
   readonly webSocketLimits?: Parameters<typeof createWebSockets>[0]["limits"];
+  readonly graphqlIntrospection?: boolean;
 }
 
 export async function startEcho(options: EchoOptions = {}): Promise<EchoServer> {
@@ -47,8 +48,12 @@ export async function startEcho(options: EchoOptions = {}): Promise<EchoServer> 
     services: service.services(),
     interceptors: [createDeadline({ clock })],
   });
-  const graphql = createGraphql({ runtime: () => runtime });
   const { maxMessageBytes, limits, heartbeatMs, webSocketLimits } = options;
+  const graphql = createGraphql({
+    ...{ runtime: () => runtime, introspection: options.graphqlIntrospection !== false },
+    ...(heartbeatMs === undefined ? {} : { heartbeatMs }),
+    ...(maxMessageBytes === undefined ? {} : { maxBodyBytes: maxMessageBytes }),
+  });
   const listener: Listener = await listen({
     host: "127.0.0.1",
     httpPort: 0,
@@ -83,7 +88,7 @@ export async function startEcho(options: EchoOptions = {}): Promise<EchoServer> 
         ...{ runtime: () => runtime, version: "0.0.0", serverUrl: () => "http://localhost" },
       }),
       webSockets: createWebSockets({
-        ...{ runtime: () => runtime, clock, graphql: graphql.engine },
+        ...{ runtime: () => runtime, clock, graphql: graphql.server },
         limits: {
           ...(maxMessageBytes === undefined ? {} : { maxFrameBytes: maxMessageBytes }),
           ...webSocketLimits,

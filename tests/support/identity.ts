@@ -133,7 +133,7 @@ export async function startIdentity(
       connect: createConnect({ runtime: () => runtime }),
       rest: createRest({ runtime: () => runtime }),
       webSockets: createWebSockets({
-        ...{ runtime: () => runtime, clock, authenticator, graphql: graphql.engine },
+        ...{ runtime: () => runtime, clock, authenticator, graphql: graphql.server },
         ...(options.webSocketLimits === undefined ? {} : { limits: options.webSocketLimits }),
       }),
       graphql,

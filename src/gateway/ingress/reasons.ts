@@ -44,6 +44,22 @@ export const reasons = {
     code: "invalid_argument",
     meaning: "the request asks for a WebSocket without the headers of one",
   },
+  QUERY_INVALID: {
+    code: "invalid_argument",
+    meaning: "a GraphQL request is none, or its query does not fit the schema",
+  },
+  QUERY_TOO_LARGE: {
+    code: "resource_exhausted",
+    meaning: "a GraphQL query is deeper, wider or dearer than the limits",
+  },
+  INTROSPECTION_OFF: {
+    code: "permission_denied",
+    meaning: "the GraphQL schema is not shown here; `PORTICO_GRAPHQL_INTROSPECTION=on` shows it",
+  },
+  MUTATION_BY_GET: {
+    code: "unimplemented",
+    meaning: "a GraphQL mutation came by GET, which changes nothing",
+  },
   SOCKETS_LIMITED: { code: "unavailable", meaning: "as many WebSockets are open as the server takes" },
   SOCKET_CALLS_LIMITED: {
     code: "resource_exhausted",

@@ -12,81 +12,72 @@ import type { Runtime } from "#gateway/dispatch/dispatch.ts";
 import { requestIdFrom } from "#gateway/wire/request-id.ts";
 import { httpStatusOf } from "#rpc/code.ts";
 import { toRpcError } from "#rpc/error.ts";
-import { readMetadata } from "../connect/read.ts";
-import type { Adapter, Exchange, ResponseHeaders } from "../exchange.ts";
-import type { Engine } from "./engine.ts";
-import type { OperationOptions } from "./operation.ts";
+import type { Adapter, Exchange } from "../exchange.ts";
 import type { GraphqlOptions } from "./options.ts";
+import { isPageAsked, pagePaths, servePage } from "./page.ts";
+import { type Answering, replyErrors } from "./reply.ts";
+import { type AnswerType, answerTypeOf } from "./request.ts";
+import type { Server } from "./server.ts";
 
 const path = "/graphql";
-export const graphqlPaths = [path] as const;
-const maxBodyBytes = 1024 * 1024;
+/** Where this protocol is: no method of a contract can be there. */
+export const graphqlPaths = [path, ...pagePaths] as const;
 
 export interface Graphql extends Adapter {
   owns(path: string): boolean;
   /** What WebSockets speak it with; the schema is made where it was not. */
-  engine(): Promise<Engine>;
+  server(): Promise<Server>;
   /** As it is printed: for documents and tests. */
   schema(): Promise<GraphQLSchema>;
 }
 
 export function createGraphql(options: GraphqlOptions): Graphql {
-  let engine: Promise<Engine> | undefined;
+  let server: Promise<Server> | undefined;
   let of: Runtime | undefined;
-  const load = async (): Promise<Engine> => {
-    const { createEngine } = await import("./engine.ts");
-    return createEngine(options);
+  const load = async (runtime: Runtime): Promise<Server> => {
+    const { createServer } = await import("./server.ts");
+    return createServer(runtime, options);
   };
-  const current = (): Promise<Engine> => {
+  const current = (): Promise<Server> => {
     const runtime = options.runtime();
-    if (engine === undefined || of !== runtime) {
+    if (server === undefined || of !== runtime) {
       of = runtime;
-      engine = load();
+      server = load(runtime);
     }
-    return engine;
+    return server;
   };
+  const paths: ReadonlySet<string> = new Set(graphqlPaths);
   return {
-    owns: (asked) => asked === path,
-    engine: current,
+    owns: (asked) => asked.startsWith(path) && paths.has(asked),
+    server: current,
     schema: async () => (await current()).schema,
-    handle: (exchange) => void serve(exchange, current, options),
+    handle: (exchange) => {
+      if (exchange.path !== path || (options.page === true && isPageAsked(exchange)))
+        servePage(exchange, options.page === true);
+      else void serve(exchange, current);
+    },
   };
 }
 
-async function serve(
-  exchange: Exchange,
-  current: () => Promise<Engine>,
-  options: GraphqlOptions,
-): Promise<void> {
+async function serve(exchange: Exchange, current: () => Promise<Server>): Promise<void> {
   const id = requestIdFrom(exchange.headers["x-request-id"]);
-  const own: ResponseHeaders = {
-    "cache-control": "no-store",
-    "x-content-type-options": "nosniff",
-    "x-request-id": id,
-    vary: "Accept",
-  };
+  let type: AnswerType = "application/json";
   try {
-    const body = exchange.method === "POST" ? await exchange.readBody(maxBodyBytes) : undefined;
-    const { headers, peer, startedAtMs } = exchange;
-    const about: OperationOptions = {
-      ...{ runtime: options.runtime(), id, peer, startedAtMs },
-      metadata: readMetadata(headers),
-    };
-    const engine = await current();
-    if (String(headers.accept ?? "").includes("text/event-stream"))
-      await engine.stream(exchange, body, { about, own });
-    else await engine.answer(exchange, body, { about, own });
+    type = answerTypeOf(exchange);
+    await (await current()).answer({ exchange, type, id });
   } catch (thrown) {
-    const error = toRpcError(thrown);
-    if (exchange.started) {
-      exchange.reset();
-      return;
-    }
-    const extensions = { code: error.code.toUpperCase(), reason: error.reason };
-    exchange.reply(
-      httpStatusOf(error),
-      { ...own, "content-type": "application/json; charset=utf-8" },
-      JSON.stringify({ errors: [{ message: error.message, extensions }] }),
-    );
+    if (exchange.started) exchange.reset();
+    else refuse({ exchange, id, type: type === "text/event-stream" ? "application/json" : type }, thrown);
   }
+}
+
+/** What is wrong with the request before there is a query. */
+function refuse(answering: Answering, thrown: unknown): void {
+  const error = toRpcError(thrown);
+  const extensions = { code: error.code.toUpperCase(), reason: error.reason, requestId: answering.id };
+  const status = error.reason === "QUERY_TOO_LARGE" ? 400 : httpStatusOf(error);
+  replyErrors(answering, status, {
+    errors: [{ message: error.message, extensions }],
+    said: status === 405 ? { allow: "GET, POST" } : {},
+  });
 }

@@ -74,7 +74,8 @@ interface Waiting {
 /** Batch methods take so many at once. */
 const maxBatch = 100;
 
-type CallMethod = (method: Method, request: object) => Promise<Readonly<Record<string, unknown>>>;
+type Answer = Readonly<Record<string, unknown>>;
+type CallMethod = (method: Method, request: object) => Answer | Promise<Answer>;
 
 /** Of one request. */
 export class Loader {

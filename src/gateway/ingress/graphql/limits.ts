@@ -2,7 +2,6 @@
 import {
   type DocumentNode,
   type FragmentDefinitionNode,
-  GraphQLError,
   type GraphQLField,
   type GraphQLNamedType,
   type GraphQLSchema,
@@ -18,13 +17,18 @@ export interface GraphqlLimits {
   readonly maxDepth: number;
   /** Default 30. */
   readonly maxAliases: number;
+  /** Fields beside each other, of one object: the library compares each with each. Default 250. */
+  readonly maxWidth: number;
   /** Default 2000. */
   readonly maxTokens: number;
   /** A method counts ten times its `rate_cost`, a resource that is joined one; times the entries of the lists around it. Default 5000. */
   readonly maxCost: number;
 }
 
-export const defaultLimits: GraphqlLimits = { maxDepth: 10, maxAliases: 30, maxTokens: 2000, maxCost: 5000 };
+export const defaultLimits: GraphqlLimits = {
+  ...{ maxDepth: 10, maxAliases: 30, maxWidth: 250 },
+  ...{ maxTokens: 2000, maxCost: 5000 },
+};
 
 /** Entries of a list whose length nobody can know before. */
 const assumedEntries = 50;
@@ -36,32 +40,22 @@ interface Measure {
 }
 const nothing: Measure = { depth: 0, aliases: 0, cost: 0 };
 
-/** @returns what is too much; undefined: nothing is. */
-export function exceeded(
+/** The largest operation of a document. */
+export function measure(
   schema: GraphQLSchema,
   document: DocumentNode,
-  limits: GraphqlLimits,
-): GraphQLError | undefined {
+): Measure & { readonly width: number; readonly introspects: boolean } {
   const measurer = new Measurer(schema, document);
+  let { depth, aliases, cost } = nothing;
   for (const definition of document.definitions) {
     if (definition.kind !== Kind.OPERATION_DEFINITION) continue;
     const root = schema.getRootType(definition.operation);
-    const { depth, aliases, cost } = measurer.selection(definition.selectionSet, root ?? undefined);
-    if (depth > limits.maxDepth) return tooMuch("nested fields", depth, limits.maxDepth);
-    if (aliases > limits.maxAliases) return tooMuch("aliases", aliases, limits.maxAliases);
-    if (cost > limits.maxCost) return tooMuch("cost", cost, limits.maxCost);
+    const found = measurer.selection(definition.selectionSet, root ?? undefined);
+    depth = Math.max(depth, found.depth);
+    aliases = Math.max(aliases, found.aliases);
+    cost = Math.max(cost, found.cost);
   }
-  return undefined;
-}
-
-function tooMuch(what: string, found: number, limit: number): GraphQLError {
-  const shown = Number.isFinite(found) ? `${found}` : "no end of it";
-  return new GraphQLError(
-    `the query is too large: ${what}: ${shown}, at most ${limit}; ask for less at once`,
-    {
-      extensions: { code: "RESOURCE_EXHAUSTED", reason: "QUERY_TOO_LARGE" },
-    },
-  );
+  return { depth, aliases, cost, width: measurer.width, introspects: measurer.introspects };
 }
 
 class Measurer {
@@ -70,6 +64,10 @@ class Measurer {
   /** A fragment is measured once, however often it is spread. */
   readonly #measured = new Map<string, Measure>();
   readonly #open = new Set<string>();
+  /** The most fields that one object has. */
+  width = 0;
+  /** Whether the schema itself is asked for. */
+  introspects = false;
 
   constructor(schema: GraphQLSchema, document: DocumentNode) {
     this.#schema = schema;
@@ -82,6 +80,7 @@ class Measurer {
     let depth = 0;
     let aliases = 0;
     let cost = 0;
+    this.width = Math.max(this.width, set.selections.length);
     for (const node of set.selections) {
       let found: Measure;
       if (node.kind === Kind.FRAGMENT_SPREAD) found = this.#fragment(node.name.value);
@@ -90,7 +89,11 @@ class Measurer {
         found = this.selection(node.selectionSet, on ?? type);
       } else {
         // What the schema says of itself is bounded by the schema and by the tokens.
-        if (node.name.value.startsWith("__")) continue;
+        if (node.name.value.startsWith("__")) {
+          if (node.name.value !== "__typename") this.introspects = true;
+          if (node.alias !== undefined) aliases += 1;
+          continue;
+        }
         const field = isObjectType(type) ? type.getFields()[node.name.value] : undefined;
         const inner =
           node.selectionSet === undefined

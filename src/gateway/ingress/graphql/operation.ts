@@ -1,16 +1,20 @@
-/** One GraphQL request: every method that it uses is a call of its own, by the caller of the request. */
+/** One GraphQL operation: every method that it uses is a call of its own, by the caller of the request. */
 import { GraphQLError } from "graphql";
 import type { Runtime } from "#gateway/dispatch/dispatch.ts";
 import { toStatus } from "#gateway/wire/error-status.ts";
 import { type AdapterCall, type Call, clientGone, createUnaryCall } from "#rpc/call.ts";
+import { codes } from "#rpc/code.ts";
 import { type RpcError, toRpcError } from "#rpc/error.ts";
-import type { Metadata } from "#rpc/metadata.ts";
+import { Metadata } from "#rpc/metadata.ts";
 import type { Method } from "#rpc/method.ts";
 import { BytesPayload } from "#rpc/payload.ts";
 import type { Peer } from "#rpc/peer.ts";
 import { localPrincipal } from "#rpc/principal.ts";
-import { statusToJson } from "../rest/error-body.ts";
+import type { Reply } from "#rpc/reply.ts";
+import type { ResponseHeaders } from "../exchange.ts";
+import { retryAfterOf, statusToJson } from "../rest/error-body.ts";
 import { Loader } from "./joins.ts";
+import { leavable } from "./leavable.ts";
 
 export interface OperationOptions {
   readonly runtime: Runtime;
@@ -18,63 +22,78 @@ export interface OperationOptions {
   readonly metadata: Metadata;
   readonly peer: Peer;
   readonly startedAtMs: number;
+  /** Of the whole operation, in milliseconds; absent: the client did not say. */
+  readonly timeoutMs?: number | undefined;
 }
 
 type Json = Readonly<Record<string, unknown>>;
 
+/** What of the calls' own headers holds for the whole answer. */
+const sharedHeaders = ["ratelimit", "ratelimit-policy", "retry-after", "idempotent-replayed"] as const;
+
 /** What resolvers are given. */
 export class Operation {
   readonly loader = new Loader((method, request) => this.unary(method, request));
+  /** Of the answer: what the last call said. */
+  readonly headers: ResponseHeaders = {};
   readonly #options: OperationOptions;
   readonly #running = new Set<AdapterCall<Call>>();
+  /** Those that change something. */
+  readonly #used = new Set<Method>();
   #gone = false;
 
   constructor(options: OperationOptions) {
     this.#options = options;
   }
 
-  /** @throws GraphQLError with the code, the reason and the details of the call's error. */
-  async unary(method: Method, request: object): Promise<Json> {
-    const call = this.#begin(method, request);
+  /**
+   * At once where nothing has to be waited for.
+   *
+   * @param place the field's name in the answer.
+   * @throws GraphQLError with the code, the reason and the details of the call's error; thrown or as a rejection.
+   */
+  unary(method: Method, request: unknown, place = ""): Json | Promise<Json> {
+    const call = this.#begin(method, request, place);
+    let reply: Reply | Promise<Reply>;
     try {
-      const reply = await this.#options.runtime.dispatch(call);
-      if (reply.kind !== "unary") throw new Error(`${method.name} answers with a stream`);
-      return JSON.parse(reply.response.text()) as Json;
+      reply = this.#options.runtime.dispatch(call);
     } catch (thrown) {
-      throw this.#error(thrown);
-    } finally {
-      this.#running.delete(call);
+      throw this.#failed(call, thrown);
     }
+    if (!(reply instanceof Promise)) return this.#answered(call, reply);
+    return reply.then(
+      (made) => this.#answered(call, made),
+      (thrown: unknown) => {
+        throw this.#failed(call, thrown);
+      },
+    );
   }
 
   /** @throws GraphQLError where the stream does not even begin. */
-  async stream(method: Method, request: object): Promise<AsyncGenerator<Json, void, undefined>> {
-    const call = this.#begin(method, request);
-    const over = (): void => {
-      this.#running.delete(call);
-    };
+  async stream(method: Method, request: unknown): Promise<AsyncGenerator<Json, void, undefined>> {
+    const call = this.#begin(method, request, "");
     try {
       const reply = await this.#options.runtime.dispatch(call);
       if (reply.kind === "unary") throw new Error(`${method.name} answers with one message`);
       const messages = reply.responses[Symbol.asyncIterator]();
       const leave = (): void => {
         call.cancel(clientGone());
-        over();
+        this.#over(call);
+        // It may be in the middle of a message: then it ends with that.
+        void messages.return?.().catch(ended);
       };
       return leavable(leave, async () => {
         try {
           const { done, value } = await messages.next();
           if (done !== true) return { value: JSON.parse(value.text()) as Json };
-          over();
+          this.#over(call);
           return { done, value: undefined };
         } catch (thrown) {
-          over();
-          throw this.#error(thrown);
+          throw this.#failed(call, thrown);
         }
       });
     } catch (thrown) {
-      over();
-      throw this.#error(thrown);
+      throw this.#failed(call, thrown);
     }
   }
 
@@ -84,51 +103,70 @@ export class Operation {
     for (const call of [...this.#running]) call.cancel(clientGone());
   }
 
-  #begin(method: Method, request: object): AdapterCall<Call> {
-    const { id, metadata, peer, startedAtMs } = this.#options;
+  #begin(method: Method, request: unknown, place: string): AdapterCall<Call> {
+    const { id, peer, startedAtMs, timeoutMs } = this.#options;
+    const metadata = method.sideEffectFree ? this.#options.metadata : this.#metadataOf(method, place);
     const call = createUnaryCall(
       {
         ...{ method, id, metadata, peer, startedAtMs, principal: localPrincipal },
-        ...{ protocol: "graphql", timeoutMs: undefined },
+        ...{ protocol: "graphql", timeoutMs },
       },
       new BytesPayload(method.input, Buffer.from(JSON.stringify(request), "utf8"), "json"),
     );
-    call.flushHeaders = () => {};
     if (this.#gone) call.cancel(clientGone());
     this.#running.add(call);
     return call;
   }
 
-  #error(thrown: unknown): GraphQLError {
-    return toGraphqlError(toRpcError(thrown), this.#options.id);
+  /** A key belongs to one use of a method: where an operation uses it again, the field's name makes another key of it. */
+  #metadataOf(method: Method, place: string): Metadata {
+    const { metadata } = this.#options;
+    const key = metadata.get("idempotency-key");
+    if (key === undefined) return metadata;
+    if (!this.#used.has(method)) {
+      this.#used.add(method);
+      return metadata;
+    }
+    const own = new Metadata(() => metadata.entries());
+    own.set("idempotency-key", `${key}/${place}`);
+    return own;
+  }
+
+  #answered(call: AdapterCall<Call>, reply: Reply): Json {
+    try {
+      if (reply.kind !== "unary") throw new Error(`${call.method.name} answers with a stream`);
+      const answer = JSON.parse(reply.response.text()) as Json;
+      this.#over(call);
+      return answer;
+    } catch (thrown) {
+      throw this.#failed(call, thrown);
+    }
+  }
+
+  #failed(call: AdapterCall<Call>, thrown: unknown): GraphQLError {
+    this.#over(call);
+    const error = toRpcError(thrown);
+    const retryAfter = retryAfterOf(error);
+    if (retryAfter !== undefined) this.headers["retry-after"] = retryAfter;
+    return toGraphqlError(error, this.#options.id);
+  }
+
+  #over(call: AdapterCall<Call>): void {
+    this.#running.delete(call);
+    if (!call.hasResponseHeaders) return;
+    for (const name of sharedHeaders) {
+      const value = call.responseHeaders.get(name);
+      if (value !== undefined) this.headers[name] = value;
+    }
   }
 }
 
-/** A generator that waits for a message hears of its own end with the next one; this one hears at once. */
-export function leavable<T>(
-  leave: () => void,
-  next: () => Promise<IteratorResult<T, undefined>>,
-): AsyncGenerator<T, void, undefined> {
-  return {
-    [Symbol.asyncIterator]() {
-      return this;
-    },
-    [Symbol.asyncDispose]: async () => leave(),
-    next,
-    return: async () => {
-      leave();
-      return { done: true, value: undefined };
-    },
-    throw: async (error) => {
-      leave();
-      throw error;
-    },
-  };
-}
+/** Nobody waits for how it ended. */
+function ended(): void {}
 
 export function toGraphqlError(error: RpcError, id: string): GraphQLError {
   const { details } = statusToJson(toStatus(error, id)) as { details?: unknown };
   return new GraphQLError(error.message, {
-    extensions: { code: error.code.toUpperCase(), reason: error.reason, details, requestId: id },
+    extensions: { code: codes[error.code].label, reason: error.reason, details, requestId: id },
   });
 }

@@ -13,7 +13,8 @@ import type { Catalog } from "#gateway/catalog/catalog.ts";
 import { hasUnaryReply, hasUnaryRequest, type Method } from "#rpc/method.ts";
 import { joinsOf } from "./joins.ts";
 import type { Operation } from "./operation.ts";
-import { Types, toProtoJson } from "./types.ts";
+import { Types } from "./types.ts";
+import { toProtoJson } from "./values.ts";
 
 type Field = GraphQLFieldConfig<unknown, Operation, Record<string, unknown>>;
 
@@ -61,12 +62,14 @@ function fieldOf(catalog: Catalog, types: Types, method: Method): Field {
     deprecationReason: method.desc.deprecated ? "Its contract says so." : null,
     extensions: { method, cost: catalog.optionsOf(method).rateCost },
   };
-  const request = (args: Record<string, unknown>): object => toProtoJson(method.input.desc, args);
+  const request = (args: Record<string, unknown>): unknown => toProtoJson(method.input.desc, args);
   if (hasUnaryReply(method.kind))
     return {
       ...about,
-      type: new GraphQLNonNull(answer),
-      resolve: (_source, args, operation) => operation.unary(method, request(args)),
+      // Each method fails on its own: what the others did is told.
+      type: answer,
+      resolve: (_source, args, operation, { path }) =>
+        operation.unary(method, request(args), String(path.key)),
     };
   return {
     ...about,

@@ -1,4 +1,4 @@
-/** GraphQL on a WebSocket: graphql-transport-ws. @see https://github.com/enisdenjo/graphql-ws/blob/master/PROTOCOL.md */
+/** One WebSocket that speaks graphql-transport-ws: what it sends waits until it is taken. */
 import type { WebSocket } from "ws";
 import type { Runtime } from "#gateway/dispatch/dispatch.ts";
 import { requestIdFrom } from "#gateway/wire/request-id.ts";
@@ -6,8 +6,9 @@ import type { Peer } from "#rpc/peer.ts";
 import type { Clock } from "#std/clock.ts";
 import { readMetadata } from "../connect/read.ts";
 import type { RequestHeaders } from "../exchange.ts";
-import type { Engine, SocketContext } from "./engine.ts";
-import type { Operation } from "./operation.ts";
+import { isDeeperThan, maxJsonDepth } from "./request.ts";
+import type { Server } from "./server.ts";
+import { cancelForgotten, type SocketContext } from "./socket-server.ts";
 
 export const graphqlSubprotocol = "graphql-transport-ws";
 
@@ -22,37 +23,53 @@ export interface GraphqlSocketOptions {
 
 /** What is thrown at us is the library's: it closes with the code of its protocol. */
 const internalError = 4500;
+const badRequest = 4400;
+/** Bytes that may wait for a client; one that asks for more and does not read is not read either. */
+const maxBufferedBytes = 1024 * 1024;
 
-export function serveGraphqlSocket(engine: Engine, options: GraphqlSocketOptions): void {
+export function serveGraphqlSocket(server: Server, options: GraphqlSocketOptions): void {
   const { socket, headers, clock, runtime } = options;
   const peer = { ...options.peer, connection: socket };
-  const operations = new Set<Operation>();
   const context: SocketContext = {
-    operations,
+    operations: new Map(),
     operationOptions: (shown) => ({
       ...{ runtime: runtime(), id: requestIdFrom(undefined), peer, startedAtMs: clock.monotonic() },
       metadata: readMetadata({ ...headers, ...credentialIn(shown) }),
     }),
   };
-  const closed = engine.sockets.opened(
+  const closed = server.sockets.opened(
     {
       protocol: socket.protocol,
-      // Who sends waits until it is taken: a slow client is sent no more than it reads.
-      send: (data) =>
-        new Promise((resolve) => {
-          socket.send(data, () => resolve());
-        }),
+      send: (data) => sendAndWait(socket, data),
       close: (code, reason) => socket.close(code, reason),
       onMessage: (listener) =>
         socket.on("message", (data: Buffer) => {
-          listener(data.toString("utf8")).catch(() => socket.close(internalError, "internal error"));
+          const text = data.toString("utf8");
+          if (isDeeperThan(text, maxJsonDepth)) {
+            socket.close(badRequest, `a message nests at most ${maxJsonDepth} levels`);
+            return;
+          }
+          listener(text).catch(() => socket.close(internalError, "internal error"));
+          cancelForgotten(context);
         }),
     },
     context,
   );
   socket.on("close", (code, reason) => {
-    for (const operation of operations) operation.cancel();
+    for (const operation of context.operations.keys()) operation.cancel();
     void closed(code, reason.toString());
+  });
+}
+
+/** Resolves when the client can take more. @throws Error when it is gone. */
+function sendAndWait(socket: WebSocket, data: string): Promise<void> {
+  return new Promise((resolve, reject) => {
+    socket.send(data, (error) => {
+      if (socket.isPaused && socket.bufferedAmount < maxBufferedBytes) socket.resume();
+      if (error) reject(error);
+      else resolve();
+    });
+    if (socket.bufferedAmount >= maxBufferedBytes) socket.pause();
   });
 }
 

@@ -5,60 +5,38 @@
  * |---|---|
  * | message | object type, and an input type `…Input` without what only the server sets |
  * | field with implicit presence, list, map | not null; its zero where ProtoJSON leaves it out |
- * | optional field, member of a oneof, message | null where it is not set |
+ * | optional field, message | null where it is not set |
+ * | oneof | its members, of which at most one is not null; two in a request are INVALID_ARGUMENT |
  * | map | list of `{key, value}` |
  * | 64-bit integer | Int64, UInt64: text |
  * | float, double | Float; NaN and the infinities are null |
+ * | enum | enum; a number without a name is null |
  * | Timestamp, Duration, FieldMask, bytes | scalars of those names, text |
  * | Struct, Value, ListValue, Any | JSON |
  * | wrappers | what they wrap, or null |
  * | Empty | JSON: {} |
  */
-import { type DescEnum, type DescField, type DescMessage, ScalarType } from "@bufbuild/protobuf";
-import { FeatureSet_FieldPresence } from "@bufbuild/protobuf/wkt";
+import type { DescEnum, DescField, DescMessage } from "@bufbuild/protobuf";
 import {
   GraphQLBoolean,
   GraphQLEnumType,
   type GraphQLFieldConfigMap,
-  GraphQLFloat,
   type GraphQLInputFieldConfigMap,
   GraphQLInputObjectType,
-  GraphQLInt,
   GraphQLList,
   GraphQLNonNull,
   type GraphQLNullableInputType,
   type GraphQLNullableOutputType,
   GraphQLObjectType,
-  type GraphQLScalarType,
   GraphQLString,
 } from "graphql";
 import type { Catalog } from "#gateway/catalog/catalog.ts";
 import { behavioursOf } from "#gateway/describe/describe.ts";
 import { FieldBehavior } from "#gen/google/api/field_behavior_pb.ts";
 import { type Joins, joinFields } from "./joins.ts";
-import { bytes, duration, fieldMask, int64, json, timestamp, uint32, uint64 } from "./scalars.ts";
+import { fromProtoJson, isNullable, isOpen, nameOf, safe, scalarOf, wellKnown, zeroOf } from "./values.ts";
 
 type Json = Readonly<Record<string, unknown>>;
-
-const wellKnown: Readonly<Record<string, GraphQLScalarType>> = {
-  "google.protobuf.Timestamp": timestamp,
-  "google.protobuf.Duration": duration,
-  "google.protobuf.FieldMask": fieldMask,
-  "google.protobuf.Empty": json,
-  "google.protobuf.Struct": json,
-  "google.protobuf.Value": json,
-  "google.protobuf.ListValue": json,
-  "google.protobuf.Any": json,
-  "google.protobuf.DoubleValue": GraphQLFloat,
-  "google.protobuf.FloatValue": GraphQLFloat,
-  "google.protobuf.Int64Value": int64,
-  "google.protobuf.UInt64Value": uint64,
-  "google.protobuf.Int32Value": GraphQLInt,
-  "google.protobuf.UInt32Value": uint32,
-  "google.protobuf.BoolValue": GraphQLBoolean,
-  "google.protobuf.StringValue": GraphQLString,
-  "google.protobuf.BytesValue": bytes,
-};
 
 export class Types {
   readonly #catalog: Catalog;
@@ -93,8 +71,10 @@ export class Types {
     return type;
   }
 
-  /** A request's fields: the arguments of its method. */
+  /** A request's fields: the arguments of its method. What GraphQL has a scalar for is one argument, `value`. */
   inputFields(desc: DescMessage): GraphQLInputFieldConfigMap {
+    const scalar = wellKnown[desc.typeName];
+    if (scalar !== undefined) return desc.fields.length === 0 ? {} : { value: { type: scalar } };
     const fields: GraphQLInputFieldConfigMap = {};
     for (const field of desc.fields) {
       const behaviours = behavioursOf(field);
@@ -102,7 +82,7 @@ export class Types {
       const isKey = field.name === "id" || field.name === "name" || field.name === "etag";
       if (behaviours.includes(FieldBehavior.OUTPUT_ONLY) && !isKey) continue;
       const type = this.#inputOf(field);
-      fields[field.jsonName] = {
+      fields[nameOf(field)] = {
         type: behaviours.includes(FieldBehavior.REQUIRED) ? new GraphQLNonNull(type) : type,
         description: this.#describe(field),
         extensions: { field },
@@ -138,9 +118,8 @@ export class Types {
     for (const field of desc.fields) {
       const zero = zeroOf(field);
       const type = this.#outputOf(field);
-      fields[field.jsonName] = {
-        // A double may be none.
-        type: zero === undefined || type === GraphQLFloat ? type : new GraphQLNonNull(type),
+      fields[nameOf(field)] = {
+        type: zero === undefined || isOpen(field) ? type : new GraphQLNonNull(type),
         description: this.#describe(field),
         deprecationReason: field.proto.options?.deprecated === true ? "Its contract says so." : null,
         resolve: (source) => {
@@ -164,36 +143,29 @@ export class Types {
   }
 
   #outputOf(field: DescField): GraphQLNullableOutputType {
-    if (field.fieldKind === "list") return new GraphQLList(new GraphQLNonNull(this.#outputItem(field)));
+    const item = this.#outputItem(field);
+    const full = isOpen(field) ? item : new GraphQLNonNull(item);
+    if (field.fieldKind === "list") return new GraphQLList(full);
     if (field.fieldKind === "map")
       return new GraphQLList(
         new GraphQLNonNull(
-          this.#entry(
-            field,
-            (fields) => new GraphQLObjectType(fields),
-            this.#outputItem(field),
-            this.#outputs,
-          ),
+          this.#entry(field, (fields) => new GraphQLObjectType(fields), full, this.#outputs),
         ),
       );
     return this.#outputItem(field);
   }
 
   #inputOf(field: DescField): GraphQLNullableInputType {
-    if (field.fieldKind === "list") return new GraphQLList(new GraphQLNonNull(this.#inputItem(field)));
+    const item = this.#inputItem(field);
+    const full = isNullable(field) ? item : new GraphQLNonNull(item);
+    if (field.fieldKind === "list") return new GraphQLList(full);
     if (field.fieldKind === "map")
       return new GraphQLList(
         new GraphQLNonNull(
-          this.#entry(
-            field,
-            (fields) => new GraphQLInputObjectType(fields),
-            this.#inputItem(field),
-            this.#inputs,
-            "Input",
-          ),
+          this.#entry(field, (fields) => new GraphQLInputObjectType(fields), full, this.#inputs, "Input"),
         ),
       );
-    return this.#inputItem(field);
+    return item;
   }
 
   #entry<T, Item>(
@@ -209,7 +181,7 @@ export class Types {
       const name = `${this.#nameOf(field.parent)}_${field.jsonName}Entry${suffix}`;
       const fields = {
         key: { type: new GraphQLNonNull(GraphQLString) as never },
-        value: { type: new GraphQLNonNull(item as never) as never },
+        value: { type: item as never },
       };
       type = make({ name, fields });
       known.set(key, type);
@@ -250,90 +222,10 @@ export class Types {
       type = new GraphQLEnumType({
         name: this.#nameOf(desc),
         description: this.#describe(desc),
-        values: Object.fromEntries(desc.values.map(({ name }) => [name, { value: name }])),
+        values: Object.fromEntries(desc.values.map(({ name }) => [safe(name), { value: name }])),
       });
       this.#enums.set(desc.typeName, type);
     }
     return type;
   }
-}
-
-function scalarOf(type: ScalarType | undefined): GraphQLScalarType {
-  switch (type) {
-    case ScalarType.STRING:
-      return GraphQLString;
-    case ScalarType.BOOL:
-      return GraphQLBoolean;
-    case ScalarType.BYTES:
-      return bytes;
-    case ScalarType.DOUBLE:
-    case ScalarType.FLOAT:
-      return GraphQLFloat;
-    case ScalarType.INT64:
-    case ScalarType.SINT64:
-    case ScalarType.SFIXED64:
-      return int64;
-    case ScalarType.UINT64:
-    case ScalarType.FIXED64:
-      return uint64;
-    case ScalarType.UINT32:
-    case ScalarType.FIXED32:
-      return uint32;
-    default:
-      return GraphQLInt;
-  }
-}
-
-/** What ProtoJSON left out; undefined: null is right. */
-function zeroOf(field: DescField): unknown {
-  if (field.fieldKind === "list" || field.fieldKind === "map") return [];
-  if (field.presence !== FeatureSet_FieldPresence.IMPLICIT || field.oneof !== undefined) return undefined;
-  if (field.enum !== undefined) return field.enum.values[0]?.name;
-  switch (field.scalar) {
-    case ScalarType.STRING:
-    case ScalarType.BYTES:
-      return "";
-    case ScalarType.BOOL:
-      return false;
-    default:
-      return scalarOf(field.scalar).name.endsWith("64") ? "0" : 0;
-  }
-}
-
-/** From ProtoJSON. */
-function fromProtoJson(field: DescField, value: unknown): unknown {
-  if (value === undefined || value === null) return undefined;
-  if (field.fieldKind === "map")
-    return Object.entries(value).map(([key, one]) => ({ key, value: itemOf(field, one) }));
-  if (field.fieldKind === "list") return (value as readonly unknown[]).map((one) => itemOf(field, one));
-  return itemOf(field, value);
-}
-
-function itemOf(field: DescField, value: unknown): unknown {
-  // A double that is none, and an enum's number without a name, have no form in GraphQL.
-  if (field.enum !== undefined) return typeof value === "string" ? value : undefined;
-  const isFloat =
-    field.scalar === ScalarType.DOUBLE ||
-    field.scalar === ScalarType.FLOAT ||
-    /(Double|Float)Value$/.test(field.message?.typeName ?? "");
-  return isFloat && typeof value === "string" ? undefined : value;
-}
-
-/** Arguments to ProtoJSON: lists of entries become maps again. */
-export function toProtoJson(desc: DescMessage, values: Json): Json {
-  const message: Record<string, unknown> = {};
-  for (const field of desc.fields) {
-    const value = values[field.jsonName];
-    if (value === undefined || value === null) continue;
-    const item = (one: unknown): unknown =>
-      field.message === undefined || wellKnown[field.message.typeName] !== undefined
-        ? one
-        : toProtoJson(field.message, one as Json);
-    if (field.fieldKind === "map")
-      message[field.jsonName] = Object.fromEntries(
-        (value as readonly { key: string; value: unknown }[]).map((entry) => [entry.key, item(entry.value)]),
-      );
-    else message[field.jsonName] = field.fieldKind === "list" ? (value as unknown[]).map(item) : item(value);
-  }
-  return message;
 }

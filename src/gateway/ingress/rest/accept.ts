@@ -38,20 +38,35 @@ export function negotiate(exchange: Exchange, route: HttpRoute): StreamType {
   const offered = hasUnaryReply(method.kind) ? unaryTypes : isWatch(method) ? watchTypes : streamTypes;
   const [first] = offered;
   const header = exchange.headers.accept;
-  if (header === undefined || header === "*/*" || method.output.desc.typeName === httpBody) return first;
+  if (method.output.desc.typeName === httpBody) return first;
+  const best = preferred(header, offered);
+  if (best !== undefined) return best;
   const ranges = parseAccept(String(header));
-  let best: { readonly type: StreamType; readonly rank: number } | undefined;
-  for (const type of offered) {
-    const rank = rankOf(ranges, type);
-    if (rank > 0 && (best === undefined || rank > best.rank)) best = { type, rank };
-  }
-  if (best !== undefined) return best.type;
   if (ranges.some((range) => range.type === "application/problem+json" && range.quality > 0)) return first;
   throw new RpcError("invalid_argument", {
     reason: "NOT_ACCEPTABLE",
     message: `accept: this method answers with ${offered.join(", ")}`,
     metadata: { offered: offered.join(", ") },
   });
+}
+
+/**
+ * The welcome type of the highest quality, among equals the one that was named most exactly, then the first.
+ *
+ * @returns undefined where none of them is welcome.
+ */
+export function preferred<Type extends string>(
+  header: string | string[] | undefined,
+  offered: readonly [Type, ...Type[]],
+): Type | undefined {
+  if (header === undefined || header === "*/*") return offered[0];
+  const ranges = parseAccept(String(header));
+  let best: { readonly type: Type; readonly rank: number } | undefined;
+  for (const type of offered) {
+    const rank = rankOf(ranges, type);
+    if (rank > 0 && (best === undefined || rank > best.rank)) best = { type, rank };
+  }
+  return best?.type;
 }
 
 /** Whether errors should be RFC 9457 problems. */

@@ -63,12 +63,17 @@ export function errorHeaders(exchange: Exchange, error: RpcError, id: string): R
   if (error.code === "unauthenticated")
     headers["www-authenticate"] =
       error.reason === "CREDENTIAL_INVALID" ? 'Bearer error="invalid_token"' : "Bearer";
+  const retryAfter = retryAfterOf(error);
+  if (retryAfter !== undefined) headers["retry-after"] = retryAfter;
+  return headers;
+}
+
+/** Whole seconds, at least one; undefined: the error does not say when to come again. */
+export function retryAfterOf(error: RpcError): string | undefined {
   const retry = error.details.find(
     (detail): detail is RetryInfo => detail.$typeName === RetryInfoSchema.typeName,
   );
-  if (retry?.retryDelay !== undefined)
-    headers["retry-after"] = String(
-      Math.max(1, Number(retry.retryDelay.seconds) + (retry.retryDelay.nanos > 0 ? 1 : 0)),
-    );
-  return headers;
+  if (retry?.retryDelay === undefined) return undefined;
+  const { seconds, nanos } = retry.retryDelay;
+  return String(Math.max(1, Number(seconds) + (nanos > 0 ? 1 : 0)));
 }

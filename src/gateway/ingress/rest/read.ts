@@ -126,7 +126,7 @@ function startOf(
 }
 
 /** `Portico-Timeout` and `Grpc-Timeout` are one thing, spelled as gRPC does: `500m`, `2S`. */
-function readTimeout(headers: RequestHeaders): number | undefined {
+export function readTimeout(headers: RequestHeaders): number | undefined {
   for (const name of ["portico-timeout", "grpc-timeout"]) {
     const text = headers[name];
     if (text !== undefined) return parseGrpcTimeout(String(text), name);

@@ -15,7 +15,7 @@ import { RpcError, toRpcError } from "#rpc/error.ts";
 import type { Peer } from "#rpc/peer.ts";
 import type { Clock } from "#std/clock.ts";
 import type { RequestHeaders } from "../exchange.ts";
-import type { Engine } from "../graphql/engine.ts";
+import type { Server as GraphqlServer } from "../graphql/server.ts";
 import { graphqlSubprotocol, serveGraphqlSocket } from "../graphql/socket.ts";
 import { matchPath } from "../rest/plane-prefix.ts";
 import type { RequestHead } from "../rest/read.ts";
@@ -33,7 +33,7 @@ export interface WebSocketOptions {
   readonly authenticator?: SocketAuthenticator;
   readonly limits?: Partial<WebSocketLimits>;
   /** What runs operations on sockets at `/graphql`; absent: there are none. */
-  graphql?(): Promise<Engine>;
+  graphql?(): Promise<GraphqlServer>;
 }
 
 export interface WebSocketLimits {
@@ -191,12 +191,12 @@ class Server implements WebSockets {
   }
 
   async #openGraphql(upgrade: Upgrade, headers: RequestHeaders): Promise<void> {
-    const engine = await this.#options.graphql?.();
+    const server = await this.#options.graphql?.();
     const socket = await this.#accept(upgrade);
     this.#keep(socket, undefined);
     const { clock, runtime } = this.#options;
-    if (engine !== undefined)
-      serveGraphqlSocket(engine, { ...{ socket, clock, runtime, headers }, peer: upgrade.peer });
+    if (server !== undefined)
+      serveGraphqlSocket(server, { ...{ socket, clock, runtime, headers }, peer: upgrade.peer });
   }
 
   /** @throws RpcError as REST does where the path is none. */

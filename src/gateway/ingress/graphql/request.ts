@@ -1,0 +1,137 @@
+/** The request half of GraphQL over HTTP. @see https://graphql.github.io/graphql-over-http/draft/ */
+import { RpcError } from "#rpc/error.ts";
+import { inflateBody } from "../connect/read.ts";
+import type { Exchange } from "../exchange.ts";
+import { preferred } from "../rest/accept.ts";
+
+/** One operation, as a client asks for it. */
+export interface Asked {
+  readonly query: string;
+  readonly variables: Readonly<Record<string, unknown>> | undefined;
+  readonly operationName: string | undefined;
+}
+
+const graphqlJson = "application/graphql-response+json";
+const plainJson = "application/json";
+const events = "text/event-stream";
+/** What answers are written as: with plain JSON an error of the query itself has status 200, as older clients want it. */
+export type AnswerType = typeof graphqlJson | typeof plainJson | typeof events;
+
+const maxBatch = 10;
+/** Objects and lists in each other, in the body of a request. */
+export const maxJsonDepth = 64;
+
+/** @throws RpcError NOT_ACCEPTABLE. */
+export function answerTypeOf({ headers }: Pick<Exchange, "headers">): AnswerType {
+  const { accept } = headers;
+  const named = String(accept ?? "").includes(graphqlJson);
+  const type = preferred(accept, named ? [graphqlJson, plainJson, events] : [plainJson, graphqlJson, events]);
+  if (type !== undefined) return type;
+  throw new RpcError("invalid_argument", {
+    reason: "NOT_ACCEPTABLE",
+    message: `accept: GraphQL answers with ${graphqlJson}, ${plainJson} or ${events}`,
+  });
+}
+
+/** Whether a stream is welcome where it is all that there is. */
+export function takesEvents({ headers }: Pick<Exchange, "headers">): boolean {
+  return preferred(headers.accept, [events]) !== undefined;
+}
+
+/**
+ * @returns a list where the client sent one.
+ * @throws RpcError QUERY_INVALID, METHOD_NOT_BOUND, CONTENT_TYPE_UNSUPPORTED, PAYLOAD_TOO_LARGE.
+ */
+export async function readAsked(exchange: Exchange, maxBodyBytes: number): Promise<Asked | readonly Asked[]> {
+  if (exchange.method === "GET") return askedByGet(exchange.query);
+  if (exchange.method !== "POST")
+    throw new RpcError("unimplemented", {
+      reason: "METHOD_NOT_BOUND",
+      message: `${exchange.method.slice(0, 20)} is not possible here; use GET or POST`,
+    });
+  checkContentType(exchange.headers["content-type"]);
+  const body = await inflateBody(exchange, maxBodyBytes);
+  const text = Buffer.from(body.buffer, body.byteOffset, body.length).toString("utf8");
+  if (isDeeperThan(text, maxJsonDepth)) throw invalid(`the body nests more than ${maxJsonDepth} levels`);
+  const sent = parseJson(text, "the body");
+  if (!Array.isArray(sent)) return toAsked(sent);
+  if (sent.length === 0 || sent.length > maxBatch)
+    throw new RpcError("resource_exhausted", {
+      reason: "QUERY_TOO_LARGE",
+      message: `a batch has 1 to ${maxBatch} operations; this one has ${sent.length}`,
+    });
+  return sent.map(toAsked);
+}
+
+/** A page cannot send JSON to a foreign origin unasked: no other type is taken. */
+function checkContentType(header: string | string[] | undefined): void {
+  const [type = "", ...parameters] = String(header ?? "")
+    .toLowerCase()
+    .split(";")
+    .map((part) => part.trim());
+  const charset = parameters.find((parameter) => parameter.startsWith("charset="));
+  if (type === plainJson && (charset === undefined || /^charset="?utf-?8"?$/.test(charset))) return;
+  throw new RpcError("invalid_argument", {
+    reason: "CONTENT_TYPE_UNSUPPORTED",
+    message: `content-type: send ${plainJson} in UTF-8`,
+  });
+}
+
+function askedByGet(query: string): Asked {
+  const parameters = new URLSearchParams(query);
+  const json = (name: string): unknown => {
+    const text = parameters.get(name);
+    if (text === null || text === "") return undefined;
+    if (isDeeperThan(text, maxJsonDepth)) throw invalid(`${name} nests more than ${maxJsonDepth} levels`);
+    return parseJson(text, name);
+  };
+  return toAsked({
+    query: parameters.get("query") ?? undefined,
+    operationName: parameters.get("operationName") ?? undefined,
+    variables: json("variables"),
+    extensions: json("extensions"),
+  });
+}
+
+function toAsked(sent: unknown): Asked {
+  if (!isObject(sent)) throw invalid('the body is an object: {"query": "…", "variables": {…}}');
+  const { query, variables, operationName, extensions } = sent;
+  if (typeof query !== "string" || query === "") throw invalid("query: is missing, or is no text");
+  if (operationName != null && typeof operationName !== "string") throw invalid("operationName: is no text");
+  if (variables != null && !isObject(variables)) throw invalid("variables: is no object");
+  if (extensions != null && !isObject(extensions)) throw invalid("extensions: is no object");
+  return { query, variables: variables ?? undefined, operationName: operationName || undefined };
+}
+
+function isObject(value: unknown): value is Record<string, unknown> {
+  return typeof value === "object" && value !== null && !Array.isArray(value);
+}
+
+function parseJson(text: string, what: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch {
+    throw invalid(`${what}: is no JSON`);
+  }
+}
+
+/** Whoever writes such a value out again runs out of stack. */
+export function isDeeperThan(text: string, limit: number): boolean {
+  let depth = 0;
+  let quoted = false;
+  for (let at = 0; at < text.length; at += 1) {
+    const code = text.charCodeAt(at);
+    if (code === 0x22) quoted = !quoted;
+    else if (quoted) {
+      if (code === 0x5c) at += 1;
+    } else if (code === 0x5b || code === 0x7b) {
+      depth += 1;
+      if (depth > limit) return true;
+    } else if (code === 0x5d || code === 0x7d) depth -= 1;
+  }
+  return false;
+}
+
+function invalid(problem: string): RpcError {
+  return new RpcError("invalid_argument", { reason: "QUERY_INVALID", message: problem });
+}

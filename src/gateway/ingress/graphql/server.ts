@@ -1,0 +1,138 @@
+/** Operations that came over HTTP, and the library that speaks graphql-transport-ws; loaded when somebody asks. */
+import type { ExecutionResult, GraphQLSchema } from "graphql";
+import type { Runtime } from "#gateway/dispatch/dispatch.ts";
+import { RpcError } from "#rpc/error.ts";
+import { readMetadata } from "../connect/read.ts";
+import type { Exchange, ResponseHeaders } from "../exchange.ts";
+import { readTimeout } from "../rest/read.ts";
+import { Engine } from "./engine.ts";
+import { Operation } from "./operation.ts";
+import type { GraphqlOptions } from "./options.ts";
+import {
+  type Answering,
+  replyErrors,
+  replyEvents,
+  replyRefusal,
+  replyResult,
+  replyResults,
+  startStatusOf,
+} from "./reply.ts";
+import { type Asked, readAsked, takesEvents } from "./request.ts";
+import { createSocketServer, type SocketServer } from "./socket-server.ts";
+
+export interface Server {
+  readonly schema: GraphQLSchema;
+  /** @throws RpcError for a request that is none. */
+  answer(answering: Answering): Promise<void>;
+  readonly sockets: SocketServer;
+}
+
+export function createServer(runtime: Runtime, options: GraphqlOptions): Server {
+  const { limits, introspection = true, heartbeatMs = 15_000, maxBodyBytes = 1024 * 1024 } = options;
+  const engine = new Engine(runtime, { limits, introspection });
+  return {
+    schema: engine.schema,
+    sockets: createSocketServer(engine),
+    answer: async (answering) => {
+      const { exchange, type } = answering;
+      const asked = await readAsked(exchange, maxBodyBytes);
+      const context: Context = { engine, answering, runtime };
+      if (isBatch(asked)) await answerBatch(context, asked);
+      else if (type === "text/event-stream") await answerEvents(context, asked, heartbeatMs);
+      else await answerOne(context, asked, heartbeatMs);
+    },
+  };
+}
+
+interface Context {
+  readonly engine: Engine;
+  readonly answering: Answering;
+  readonly runtime: Runtime;
+}
+
+function isBatch(asked: Asked | readonly Asked[]): asked is readonly Asked[] {
+  return Array.isArray(asked);
+}
+
+function operationOf({ answering: { exchange, id }, runtime }: Context): Operation {
+  const { headers, peer, startedAtMs } = exchange;
+  return new Operation({
+    ...{ runtime, id, peer, startedAtMs },
+    metadata: readMetadata(headers),
+    timeoutMs: readTimeout(headers),
+  });
+}
+
+async function answerOne(context: Context, asked: Asked, heartbeatMs: number): Promise<void> {
+  const { engine, answering } = context;
+  const ready = engine.prepare(asked, isReadOnly(answering.exchange));
+  if (ready.kind === "refused") return replyRefusal(answering, ready);
+  if (ready.operation === "subscription") {
+    if (!takesEvents(answering.exchange)) throw noSubscriptions();
+    const events: Context = { ...context, answering: { ...answering, type: "text/event-stream" } };
+    return await answerEvents(events, asked, heartbeatMs);
+  }
+  const operation = operationOf(context);
+  const running = engine.execute(ready, operation);
+  if (running instanceof Promise) answering.exchange.onAbort(() => operation.cancel());
+  replyResult(answering, running instanceof Promise ? await running : running, operation.headers);
+}
+
+/** One after the other: a mutation may be what the next one stands on. */
+async function answerBatch(context: Context, all: readonly Asked[]): Promise<void> {
+  const { engine, answering } = context;
+  if (answering.type === "text/event-stream") throw noSubscriptions();
+  const prepared = engine.prepareAll(all);
+  if ("kind" in prepared) return replyRefusal(answering, prepared);
+  if (prepared.some(({ operation }) => operation === "subscription")) throw noSubscriptions();
+  const results: ExecutionResult[] = [];
+  const said: ResponseHeaders = {};
+  const running: { current?: Operation; gone?: true } = {};
+  answering.exchange.onAbort(() => {
+    running.gone = true;
+    running.current?.cancel();
+  });
+  for (const ready of prepared) {
+    if (running.gone === true) return;
+    const operation = operationOf(context);
+    running.current = operation;
+    results.push(await engine.execute(ready, operation));
+    Object.assign(said, operation.headers);
+  }
+  replyResults(answering, results, said);
+}
+
+async function answerEvents(context: Context, asked: Asked, heartbeatMs: number): Promise<void> {
+  const { engine, answering } = context;
+  const ready = engine.prepare(asked, isReadOnly(answering.exchange));
+  if (ready.kind === "refused") {
+    if (ready.status === 405) return replyRefusal({ ...answering, type: "application/json" }, ready);
+    // graphql-sse: a page's EventSource can read nothing else.
+    return await replyEvents(answering, [{ errors: ready.errors }], heartbeatMs);
+  }
+  const operation = operationOf(context);
+  answering.exchange.onAbort(() => operation.cancel());
+  const results =
+    ready.operation === "subscription"
+      ? await engine.subscribe(ready, operation)
+      : await engine.execute(ready, operation);
+  if (Symbol.asyncIterator in results) return await replyEvents(answering, results, heartbeatMs);
+  const status = startStatusOf(results);
+  if (status === undefined) return await replyEvents(answering, [results], heartbeatMs);
+  replyErrors({ ...answering, type: "application/json" }, status, {
+    errors: results.errors ?? [],
+    said: operation.headers,
+  });
+}
+
+function isReadOnly({ method }: Exchange): boolean {
+  return method === "GET";
+}
+
+function noSubscriptions(): RpcError {
+  return new RpcError("invalid_argument", {
+    reason: "NOT_ACCEPTABLE",
+    message:
+      "a subscription has many answers: ask for it alone, with `Accept: text/event-stream`, or on a WebSocket",
+  });
+}
