@@ -7,11 +7,13 @@
 import { readFileSync, writeFileSync } from "node:fs";
 import path from "node:path";
 import { connect } from "./suites/connect.ts";
+import { grpc } from "./suites/grpc.ts";
+import { h2spec } from "./suites/h2spec.ts";
 import { judge } from "./suites/judge.ts";
 import { mcp } from "./suites/mcp.ts";
 import type { Outcome, Suite } from "./suites/suite.ts";
 
-const suites: readonly Suite[] = [connect, mcp];
+const suites: readonly Suite[] = [connect, grpc, h2spec, mcp];
 const folder = import.meta.dirname;
 const resultsFile = path.join(folder, "RESULTS.md");
 
