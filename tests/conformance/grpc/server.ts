@@ -58,7 +58,7 @@ function failWhereAsked(status: Status | undefined): void {
 function echoMetadata(call: CallHead): void {
   const initial = call.metadata.get(initialKey);
   if (initial !== undefined) call.responseHeaders.set(initialKey, initial);
-  const trailing = call.metadata.get(trailingKey);
+  const [trailing] = call.metadata.getAll(trailingKey);
   if (trailing !== undefined) call.responseTrailers.set(trailingKey, trailing);
 }
 
