@@ -39,7 +39,7 @@ interface Judged {
   readonly failed: readonly string[];
 }
 
-const unescape = (text: string): string =>
+const unescaped = (text: string): string =>
   text
     .replaceAll("&#39;", "'")
     .replaceAll("&#34;", '"')
@@ -61,7 +61,7 @@ async function judgePort(port: number, tls: boolean, folder: string): Promise<Ju
   );
   for (const [, section = "", sentence = "", body = ""] of cases) {
     if (body.includes("<skipped")) continue;
-    const name = `${section} ${unescape(sentence)}`;
+    const name = `${section} ${unescaped(sentence)}`;
     if (body.includes("<failure") || body.includes("<error")) failed.push(name);
     else passed.push(name);
   }
