@@ -12,9 +12,10 @@ import { h2spec } from "./suites/h2spec.ts";
 import { judge } from "./suites/judge.ts";
 import { mcp } from "./suites/mcp.ts";
 import { protobuf } from "./suites/protobuf.ts";
+import { schemathesis } from "./suites/schemathesis.ts";
 import type { Outcome, Suite } from "./suites/suite.ts";
 
-const suites: readonly Suite[] = [connect, grpc, h2spec, mcp, protobuf];
+const suites: readonly Suite[] = [connect, grpc, h2spec, mcp, protobuf, schemathesis];
 const folder = import.meta.dirname;
 const resultsFile = path.join(folder, "RESULTS.md");
 

@@ -201,9 +201,19 @@ function requestBody(catalog: Catalog, schemas: Schemas, route: HttpRoute): Oper
   const [schema, example] =
     route.body.kind === "field"
       ? [schemas.ofField(route.body.field), exampleOfField(catalog, route.body.field, "request")]
-      : [
-          schemas.ofMessage(route.method.input.desc),
-          exampleOfMessage(catalog, route.method.input.desc, "request"),
-        ];
+      : wholeBody(catalog, schemas, route);
   return { required: true, content: { "application/json": { schema, example } } };
+}
+
+/** What the path gives is not asked for again: another value in the body would be refused. */
+function wholeBody(catalog: Catalog, schemas: Schemas, route: HttpRoute): readonly [Schema, unknown] {
+  const { desc } = route.method.input;
+  const inPath = new Set(route.variables.map(({ text }) => text));
+  const example = exampleOfMessage(catalog, desc, "request");
+  const asked = desc.fields.filter((field) => !inPath.has(field.name)).map((field) => field.jsonName);
+  const entries = Object.entries(example as Record<string, unknown>);
+  return [
+    schemas.ofBody(desc, inPath),
+    inPath.size === 0 ? example : Object.fromEntries(entries.filter(([name]) => asked.includes(name))),
+  ];
 }

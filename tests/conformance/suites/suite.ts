@@ -12,6 +12,8 @@ export interface Suite {
   readonly title: string;
   /** What of ours it is held against. */
   readonly against: string;
+  /** Its cases are drawn by chance: a known failure need not turn up every time. */
+  readonly sampled?: true;
   /** What it lacks to run here; undefined: nothing. */
   missing(): string | undefined;
   run(): Promise<Outcome>;
