@@ -19,7 +19,10 @@ export function constraintsOf(field: DescField): { readonly own: Keywords; reado
   }
   if (kind === "map")
     return {
-      own: counts("Properties", value.minPairs, value.maxPairs),
+      own: {
+        ...counts("Properties", value.minPairs, value.maxPairs),
+        ...(value.keys === undefined ? {} : { propertyNames: ofScalar(value.keys) }),
+      },
       items: value.values === undefined ? {} : ofScalar(value.values),
     };
   return { own: ofScalar(rules), items: {} };
