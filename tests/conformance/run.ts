@@ -8,11 +8,15 @@ import { readFileSync, writeFileSync } from "node:fs";
 import path from "node:path";
 import { connect } from "./suites/connect.ts";
 import { graphql } from "./suites/graphql.ts";
+import { grpc } from "./suites/grpc.ts";
+import { h2spec } from "./suites/h2spec.ts";
 import { judge } from "./suites/judge.ts";
 import { mcp } from "./suites/mcp.ts";
+import { protobuf } from "./suites/protobuf.ts";
+import { schemathesis } from "./suites/schemathesis.ts";
 import type { Outcome, Suite } from "./suites/suite.ts";
 
-const suites: readonly Suite[] = [connect, mcp, graphql];
+const suites: readonly Suite[] = [connect, grpc, h2spec, graphql, mcp, protobuf, schemathesis];
 const folder = import.meta.dirname;
 const resultsFile = path.join(folder, "RESULTS.md");
 

@@ -57,4 +57,16 @@ describe("HTTP/1 written by hand", () => {
       answer.slice(0, 600),
     );
   });
+
+  test("headers that are too large are refused with a reason, as JSON", async () => {
+    const answer = await raw(`GET /livez HTTP/1.1\r\nHost: a\r\nX-Large: ${"a".repeat(20_000)}\r\n\r\n`);
+    const [head = "", body = ""] = answer.split("\r\n\r\n");
+    assert.match(head, /^HTTP\/1\.1 431 /);
+    assert.match(head, /^content-type: application\/json/m);
+    assert.match(head, /^x-request-id: /m);
+    assert.equal(
+      (JSON.parse(body) as { details: { reason: string }[] }).details[0]?.reason,
+      "HEADERS_TOO_MANY",
+    );
+  });
 });

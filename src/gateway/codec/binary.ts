@@ -15,7 +15,8 @@ export function decodeBinary(desc: DescMessage, bytes: Uint8Array, limits: Binar
   // An element takes two bytes at least: most messages are too short to need the scan.
   if (bytes.length > limits.maxElements * 2) scanElements(desc, bytes, limits);
   try {
-    return fromBinary(desc, bytes, { readUnknownFields: false, recursionLimit: limits.maxDepth });
+    // Unknown fields stay with the message: extensions are among them, and a reader of an older contract loses nothing.
+    return fromBinary(desc, bytes, { recursionLimit: limits.maxDepth });
   } catch (cause) {
     throw malformed(desc, cause);
   }

@@ -27,6 +27,8 @@ export interface CodecOptions {
   readonly jsonMaxDepth?: number;
   /** JSON keys that the message does not have. Default `reject`. */
   readonly unknownFields?: "reject" | "ignore";
+  /** Fields without presence that hold their default, in JSON. Default `write`: a client finds every one that there is. */
+  readonly defaults?: "write" | "omit";
 }
 
 /** What any answer may hold in an Any, whether or not the services' own descriptors know it. */
@@ -54,7 +56,7 @@ export function createCodec(services: Registry, options: CodecOptions = {}): Cod
   const registry = createRegistry(always, services);
   const types = new Map<DescMessage, CompiledType>();
   const limits = { maxElements: options.maxElements ?? 100_000, maxDepth: options.maxDepth ?? 100 };
-  const writer = new JsonWriter(registry);
+  const writer = new JsonWriter(registry, options.defaults ?? "write");
   const reader = new JsonReader(registry, {
     maxDepth: options.jsonMaxDepth ?? 64,
     maxElements: limits.maxElements,

@@ -11,11 +11,11 @@ import {
 import { FloatMender } from "./json-floats.ts";
 
 export class JsonWriter {
-  readonly #options: { readonly registry: Registry; readonly alwaysEmitImplicit: true };
+  readonly #options: { readonly registry: Registry; readonly alwaysEmitImplicit: boolean };
   readonly #floats = new FloatMender();
 
-  constructor(registry: Registry) {
-    this.#options = { registry, alwaysEmitImplicit: true };
+  constructor(registry: Registry, defaults: "write" | "omit") {
+    this.#options = { registry, alwaysEmitImplicit: defaults === "write" };
   }
 
   write(desc: DescMessage, message: Message): Uint8Array {

@@ -1,6 +1,7 @@
 /** What of a field's constraints (`buf.validate`) JSON Schema can say too. */
 import { type DescField, getOption, hasOption } from "@bufbuild/protobuf";
 import { type FieldRules, field as rulesOf } from "#gen/buf/validate/validate_pb.ts";
+import { keywordsOfRule } from "./cel-keywords.ts";
 
 type Keywords = Readonly<Record<string, unknown>>;
 
@@ -18,13 +19,21 @@ export function constraintsOf(field: DescField): { readonly own: Keywords; reado
   }
   if (kind === "map")
     return {
-      own: counts("Properties", value.minPairs, value.maxPairs),
+      own: {
+        ...counts("Properties", value.minPairs, value.maxPairs),
+        ...(value.keys === undefined ? {} : { propertyNames: ofScalar(value.keys) }),
+      },
       items: value.values === undefined ? {} : ofScalar(value.values),
     };
   return { own: ofScalar(rules), items: {} };
 }
 
-function ofScalar({ type }: FieldRules): Keywords {
+function ofScalar(rules: FieldRules): Keywords {
+  const written: Keywords[] = rules.cel.map(({ expression }) => keywordsOfRule(expression));
+  return Object.assign({}, ofStandard(rules), ...written);
+}
+
+function ofStandard({ type }: FieldRules): Keywords {
   switch (type.case) {
     case "string": {
       const { len, minLen, maxLen, pattern } = type.value;

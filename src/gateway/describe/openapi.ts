@@ -6,7 +6,14 @@
 import type { DescMessage, DescService } from "@bufbuild/protobuf";
 import type { Catalog, HttpRoute } from "#gateway/catalog/catalog.ts";
 import { exampleOfField, exampleOfMessage } from "./examples.ts";
-import { type Parameter, parameterNames, parameters, toPath } from "./parameters.ts";
+import {
+  isQueryable,
+  optionsOfUpload,
+  type Parameter,
+  parameterNames,
+  parameters,
+  toPath,
+} from "./parameters.ts";
 import {
   type Answer,
   binary,
@@ -193,17 +200,37 @@ function requestBody(catalog: Catalog, schemas: Schemas, route: HttpRoute): Oper
       content: {
         "application/octet-stream": { schema: binary },
         "application/xml": { schema: binary },
-        "multipart/form-data": {
-          schema: { type: "object", properties: { file: binary }, required: ["file"] },
-        },
+        "multipart/form-data": { schema: formOf(schemas, route) },
       },
     };
   const [schema, example] =
     route.body.kind === "field"
       ? [schemas.ofField(route.body.field), exampleOfField(catalog, route.body.field, "request")]
-      : [
-          schemas.ofMessage(route.method.input.desc),
-          exampleOfMessage(catalog, route.method.input.desc, "request"),
-        ];
+      : wholeBody(catalog, schemas, route);
   return { required: true, content: { "application/json": { schema, example } } };
+}
+
+/** The metadata's fields, then the file. */
+function formOf(schemas: Schemas, route: HttpRoute): Schema {
+  const fields = (optionsOfUpload(route) ?? []).filter(({ field }) => isQueryable(field));
+  const properties = fields.map(({ name, field }) => [name, schemas.ofField(field)] as const);
+  return {
+    type: "object",
+    properties: { ...Object.fromEntries(properties), file: binary },
+    required: ["file"],
+    additionalProperties: false,
+  };
+}
+
+/** What the path gives is not asked for again: another value in the body would be refused. */
+function wholeBody(catalog: Catalog, schemas: Schemas, route: HttpRoute): readonly [Schema, unknown] {
+  const { desc } = route.method.input;
+  const inPath = new Set(route.variables.map(({ text }) => text));
+  const example = exampleOfMessage(catalog, desc, "request");
+  const asked = desc.fields.filter((field) => !inPath.has(field.name)).map((field) => field.jsonName);
+  const entries = Object.entries(example as Record<string, unknown>);
+  return [
+    schemas.ofBody(desc, inPath),
+    inPath.size === 0 ? example : Object.fromEntries(entries.filter(([name]) => asked.includes(name))),
+  ];
 }

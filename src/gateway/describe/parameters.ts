@@ -93,8 +93,8 @@ function exampleOfParameter(catalog: Catalog, field: DescField): { example?: unk
     : { example: exampleOfField(catalog, field, "request") };
 }
 
-/** An upload's query names the fields of its metadata. */
-function optionsOfUpload(route: HttpRoute): { name: string; field: DescField }[] | undefined {
+/** An upload's query, or its form before the file, names the fields of its metadata. */
+export function optionsOfUpload(route: HttpRoute): { name: string; field: DescField }[] | undefined {
   if (route.body.kind !== "whole") return undefined;
   const metadata = route.method.input.desc.fields.find((field) => field.name === "metadata");
   if (metadata?.fieldKind !== "message") return [];
@@ -107,7 +107,7 @@ function describedSchema(schema: Schema): Pick<Parameter, "description" | "schem
   return { ...(typeof description === "string" ? { description } : {}), schema: rest };
 }
 
-function isQueryable(field: DescField): boolean {
+export function isQueryable(field: DescField): boolean {
   if (field.fieldKind === "scalar" || field.fieldKind === "enum") return true;
   if (field.fieldKind === "message")
     return (

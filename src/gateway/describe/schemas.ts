@@ -36,11 +36,19 @@ export class Schemas {
   readonly #catalog: Catalog;
   readonly #prefix: string;
   readonly #byName = new Map<string, Schema>();
+  /** Messages that clients send: keys that these do not have are refused. Those of replies alone may get more. */
+  readonly #sent = new Set<DescMessage>();
 
   /** @param prefix of references to them. */
   constructor(catalog: Catalog, prefix = "#/components/schemas/") {
     this.#catalog = catalog;
     this.#prefix = prefix;
+    const send = (desc: DescMessage): void => {
+      if (this.#sent.has(desc)) return;
+      this.#sent.add(desc);
+      for (const field of desc.fields) if (field.message !== undefined) send(field.message);
+    };
+    for (const { input } of catalog.methods.values()) send(input.desc);
   }
 
   /** Sorted by name. */
@@ -61,6 +69,15 @@ export class Schemas {
     return { $ref: `${this.#prefix}${desc.typeName}` };
   }
 
+  /** A request's message as a body beside a path, which has the fields of these names already. */
+  ofBody(desc: DescMessage, inPath: ReadonlySet<string>): Schema {
+    if (!desc.fields.some((field) => inPath.has(field.name))) return this.ofMessage(desc);
+    return this.#object(
+      desc,
+      desc.fields.filter((field) => !inPath.has(field.name)),
+    );
+  }
+
   ofField(field: DescField): Schema {
     const { own, items } = constraintsOf(field);
     const schema = { ...this.#ofValue(field, items), ...own };
@@ -73,16 +90,17 @@ export class Schemas {
     };
   }
 
-  #object(desc: DescMessage): Schema {
-    const required = desc.fields
+  #object(desc: DescMessage, fields: readonly DescField[] = desc.fields): Schema {
+    const required = fields
       .filter((field) => behaviours(field).includes(FieldBehavior.REQUIRED))
       .map((field) => field.jsonName);
     const description = this.#catalog.commentOf(desc);
     return {
       type: "object",
       ...(description === "" ? {} : { description }),
-      properties: Object.fromEntries(desc.fields.map((field) => [field.jsonName, this.ofField(field)])),
+      properties: Object.fromEntries(fields.map((field) => [field.jsonName, this.ofField(field)])),
       ...(required.length === 0 ? {} : { required }),
+      ...(this.#sent.has(desc) ? { additionalProperties: false } : {}),
     };
   }
 

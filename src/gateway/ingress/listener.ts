@@ -32,7 +32,14 @@ import type { Adapter, Exchange } from "./exchange.ts";
 import { Http1Exchange } from "./http1-exchange.ts";
 import { Http2Exchange } from "./http2-exchange.ts";
 import { defaultLimits, type ListenerLimits } from "./limits.ts";
-import { joinCredentials, type Refusal, refuseFields, refuseHttp1, refuseUrl } from "./precheck.ts";
+import {
+  joinCredentials,
+  type Refusal,
+  refuseFields,
+  refuseHttp1,
+  refuseUrl,
+  tooManyHeaders,
+} from "./precheck.ts";
 import { certificatesOf, Tls, type TlsFiles } from "./tls.ts";
 
 export interface ListenerOptions {
@@ -186,7 +193,9 @@ class TwoPorts implements Listener {
         : createHttpsServer({ ...options, ...tls.serverOptions(), ALPNProtocols: ["h2", "http/1.1"] }, serve);
     server.on("upgrade", (request, socket, head) => void this.#onUpgrade(request, socket, head));
     server.maxHeadersCount = limits.maxHeaders + 100;
-    server.on("clientError", (error: NodeJS.ErrnoException, socket: Socket) => refuseRaw(error, socket));
+    server.on("clientError", (error: NodeJS.ErrnoException, socket: Socket) =>
+      refuseRaw(error, socket, limits),
+    );
     const event = tls === undefined ? "connection" : "secureConnection";
     const [accept] = server.listeners(event) as ((socket: Socket) => void)[];
     server.removeAllListeners(event);
@@ -283,7 +292,7 @@ class TwoPorts implements Listener {
       refuseHttp1({ httpVersion, url, headers, rawHeaders }, this.#limits) ??
       this.#cors.refuseSocket(headers.origin, headers.host) ??
       (await this.#upgrade(request, socket, head));
-    if (refused !== undefined) refuseUpgrade(socket, refused);
+    if (refused !== undefined) refuseSocket(socket, refused);
   }
 
   async #upgrade(request: IncomingMessage, socket: Duplex, head: Buffer): Promise<Refusal | undefined> {
@@ -430,8 +439,8 @@ function errorBody(refused: Refusal, requestId: string): string {
   });
 }
 
-/** A request that is no socket's yet is answered as HTTP, and its connection is over. */
-function refuseUpgrade(socket: Duplex, refused: Refusal): void {
+/** A request without an exchange - no socket's yet, or one that was not read - is answered as HTTP, and its connection is over. */
+function refuseSocket(socket: Duplex, refused: Refusal): void {
   if (socket.destroyed) return;
   const id = requestIdFrom(undefined);
   const body = errorBody(refused, id);
@@ -449,14 +458,18 @@ function refuseUpgrade(socket: Duplex, refused: Refusal): void {
 }
 
 /** Bytes that are not HTTP: answered with a bare status where the socket still takes one, and closed. */
-function refuseRaw(error: NodeJS.ErrnoException, socket: Socket): void {
+function refuseRaw(error: NodeJS.ErrnoException, socket: Socket, limits: ListenerLimits): void {
   const statuses: Readonly<Record<string, string>> = {
-    HPE_HEADER_OVERFLOW: "431 Request Header Fields Too Large",
     HPE_CHUNK_EXTENSIONS_OVERFLOW: "413 Content Too Large",
     ERR_HTTP_REQUEST_TIMEOUT: "408 Request Timeout",
   };
   if (socket.destroyed || !socket.writable || error.code === "ECONNRESET") {
     socket.destroy();
+    return;
+  }
+  // A request, but for its size: its client reads what every other of its errors says too.
+  if (error.code === "HPE_HEADER_OVERFLOW") {
+    refuseSocket(socket, tooManyHeaders(limits));
     return;
   }
   socket.end(
