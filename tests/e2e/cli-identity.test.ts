@@ -67,12 +67,20 @@ describe("identity on the command line", () => {
   });
 
   test("it signs in to the server, which has no development key", async () => {
-    const flags = ["--secret-file", secretFile, "--database-url", database, "--authentication", "on"];
+    const flags = [
+      ...["--secret-file", secretFile, "--database-url", database, "--authentication", "on"],
+      ...["--breached-passwords", path.join(cwd, "breached")],
+    ];
     running = await serve(cwd, flags, "production");
     const body = { email: "root@example.org", password };
     const signedIn = await ask(running.base, "POST", "/api/v1/auth:signIn", { body });
     assert.equal(signedIn.status, 200, signedIn.text);
     token = signedIn.json.accessToken;
+    const lost = await ask(running.base, "POST", "/api/v1/users:batchCreate", {
+      headers: { authorization: `Bearer ${token}` },
+      body: { requests: [{ user: { email: "ana@example.org" }, password }] },
+    });
+    assert.deepEqual([lost.status, /others have lost/.test(lost.text)], [400, true], lost.text);
     const dev = await portico(["keys", "dev"], { cwd, env: { PORTICO_DATA_DIR: cwd } });
     assert.deepEqual([dev.code, /no development key/.test(dev.text)], [4, true], dev.text);
   });
