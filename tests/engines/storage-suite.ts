@@ -233,6 +233,26 @@ export function storageSuite(fresh: () => Promise<string>): void {
         assert.equal(found, expected);
       });
     }
+    test("only narrows what it is added to, however it is written", async () => {
+      for (const text of [
+        "order",
+        "size = 1 OR size = 30",
+        "NOT size = 1",
+        "NOT (id = a OR id = b)",
+        "order OR x",
+      ]) {
+        const filter = parseFilter(text);
+        assert.ok(filter !== undefined);
+        const scope = { engine: tables.engine, fields, anywhere: ["display_name", "id"] };
+        const found = await tables.db
+          .selectFrom("things")
+          .select("id")
+          .where("size", "<", 0)
+          .where(toCondition(filter, scope))
+          .execute();
+        assert.deepEqual(found, [], text);
+      }
+    });
   });
 
   test("pages in every order hold every row once, rows that are equal in it too", async () => {
