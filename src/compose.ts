@@ -238,7 +238,7 @@ async function createServices(
   const events = createEvents({ ...{ storage, secret, clock }, topics: [...bpmnTopics, ...usersTopics] });
   const bpmn = createBpmn({ storage, secret, clock, events: events.log });
   const users = createUsers({
-    ...{ storage, secret, clock, keyMode, issuer },
+    ...{ storage, secret, clock, keyMode, issuer, breachedPasswords: breached },
     oauthRegistration: config.oauthRegistration === "on",
     trustedIssuers: config.trustedIssuers,
     limits: limits.store,

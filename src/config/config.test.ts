@@ -234,6 +234,19 @@ describe("values that are refused", () => {
     assert.match((await problemsOf({ flags }))[0] ?? "", /dev-key is a development key.*remove the file/);
   });
 
+  test("of a password among the flags, where everybody sees it; not elsewhere", async () => {
+    for (const databaseUrl of [
+      "postgres://u:hunter2@db/portico",
+      "postgres://u@db/portico?password=hunter2",
+    ]) {
+      const problems = await problemsOf({ flags: { databaseUrl } });
+      assert.match(problems.join("\n"), /^--database-url: holds a password.*give it as PORTICO_DATABASE_URL/);
+      assert.doesNotMatch(problems.join("\n"), /hunter2/);
+      assert.deepEqual(await problemsOf({ env: { PORTICO_DATABASE_URL: databaseUrl } }), []);
+    }
+    assert.deepEqual(await problemsOf({ flags: { databaseUrl: "postgres://u@db/portico" } }), []);
+  });
+
   test("of TLS that is half given", async () => {
     assert.match((await problemsOf({ flags: { tlsCert: "c" } }))[0] ?? "", /belong together/);
     const wanted = await problemsOf({ flags: { clientCertificate: "require" } });

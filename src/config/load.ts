@@ -38,7 +38,12 @@ export async function gather(sources: Sources): Promise<{ given: Given; problems
   readEnvironment(sources.env, raw, problems);
   for (const name of names) {
     const value = sources.flags[name];
-    if (value !== undefined) raw.set(name, { name: optionOf(name).flag, value });
+    if (value === undefined) continue;
+    raw.set(name, { name: optionOf(name).flag, value });
+    if (name === "databaseUrl" && hasPassword(value))
+      problems.push(
+        `${optionOf(name).flag}: holds a password, which every user of this machine sees in the list of processes; give it as ${optionOf(name).env}, or in the configuration file`,
+      );
   }
   const given: Record<string, unknown> = {};
   for (const [name, source] of raw) {
@@ -56,6 +61,10 @@ export async function gather(sources: Sources): Promise<{ given: Given; problems
 function shown(name: OptionName, value: unknown): string {
   if (name === "databaseUrl") return "something else";
   return JSON.stringify(value) ?? String(value);
+}
+
+function hasPassword(url: string): boolean {
+  return URL.canParse(url) && (new URL(url).password !== "" || new URL(url).searchParams.has("password"));
 }
 
 function readEnvironment(env: Sources["env"], raw: Map<OptionName, Source>, problems: string[]): void {

@@ -25,14 +25,22 @@ export interface FilterScope {
   readonly anywhere: readonly string[];
 }
 
-/** @throws RpcError FILTER_INVALID naming the field, its column and what is allowed. */
+/**
+ * Stands in parentheses: whatever a caller writes, it narrows the statement that it becomes part of.
+ *
+ * @throws RpcError FILTER_INVALID naming the field, its column and what is allowed.
+ */
 export function toCondition(filter: Filter, scope: FilterScope): Condition {
+  return sql<SqlBool>`(${bare(filter, scope)})`;
+}
+
+function bare(filter: Filter, scope: FilterScope): Condition {
   switch (filter.kind) {
     case "not":
-      return sql`NOT (${toCondition(filter.part, scope)})`;
+      return sql`NOT ${toCondition(filter.part, scope)}`;
     case "and":
     case "or": {
-      const parts = filter.parts.map((part) => sql`(${toCondition(part, scope)})`);
+      const parts = filter.parts.map((part) => toCondition(part, scope));
       return sql<SqlBool>`${sql.join(parts, filter.kind === "and" ? sql` AND ` : sql` OR `)}`;
     }
     case "restriction":

@@ -22,7 +22,7 @@ export interface Tables<Schema> {
   readonly db: Kysely<Schema>;
   /**
    * All or nothing, with what the unit of work has to keep beside it. On SQLite transactions queue up, one at a time: await
-   * nothing slow inside.
+   * nothing slow inside, and ask nothing but the transaction (`db`, prepared reads and further transactions throw).
    */
   transaction<T>(work: (transaction: Transaction<Schema>) => Promise<T>, unit?: UnitOfWork): Promise<T>;
   /**

@@ -3,8 +3,9 @@
  *
  * One connection, one writer: transactions queue up in order. Every commit is on disk when it returns (`synchronous=FULL`,
  * WAL). `memory:` is the same engine without a file. A second process on the same file is refused. Statements are prepared
- * once and kept.
+ * once and kept. Who is inside a transaction and asks beside it is refused at once: each would wait for the other.
  */
+import { AsyncLocalStorage } from "node:async_hooks";
 import { mkdirSync } from "node:fs";
 import path from "node:path";
 import { DatabaseSync, type SQLInputValue, type StatementSync } from "node:sqlite";
@@ -29,7 +30,7 @@ export function openSqlite(url: string): Storage {
   const connection = new SqliteConnection(openDatabase(file));
   const db = new Kysely<unknown>({
     dialect: {
-      createAdapter: () => new TransactionalDdl(),
+      createAdapter: () => new OwnAdapter(),
       createDriver: () => new SqliteDriver(connection),
       createIntrospector: (kysely) => new SqliteIntrospector(kysely),
       createQueryCompiler: () => new SqliteQueryCompiler(),
@@ -45,8 +46,13 @@ export function openSqlite(url: string): Storage {
 }
 
 /** SQLite's CREATE and ALTER are part of the transaction, so a migration that fails leaves nothing; Kysely assumes less. */
-class TransactionalDdl extends SqliteAdapter {
+class OwnAdapter extends SqliteAdapter {
   override get supportsTransactionalDdl(): boolean {
+    return true;
+  }
+
+  /** Our own queue is the only one: what waits in Kysely's would be out of its sight. */
+  override get supportsMultipleConnections(): boolean {
     return true;
   }
 }
@@ -57,7 +63,7 @@ function tablesOf<Schema>(db: Kysely<Schema>, connection: SqliteConnection): Tab
     db,
     transaction: (work, unit) =>
       committed(
-        db.transaction().execute((transaction) => withUnit(work, transaction, unit)),
+        db.transaction().execute((transaction) => connection.inside(() => withUnit(work, transaction, unit))),
         unit,
       ),
     prepare: <Row>(build: Parameters<Tables<Schema>["prepare"]>[0]) => {
@@ -103,6 +109,8 @@ class SqliteConnection implements DatabaseConnection {
   readonly #database: DatabaseSync;
   readonly #statements = new Map<string, StatementSync>();
   readonly #waiting: (() => void)[] = [];
+  /** Of the code that runs: the transaction that it belongs to. */
+  readonly #inside = new AsyncLocalStorage<{ open: boolean }>();
   #held = false;
 
   constructor(database: DatabaseSync) {
@@ -113,7 +121,14 @@ class SqliteConnection implements DatabaseConnection {
     return !this.#held;
   }
 
+  /** @throws Error when the holder is who asks: it would wait for itself. */
   async acquire(): Promise<void> {
+    // What was started in a transaction and outlives it has nobody to wait for.
+    if (this.#held && this.#inside.getStore()?.open === true)
+      throw new Error(
+        "a statement beside the transaction that is open here would wait for its end, and the transaction for the statement: " +
+          "use the transaction's own handle, or ask before it begins",
+      );
     if (this.#held) await new Promise<void>((resolve) => this.#waiting.push(resolve));
     this.#held = true;
   }
@@ -123,6 +138,16 @@ class SqliteConnection implements DatabaseConnection {
     const next = this.#waiting.shift();
     if (next === undefined) this.#held = false;
     else next();
+  }
+
+  /** Runs the work of the transaction that has the connection. */
+  async inside<T>(work: () => Promise<T>): Promise<T> {
+    const transaction = { open: true };
+    try {
+      return await this.#inside.run(transaction, work);
+    } finally {
+      transaction.open = false;
+    }
   }
 
   async exclusively<T>(work: () => T): Promise<T> {

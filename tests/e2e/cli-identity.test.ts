@@ -67,12 +67,20 @@ describe("identity on the command line", () => {
   });
 
   test("it signs in to the server, which has no development key", async () => {
-    const flags = ["--secret-file", secretFile, "--database-url", database, "--authentication", "on"];
+    const flags = [
+      ...["--secret-file", secretFile, "--database-url", database, "--authentication", "on"],
+      ...["--breached-passwords", path.join(cwd, "breached")],
+    ];
     running = await serve(cwd, flags, "production");
     const body = { email: "root@example.org", password };
     const signedIn = await ask(running.base, "POST", "/api/v1/auth:signIn", { body });
     assert.equal(signedIn.status, 200, signedIn.text);
     token = signedIn.json.accessToken;
+    const lost = await ask(running.base, "POST", "/api/v1/users:batchCreate", {
+      headers: { authorization: `Bearer ${token}` },
+      body: { requests: [{ user: { email: "ana@example.org" }, password }] },
+    });
+    assert.deepEqual([lost.status, /others have lost/.test(lost.text)], [400, true], lost.text);
     const dev = await portico(["keys", "dev"], { cwd, env: { PORTICO_DATA_DIR: cwd } });
     assert.deepEqual([dev.code, /no development key/.test(dev.text)], [4, true], dev.text);
   });
@@ -109,6 +117,73 @@ describe("identity on the command line", () => {
     assert.match(revoked.text, /is revoked/);
     const over = await client(["keys", "revoke", id]);
     assert.deepEqual([over.code, /is revoked; create another/.test(over.text)], [5, true], over.text);
+  });
+
+  test("users are created, suspended, reactivated and signed out", async () => {
+    const eve = ["users", "create", "--id", "eve", "--email", "eve@example.org", "--roles", "viewer"];
+    const made = await portico([...eve, "--password-stdin", "--url", running.base], {
+      ...{ cwd, env: { PORTICO_API_KEY: token }, input: "a password that is long enough\n" },
+    });
+    assert.match(
+      made.stdout,
+      /^users\/eve {2}ACTIVE {2}PERSON {2}eve@example.org {2}roles\/viewer$/m,
+      made.text,
+    );
+    const service = await client([
+      "users",
+      "create",
+      "--id",
+      "importer",
+      "--service",
+      "--roles",
+      "editor,viewer",
+    ]);
+    assert.match(service.stdout, /^users\/importer {2}ACTIVE {2}SERVICE {4}roles\/editor roles\/viewer$/m);
+    const key = await client([
+      ...["keys", "create", "--owner", "users/importer", "--scopes", "bpmn:read"],
+      ...["--networks", "127.0.0.0/8,::1/128", "--print"],
+    ]);
+    assert.match(
+      (await client(["whoami"], key.stdout.trim())).stdout,
+      /^users\/importer \(importer\): bpmn:read$/m,
+    );
+    const suspended = await client(["users", "suspend", "importer"]);
+    assert.deepEqual([suspended.code, /may do nothing/.test(suspended.text)], [0, true], suspended.text);
+    const filter = ["users", "list", "--filter", "state = SUSPENDED"];
+    assert.match((await client(filter)).stdout, /^users\/importer {2}SUSPENDED [^\n]*\n$/);
+    const again = await client(["users", "reactivate", "importer"]);
+    assert.deepEqual([again.code, /may work again/.test(again.text)], [0, true], again.text);
+    const body = { email: "eve@example.org", password: "a password that is long enough" };
+    const { refreshToken } = (await ask(running.base, "POST", "/api/v1/auth:signIn", { body })).json;
+    const out = await client(["users", "revoke-sessions", "eve"]);
+    assert.deepEqual([out.code, /users\/eve has to sign in again/.test(out.text)], [0, true], out.text);
+    const refresh = await ask(running.base, "POST", "/api/v1/auth:refresh", { body: { refreshToken } });
+    assert.equal(refresh.status, 401);
+    assert.equal((await client(["users", "suspend", "nobody"])).code, 4);
+  });
+
+  test("no option of any command takes a secret: they would stand in the list of processes", async () => {
+    const commands = ["", "serve", "call", "login", "token", "whoami"].map((name) => name.split(" "));
+    for (const inner of ["create", "list", "rotate", "revoke", "dev"]) commands.push(["keys", inner]);
+    for (const inner of ["create", "list", "suspend"]) commands.push(["users", inner]);
+    for (const command of commands) {
+      const { text } = await run([...command.filter((part) => part !== ""), "--help"]);
+      for (const [option] of text.matchAll(/--[a-z-]+ <[^>]+>/g))
+        if (/secret|password|token|key\b/.test(option))
+          assert.match(option, /<(FILE|PATH)>$/, command.join(" "));
+    }
+  });
+
+  test("routes are listed by who may take them", async () => {
+    const open = await run(["routes", "--public"]);
+    const named = [...open.stdout.matchAll(/^(portico\.\S+)/gm)].map((found) => found[1]);
+    assert.deepEqual(named, [
+      "portico.users.v1.AuthService/SignIn",
+      "portico.users.v1.AuthService/RefreshToken",
+    ]);
+    const scopes = (await run(["routes", "--by-scope"])).stdout;
+    assert.match(scopes, /^users:write\n(?: {2}\S+\n)* {2}portico\.users\.v1\.UserService\/SuspendUser\n/m);
+    assert.match(scopes, /^\(public\)\n/m);
   });
 
   test("a person signs in with a browser, and out again", async () => {

@@ -113,20 +113,43 @@ export function postgresSuite(database: () => TestPostgres): void {
       );
     }));
 
-  test("what one process revokes is refused by the other within five seconds", () =>
+  test("what one process revokes or suspends is refused by the other within five seconds", () =>
     withTwo({}, async (one, two) => {
-      const key = await one.userWithKey("leaver", ["viewer"]);
-      const status = async () =>
-        (await ask(two.base, "GET", "/api/v1/bpmn", { headers: { "x-api-key": key } })).status;
-      assert.equal(await status(), 200);
-      await ask(one.base, "POST", `/api/v1/apiKeys/${key.split("_")[2] ?? ""}:revoke`, {
-        headers: { "x-api-key": one.adminKey },
-        body: {},
+      const admin = { "x-api-key": one.adminKey };
+      const password = "correct horse battery staple";
+      const requests = [
+        { userId: "vera", password, user: { email: "vera@example.org", roles: ["roles/viewer"] } },
+      ];
+      const made = await ask(one.base, "POST", "/api/v1/users:batchCreate", {
+        headers: admin,
+        body: { requests },
       });
-      const started = performance.now();
-      while ((await status()) === 200) {
-        assert.ok(performance.now() - started < 5000);
-        await pause();
+      assert.equal(made.status, 200, made.text);
+      const signIn = async () => {
+        const body = { email: "vera@example.org", password };
+        const { json } = await ask(one.base, "POST", "/api/v1/auth:signIn", { body });
+        return { authorization: `Bearer ${json.accessToken}` };
+      };
+      const key = await one.userWithKey("leaver", ["viewer"]);
+      const kept = await one.userWithKey("suspended", ["viewer"]);
+      const ends = [
+        ["a revoked key", async () => ({ "x-api-key": key }), `apiKeys/${key.split("_")[2] ?? ""}:revoke`],
+        ["a suspended user's key", async () => ({ "x-api-key": kept }), "users/suspended:suspend"],
+        ["a session that was ended", signIn, "users/vera:revokeSessions"],
+        ["a suspended user's token", signIn, "users/vera:suspend"],
+      ] as const;
+      for (const [what, show, end] of ends) {
+        const headers = await show();
+        const status = async () => (await ask(two.base, "GET", "/api/v1/bpmn", { headers })).status;
+        assert.equal(await status(), 200, what);
+        const ended = await ask(one.base, "POST", `/api/v1/${end}`, { headers: admin, body: {} });
+        assert.equal(ended.status, 200, ended.text);
+        const started = performance.now();
+        while ((await status()) === 200) {
+          assert.ok(performance.now() - started < 5000, what);
+          await pause();
+        }
+        assert.equal(await status(), 401, what);
       }
     }));
 

@@ -89,16 +89,54 @@ export function storageSuite(fresh: () => Promise<string>): void {
       db.selectFrom("things").select("size").where("id", "=", parameter<string>(0)),
     );
     await tables.db.insertInto("things").values(thing("a")).execute();
-    let during: { size: number } | undefined;
-    await tables.transaction(async (db) => {
+    const begun = Promise.withResolvers<void>();
+    const mayEnd = Promise.withResolvers<void>();
+    const change = tables.transaction(async (db) => {
       await db.updateTable("things").set({ size: 2 }).execute();
-      const pending = read("a");
-      if (tables.engine === "postgres") during = await pending;
-      else assert.ok(pending instanceof Promise, "it must wait for the transaction");
+      begun.resolve();
+      await mayEnd.promise;
     });
-    if (during !== undefined) assert.equal(during.size, 1);
+    await begun.promise;
+    const pending = read("a");
+    if (tables.engine === "postgres") assert.equal((await pending)?.size, 1);
+    else assert.ok(pending instanceof Promise, "it must wait for the transaction");
+    mayEnd.resolve();
+    await change;
+    if (tables.engine === "sqlite") assert.equal((await pending)?.size, 2);
     assert.equal((await read("a"))?.size, 2);
     assert.equal(await read("b"), undefined);
+    await storage.close();
+  });
+
+  test("who is inside a transaction and asks beside it never waits for itself", async () => {
+    const { storage, tables } = await open();
+    if (tables.engine === "postgres") return await storage.close();
+    const read = tables.prepare((db, parameter) =>
+      db.selectFrom("things").select("size").where("id", "=", parameter<string>(0)),
+    );
+    const beside: readonly (() => unknown)[] = [
+      () => read("a"),
+      () => ids(tables.db),
+      () => tables.of("t").db.selectFrom("things").select("id").execute(),
+      () => tables.transaction(async () => undefined),
+    ];
+    for (const ask of beside)
+      await assert.rejects(
+        tables.transaction(async (db) => {
+          await db.insertInto("things").values(thing("a")).execute();
+          await ask();
+        }),
+        /use the transaction's own handle, or ask before it begins/,
+      );
+    assert.deepEqual(await ids(tables.db), [], "nothing stays of what was refused");
+    // What a transaction started and did not wait for may ask when it is over.
+    let late: Promise<unknown> | undefined;
+    await tables.transaction(async () => {
+      late = new Promise((resolve) => setTimeout(resolve, 5)).then(() => ids(tables.db));
+    });
+    assert.deepEqual(await late, []);
+    const both = [ids(tables.db), tables.transaction((db) => ids(db)), ids(tables.db)];
+    assert.deepEqual(await Promise.all(both), [[], [], []]);
     await storage.close();
   });
 
@@ -195,6 +233,26 @@ export function storageSuite(fresh: () => Promise<string>): void {
         assert.equal(found, expected);
       });
     }
+    test("only narrows what it is added to, however it is written", async () => {
+      for (const text of [
+        "order",
+        "size = 1 OR size = 30",
+        "NOT size = 1",
+        "NOT (id = a OR id = b)",
+        "order OR x",
+      ]) {
+        const filter = parseFilter(text);
+        assert.ok(filter !== undefined);
+        const scope = { engine: tables.engine, fields, anywhere: ["display_name", "id"] };
+        const found = await tables.db
+          .selectFrom("things")
+          .select("id")
+          .where("size", "<", 0)
+          .where(toCondition(filter, scope))
+          .execute();
+        assert.deepEqual(found, [], text);
+      }
+    });
   });
 
   test("pages in every order hold every row once, rows that are equal in it too", async () => {

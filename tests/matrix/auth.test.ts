@@ -1,21 +1,27 @@
 /**
- * Who may call what: every hosted method x every kind of credential x protocol. A refusal is exactly 401 and 16, or 403 and 7; who may is
- * answered with neither, whatever else the empty request gets.
+ * Who may call what: every hosted method x every kind of credential x every protocol. A refusal is exactly 401 and 16, or 403 and 7; who
+ * may is answered with neither, whatever else the empty request gets.
  */
 import assert from "node:assert/strict";
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import path from "node:path";
 import { after, before, describe, test } from "node:test";
-import { Client, credentials, Metadata, type ServiceError } from "@grpc/grpc-js";
-import { hasUnaryReply, hasUnaryRequest, type Method } from "#rpc/method.ts";
+import tls from "node:tls";
+import { hasUnaryRequest, type Method } from "#rpc/method.ts";
+import { type Authority, makeAuthority, type Pem } from "../support/certificates.ts";
 import { type IdentityServer, startIdentity } from "../support/identity.ts";
 import { ask } from "../support/portico.ts";
+import { type Protocol, protocols, type Verdict } from "../support/verdicts.ts";
 
+const folder = mkdtempSync(path.join(tmpdir(), "portico-auth-"));
+let authority: Authority;
 let server: IdentityServer;
-let client: Client;
 
-type Verdict = "unauthenticated" | "forbidden" | "allowed";
 interface Caller {
   readonly name: string;
   headers(): Promise<Record<string, string>> | Record<string, string>;
+  readonly certificate?: () => Promise<Pem>;
   /** For a method that is not public. */
   verdict(scopes: readonly string[]): Verdict;
 }
@@ -31,6 +37,8 @@ const judged =
     scopes.some((scope) => scope === "self" || held.includes(scope)) ? "allowed" : "forbidden";
 
 const editor = ["apiKeys:read", "apiKeys:write", "bpmn:read", "bpmn:write", "events:read"];
+const viewer = ["bpmn:read", "events:read"];
+const spiffe = "spiffe://portico.test/viewer";
 const callers: readonly Caller[] = [
   { name: "no credential", headers: () => ({}), verdict: never },
   {
@@ -71,60 +79,95 @@ const callers: readonly Caller[] = [
     headers: async () => bearer(await server.token({ scope: "bpmn:read" })),
     verdict: judged(["bpmn:read"]),
   },
+  {
+    name: "a certificate with the wrong SAN",
+    headers: () => ({}),
+    certificate: () => authority.sign([{ type: "url", value: "spiffe://portico.test/other" }]),
+    verdict: never,
+  },
+  {
+    name: "a viewer's certificate",
+    headers: () => ({}),
+    certificate: () => authority.sign([{ type: "url", value: spiffe }]),
+    verdict: judged(viewer),
+  },
 ];
 
 before(async () => {
-  server = await startIdentity();
-  client = new Client(`127.0.0.1:${server.grpcPort}`, credentials.createInsecure());
+  authority = await makeAuthority("authority");
+  const { cert, key } = await authority.sign([
+    { type: "dns", value: "localhost" },
+    { type: "ip", value: "127.0.0.1" },
+  ]);
+  const files = { "cert.pem": cert, "key.pem": key, "ca.pem": authority.cert };
+  for (const [name, text] of Object.entries(files)) writeFileSync(path.join(folder, name), text);
+  // For `fetch`, which the setup uses.
+  tls.setDefaultCACertificates([...tls.getCACertificates("default"), authority.cert]);
+  server = await startIdentity({
+    tls: {
+      certFile: path.join(folder, "cert.pem"),
+      keyFile: path.join(folder, "key.pem"),
+      clientCaFile: path.join(folder, "ca.pem"),
+      clientCertificate: "request",
+    },
+    mcpMetaTools: true,
+    webSocketLimits: { initMs: 60_000 },
+  });
   keys.roleless = await server.userWithKey("roleless", []);
   keys.editor = await server.userWithKey("editor", ["editor"]);
   keys.reader = await server.userWithKey("reader", ["editor"], ["bpmn:read"]);
   keys.revoked = await server.userWithKey("revoked", ["admin"]);
   keys.suspended = await server.userWithKey("suspended", ["admin"]);
   keys.elsewhere = await server.userWithKey("elsewhere", ["admin"]);
-  const admin = { headers: { "x-api-key": server.adminKey } };
   const idOf = (key: string) => key.split("_")[2];
-  const revoke = await ask(server.base, "POST", `/api/v1/apiKeys/${idOf(keys.revoked)}:revoke`, {
-    ...admin,
-    body: {},
+  const headers = { "x-api-key": server.adminKey };
+  const change = async (method: string, target: string, body: object) => {
+    const { status, text } = await ask(server.base, method, target, { headers, body });
+    assert.equal(status, 200, text);
+  };
+  await change("POST", `/api/v1/apiKeys/${idOf(keys.revoked)}:revoke`, {});
+  await change("POST", "/api/v1/users/suspended:suspend", {});
+  await change("PATCH", `/api/v1/apiKeys/${idOf(keys.elsewhere)}`, { allowedNetworks: ["10.0.0.0/8"] });
+  await change("POST", "/api/v1/users?userId=viewer", {
+    ...{ kind: "SERVICE", roles: ["roles/viewer"], certificates: [spiffe] },
   });
-  const suspend = await ask(server.base, "POST", "/api/v1/users/suspended:suspend", { ...admin, body: {} });
-  const move = await ask(server.base, "PATCH", `/api/v1/apiKeys/${idOf(keys.elsewhere)}`, {
-    ...admin,
-    body: { allowedNetworks: ["10.0.0.0/8"] },
-  });
-  assert.deepEqual([revoke.status, suspend.status, move.status], [200, 200, 200]);
 });
 after(async () => {
-  client.close();
   await server.close();
+  rmSync(folder, { recursive: true, force: true });
 });
 
-async function overRest(method: Method, headers: Record<string, string>): Promise<Verdict> {
-  const { status } = await ask(server.base, "POST", method.path, { headers, body: {} });
-  return status === 401 ? "unauthenticated" : status === 403 ? "forbidden" : "allowed";
+/** For who may, the empty request is about the caller: it would end the caller's sessions, or is refused for that. */
+const endsCaller = /\/(SignOut|RevokeSessions|DeleteUser|SuspendUser)$/;
+
+async function hold(caller: Caller, protocol: Protocol): Promise<number> {
+  const target = { base: server.base, grpcPort: server.grpcPort, ca: authority.cert };
+  const certificate = await caller.certificate?.();
+  const shown = { headers: await caller.headers(), ...(certificate && { certificate }) };
+  const asking = protocols[protocol](target, shown);
+  let asked = 0;
+  try {
+    for (const method of server.methods) {
+      const expected = expectedOf(caller, method, protocol);
+      // It has no way to send a stream.
+      if (protocol === "MCP" && !hasUnaryRequest(method.kind)) continue;
+      if (expected === "allowed" && endsCaller.test(method.name)) continue;
+      assert.equal(await asking.call(method), expected, `${protocol} ${method.name}`);
+      asked += 1;
+    }
+  } finally {
+    asking.close();
+  }
+  return asked;
 }
 
-function overGrpc(method: Method, headers: Record<string, string>): Promise<Verdict> {
-  const metadata = new Metadata();
-  for (const [name, value] of Object.entries(headers)) metadata.set(name, value);
-  const same = (bytes: Buffer): Buffer => bytes;
-  const empty = Buffer.alloc(0);
-  const options = { deadline: Date.now() + 5000 };
-  return new Promise((resolve) => {
-    const done = (error: Partial<ServiceError> | null): void => {
-      resolve(error?.code === 16 ? "unauthenticated" : error?.code === 7 ? "forbidden" : "allowed");
-    };
-    if (hasUnaryRequest(method.kind) && hasUnaryReply(method.kind))
-      client.makeUnaryRequest(method.path, same, same, empty, metadata, options, done);
-    else if (hasUnaryRequest(method.kind))
-      client
-        .makeServerStreamRequest(method.path, same, same, empty, metadata, options)
-        .on("error", done)
-        .on("data", () => {})
-        .on("end", () => done(null));
-    else client.makeClientStreamRequest(method.path, same, same, metadata, options, done).end();
-  });
+function expectedOf(caller: Caller, method: Method, protocol: Protocol): Verdict {
+  const rule = server.ruleOf(method)!;
+  // Its credential is in the request, and nothing is none.
+  if (method.name.endsWith("/RefreshToken")) return "unauthenticated";
+  // MCP as a whole asks who calls, before it looks at what is called.
+  if (rule.public && !(protocol === "MCP" && caller.verdict([]) === "unauthenticated")) return "allowed";
+  return caller.verdict(rule.scopes);
 }
 
 describe("who may call what", () => {
@@ -145,18 +188,8 @@ describe("who may call what", () => {
       ["portico.users.v1.AuthService/SignIn", "portico.users.v1.AuthService/RefreshToken"],
     );
   });
-  for (const caller of callers)
-    test(`${caller.name}, every method over REST and gRPC`, async () => {
-      const headers = await caller.headers();
-      for (const method of server.methods) {
-        const rule = server.ruleOf(method)!;
-        // Sign-in and refresh refuse an empty request as they refuse a wrong one; ending the caller's sessions would end the test.
-        if (rule.public || /SignOut|RevokeSessions|DeleteUser|SuspendUser/.test(method.name)) continue;
-        const expected = caller.verdict(rule.scopes);
-        assert.equal(await overGrpc(method, headers), expected, `gRPC ${method.name}`);
-        // Streams of requests are gRPC's alone; REST says so before anything else.
-        if (hasUnaryRequest(method.kind))
-          assert.equal(await overRest(method, headers), expected, `REST ${method.name}`);
-      }
-    });
+  for (const protocol of Object.keys(protocols) as Protocol[])
+    for (const caller of callers)
+      test(`${caller.name}, every method over ${protocol}`, async () =>
+        assert.ok((await hold(caller, protocol)) > 30));
 });

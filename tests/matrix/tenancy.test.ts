@@ -1,16 +1,18 @@
 /**
- * Nothing is seen across tenants: every method x every field that names a resource, asked by one tenant's administrator for what is
+ * Nothing is seen across tenants: every method x every field that can name a resource, asked by one tenant's administrator for what is
  * another's. The answer is that of a resource that is not there, letter for letter.
  */
 import assert from "node:assert/strict";
 import { after, before, describe, test } from "node:test";
-import type { DescField, DescMessage } from "@bufbuild/protobuf";
-import { hasUnaryReply, hasUnaryRequest, type Method } from "#rpc/method.ts";
+import { type DescField, type DescMessage, ScalarType } from "@bufbuild/protobuf";
+import { hasUnaryRequest, type Method } from "#rpc/method.ts";
 import { type IdentityServer, startIdentity } from "../support/identity.ts";
 import { ask, bpmnXml } from "../support/portico.ts";
 
 const password = "correct horse battery staple";
-const names = new Set(["id", "ids", "owner", "principal", "document", "tenant", "session_ids", "roles"]);
+/** What is no name of anything, and what is counted or kept by its value: a second try is not the first again. */
+const skipped =
+  /password|^(request_id|etag|page_token|refresh_token|redirect_uris|certificates|display_name|email|uid)$/;
 let server: IdentityServer;
 let attacker: Record<string, string>;
 /** Ids of the victim's, by what they are of. */
@@ -47,23 +49,33 @@ before(async () => {
 });
 after(() => server.close());
 
-/** Paths of the fields of a request that name resources, two levels deep. */
+/** Paths of the fields of a request that hold text, and so may name a resource; three levels deep, lists too. */
 function namingFields(desc: DescMessage, depth = 0): DescField[][] {
   return desc.fields.flatMap((field) => {
-    if (field.scalar === 9 && names.has(field.name) && field.fieldKind !== "map") return [[field]];
-    if (field.fieldKind === "message" && depth < 1 && !field.message.typeName.startsWith("google."))
-      return namingFields(field.message, depth + 1).map((path) => [field, ...path]);
-    return [];
+    const text =
+      field.fieldKind === "scalar" || (field.fieldKind === "list" && field.listKind === "scalar")
+        ? field.scalar === ScalarType.STRING
+        : false;
+    if (text) return skipped.test(field.name) ? [] : [[field]];
+    const inner =
+      field.fieldKind === "message" || (field.fieldKind === "list" && field.listKind === "message")
+        ? field.message
+        : undefined;
+    if (inner === undefined || depth > 1 || inner.typeName.startsWith("google.")) return [];
+    return namingFields(inner, depth + 1).map((path) => [field, ...path]);
   });
 }
+
+const prefixes: Readonly<Record<string, string>> = {
+  ...{ owner: "users/", principal: "users/", service_account: "users/", roles: "roles/" },
+  ...{ base: "bpmn/", target: "bpmn/", topics: "bpmn/" },
+};
 
 function requestWith(path: readonly DescField[], id: string): Record<string, unknown> {
   const [field, ...rest] = path;
   assert.ok(field !== undefined);
-  const prefix = { owner: "users/", principal: "users/", roles: "roles/" }[field.name] ?? "";
-  const value =
-    rest.length > 0 ? requestWith(rest, id) : field.fieldKind === "list" ? [prefix + id] : prefix + id;
-  return { [field.jsonName]: value };
+  const value = rest.length > 0 ? requestWith(rest, id) : (prefixes[field.name] ?? "") + id;
+  return { [field.jsonName]: field.fieldKind === "list" ? [value] : value };
 }
 
 const made =
@@ -80,30 +92,48 @@ async function outcome(method: Method, path: readonly DescField[], id: string): 
 }
 
 describe("across tenants", () => {
-  test("every method, every field that names a resource: as if it were not there", async (t) => {
-    const methods = server.methods.filter(({ kind }) => hasUnaryRequest(kind) && hasUnaryReply(kind));
+  test("lists hold the tenant's own alone, whatever their filter says", async () => {
+    const lists = server.methods.filter(({ name }) => /\/(List|BatchGet)/.test(name));
+    let filtered = 0;
+    for (const method of lists)
+      for (const filter of ["", "a OR e OR s", "NOT zzz", 'secret OR "secret"'])
+        if (filter === "" || method.input.desc.fields.some(({ name }) => name === "filter")) {
+          const body = filter === "" ? {} : { filter };
+          const { status, text } = await ask(server.base, "POST", method.path, { headers: attacker, body });
+          if (filter !== "") assert.equal(status, 200, text);
+          filtered += filter === "" ? 0 : 1;
+          for (const secret of [
+            ...foreign.filter((id) => id !== "victim"),
+            "/tenants/victim",
+            "victim.example",
+          ])
+            assert.ok(!text.includes(secret), `${method.name} ${filter} tells of ${secret}`);
+        }
+    assert.ok(filtered >= 12, `${filtered}`);
+  });
+
+  test("every method, every field that can name a resource: as if it were not there", async (t) => {
+    // Nobody's calls name nobody's resources, and guesses at passwords are counted. A subscription has no end, and the caller's own
+    // audit tells of the ids that it asks for here.
+    const methods = server.methods.filter(
+      (method) =>
+        hasUnaryRequest(method.kind) &&
+        !/\/(Subscribe|ListAuditEntries)$/.test(method.name) &&
+        server.ruleOf(method)?.public !== true,
+    );
     let asked = 0;
     for (const method of methods)
       for (const path of namingFields(method.input.desc))
         for (const id of foreign) {
           // An id of the same form that nobody has.
-          const missing = id.replace(/^./, (letter) => (letter === "q" ? "r" : "q"));
+          const missing = id.replace(/^./, (first) => (/\d/.test(first) ? "9" : first === "q" ? "r" : "q"));
           const where = `${method.name} ${path.map((field) => field.name).join(".")} ${id}`;
           const [theirs, none] = [await outcome(method, path, id), await outcome(method, path, missing)];
           assert.equal(theirs, none, where);
           asked += 1;
         }
     t.diagnostic(`${asked} questions`);
-    assert.ok(asked > 100, `${asked}`);
-  });
-
-  test("lists hold the tenant's own alone", async () => {
-    for (const method of server.methods.filter(({ name }) => /\/(List|BatchGet)/.test(name))) {
-      const { text } = await ask(server.base, "POST", method.path, { headers: attacker, body: {} });
-      // The attacker's own audit tells of what it asked for, and of nothing that the victim did.
-      const secrets = method.name.includes("Audit") ? ["victim.example"] : foreign;
-      for (const secret of secrets) assert.ok(!text.includes(secret), `${method.name} tells of ${secret}`);
-    }
+    assert.ok(asked > 500, `${asked}`);
   });
 
   test("no header chooses a tenant or a user", async () => {

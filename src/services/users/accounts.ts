@@ -89,7 +89,9 @@ export class Accounts {
   }
 
   async get(id: string, call: CallHead): Promise<User> {
-    return await this.#toUser(await this.#known(this.#store(call), idOrMe(id, call)));
+    const row = await this.#known(this.#store(call), idOrMe(id, call));
+    // Who asks who they are asks what they may do with what they showed.
+    return id === "me" || id === "" ? toUser(row, call.principal.scopes) : await this.#toUser(row);
   }
 
   /** In the order of the ids; one that is missing fails the call. */

@@ -9,7 +9,7 @@ import { isInBlocks } from "#std/networks.ts";
 import type { PreparedRead, Tables } from "#storage/storage.ts";
 import type { AccessTokens, VerifiedGrant } from "./access-tokens.ts";
 import type { ForeignGrant, Issuers } from "./issuers.ts";
-import { looksLikeKey, type ParsedKey, parseKey } from "./key-format.ts";
+import { type KeyMode, looksLikeKey, type ParsedKey, parseKey } from "./key-format.ts";
 import { noteUse, prepareKeyRead } from "./key-store.ts";
 import { builtInRole } from "./roles.ts";
 import { isEqual, type Secrets } from "./secrets.ts";
@@ -48,6 +48,8 @@ export function createDirectory(options: {
   readonly tickets: Tickets;
   readonly issuers: Issuers;
   readonly clock: Clock;
+  /** "live": keys made in development are nobody's. */
+  readonly keyMode: KeyMode;
 }): Directory {
   return new StoredDirectory(options.tables, options);
 }
@@ -61,6 +63,7 @@ class StoredDirectory implements Directory {
   readonly #tickets: Tickets;
   readonly #issuers: Issuers;
   readonly #clock: Clock;
+  readonly #keyMode: KeyMode;
 
   constructor(tables: Tables<UsersTables>, options: Omit<Parameters<typeof createDirectory>[0], "tables">) {
     this.#tables = tables;
@@ -71,6 +74,7 @@ class StoredDirectory implements Directory {
     this.#tickets = options.tickets;
     this.#issuers = options.issuers;
     this.#clock = options.clock;
+    this.#keyMode = options.keyMode;
   }
 
   read(text: string): Maybe<Credential | undefined> {
@@ -78,6 +82,8 @@ class StoredDirectory implements Directory {
     if (!looksLikeKey(text)) return this.#readToken(text);
     const key = parseKey(text);
     if (key === undefined) return undefined;
+    // A database that served in development holds the development key, which lay in a file.
+    if (key.mode === "test" && this.#keyMode === "live") return undefined;
     const hash = this.#secrets.hashKey(key.text);
     return {
       expiresAt: Number.POSITIVE_INFINITY,

@@ -17,6 +17,7 @@ export type KeyMode = "live" | "test";
 
 export interface ParsedKey {
   readonly id: string;
+  readonly mode: KeyMode;
   /** The key as a whole. */
   readonly text: string;
 }
@@ -31,7 +32,9 @@ export function parseKey(text: string): ParsedKey | undefined {
   const match = form.exec(text);
   if (match === null) return undefined;
   const body = text.slice(0, -checksumLength);
-  return match[4] === checksumOf(body) ? { id: String(match[2]), text } : undefined;
+  return match[4] === checksumOf(body)
+    ? { id: String(match[2]), mode: match[1] as KeyMode, text }
+    : undefined;
 }
 
 export function newKeyId(): string {

@@ -122,7 +122,10 @@ export function createUsers(options: UsersOptions): UsersHost {
   const tokens = createAccessTokens({ keys: signingKeys, clock, issuer: options.issuer });
   const tickets = new Tickets(tables, clock);
   const issuers = createIssuers({ issuers: options.trustedIssuers ?? [], clock });
-  const directory = createDirectory({ tables, secrets, tokens, tickets, issuers, clock });
+  const directory = createDirectory({
+    ...{ tables, secrets, tokens, tickets, issuers, clock },
+    keyMode: options.keyMode,
+  });
   const sessions = new Sessions(tables, clock);
   const { events = noEvents } = options;
   const accounts = new Accounts({ tables, directory, passwords, secret, clock, events });

@@ -73,7 +73,7 @@ export type User = Message<"portico.users.v1.User"> & {
   roles: string[];
 
   /**
-   * What the roles allow, in order.
+   * What the roles allow, in order. Of "me": what the credential of the call allows.
    * Example: bpmn:read
    *
    * @generated from field: repeated string effective_scopes = 8;
