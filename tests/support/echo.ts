@@ -3,7 +3,7 @@ import { execFileSync } from "node:child_process";
 import path from "node:path";
 import { type DescMessage, type DescMethod, fromBinary, type Message, toBinary } from "@bufbuild/protobuf";
 import { type Catalog, loadCatalog } from "#gateway/catalog/catalog.ts";
-import { createDeadline, createRuntime } from "#gateway/dispatch/dispatch.ts";
+import { createDeadline, createDeprecation, createRuntime } from "#gateway/dispatch/dispatch.ts";
 import {
   createConnect,
   createGraphql,
@@ -45,7 +45,10 @@ export async function startEcho(options: EchoOptions = {}): Promise<EchoServer> 
   const runtime = createRuntime({
     catalog,
     services: service.services(),
-    interceptors: [createDeadline({ clock })],
+    interceptors: [
+      createDeprecation({ noticeOf: (method) => catalog.optionsOf(method).deprecation }),
+      createDeadline({ clock }),
+    ],
   });
   const graphql = createGraphql({ runtime: () => runtime });
   const { maxMessageBytes, limits, heartbeatMs, webSocketLimits } = options;
@@ -73,6 +76,7 @@ export async function startEcho(options: EchoOptions = {}): Promise<EchoServer> 
       }),
       rest: createRest({
         runtime: () => runtime,
+        serverUrl: () => "http://localhost",
         limits: {
           ...(maxMessageBytes === undefined ? {} : { maxJsonBytes: maxMessageBytes }),
           ...(heartbeatMs === undefined ? {} : { heartbeatMs }),

@@ -56,6 +56,7 @@ export function errorHeaders(exchange: Exchange, error: RpcError, id: string): R
     wantsProblem(exchange) ? "application/problem+json; charset=utf-8" : "application/json; charset=utf-8",
     id,
   );
+  headers.vary = "accept";
   if (error.reason === "METHOD_NOT_BOUND") headers.allow = error.metadata.allow ?? "";
   if (error.reason === "CONTENT_TYPE_UNSUPPORTED") headers["accept-post"] = "application/json";
   if (error.reason === "ENCODING_UNSUPPORTED") headers["accept-encoding"] = "gzip, br, identity";
@@ -63,12 +64,16 @@ export function errorHeaders(exchange: Exchange, error: RpcError, id: string): R
   if (error.code === "unauthenticated")
     headers["www-authenticate"] =
       error.reason === "CREDENTIAL_INVALID" ? 'Bearer error="invalid_token"' : "Bearer";
+  const retry = retryAfter(error);
+  if (retry !== undefined) headers["retry-after"] = retry;
+  return headers;
+}
+
+/** What `Retry-After` says: whole seconds of the error's RetryInfo; undefined: it has none. */
+export function retryAfter(error: RpcError): string | undefined {
   const retry = error.details.find(
     (detail): detail is RetryInfo => detail.$typeName === RetryInfoSchema.typeName,
   );
-  if (retry?.retryDelay !== undefined)
-    headers["retry-after"] = String(
-      Math.max(1, Number(retry.retryDelay.seconds) + (retry.retryDelay.nanos > 0 ? 1 : 0)),
-    );
-  return headers;
+  if (retry?.retryDelay === undefined) return undefined;
+  return String(Math.max(1, Number(retry.retryDelay.seconds) + (retry.retryDelay.nanos > 0 ? 1 : 0)));
 }
