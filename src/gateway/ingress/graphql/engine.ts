@@ -105,7 +105,7 @@ class GraphqlEngine implements Engine {
       body: () =>
         body === undefined ? null : Buffer.from(body.buffer, body.byteOffset, body.length).toString("utf8"),
     });
-    exchange.reply(status, { ...own, ...said }, answer ?? undefined);
+    exchange.reply(status, { ...own, ...said, ...about.told }, answer ?? undefined);
   }
 
   async stream(exchange: Exchange, body: Uint8Array | undefined, { about, own }: Answering): Promise<void> {
@@ -121,12 +121,19 @@ class GraphqlEngine implements Engine {
       return;
     }
     const made = this.#prepare(params as Asked, about, exchange.method === "GET");
-    exchange.start(200, { ...own, "content-type": "text/event-stream; charset=utf-8" });
+    const begin = (): void =>
+      exchange.start(200, { ...own, ...about.told, "content-type": "text/event-stream; charset=utf-8" });
     if ("schema" in made) {
       const operation = made.contextValue as Operation;
       exchange.onAbort(() => operation.cancel());
-      for await (const result of await resultsOf(made)) await exchange.write(event("next", result));
-    } else await exchange.write(event("next", { errors: made }));
+      const results = await resultsOf(made);
+      // Not before its calls were judged: their limits are in the headers.
+      begin();
+      for await (const result of results) await exchange.write(event("next", result));
+    } else {
+      begin();
+      await exchange.write(event("next", { errors: made }));
+    }
     await exchange.write("event: complete\ndata:\n\n");
     exchange.end();
   }

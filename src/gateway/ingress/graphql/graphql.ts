@@ -71,6 +71,7 @@ async function serve(
     const about: OperationOptions = {
       ...{ runtime: options.runtime(), id, peer, startedAtMs },
       metadata: readMetadata(headers),
+      told: {},
     };
     const engine = await current();
     if (String(headers.accept ?? "").includes("text/event-stream"))

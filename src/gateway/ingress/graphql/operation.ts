@@ -9,7 +9,9 @@ import type { Method } from "#rpc/method.ts";
 import { BytesPayload } from "#rpc/payload.ts";
 import type { Peer } from "#rpc/peer.ts";
 import { localPrincipal } from "#rpc/principal.ts";
+import type { ResponseHeaders } from "../exchange.ts";
 import { statusToJson } from "../rest/error-body.ts";
+import { hearCall } from "../told-headers.ts";
 import { Loader } from "./joins.ts";
 
 export interface OperationOptions {
@@ -18,6 +20,8 @@ export interface OperationOptions {
   readonly metadata: Metadata;
   readonly peer: Peer;
   readonly startedAtMs: number;
+  /** Where the headers of its calls are kept for the answer; absent: there is no answer with headers. */
+  readonly told?: ResponseHeaders;
 }
 
 type Json = Readonly<Record<string, unknown>>;
@@ -44,6 +48,7 @@ export class Operation {
       throw this.#error(thrown);
     } finally {
       this.#running.delete(call);
+      this.#hear(call);
     }
   }
 
@@ -56,6 +61,7 @@ export class Operation {
     try {
       const reply = await this.#options.runtime.dispatch(call);
       if (reply.kind === "unary") throw new Error(`${method.name} answers with one message`);
+      this.#hear(call);
       const messages = reply.responses[Symbol.asyncIterator]();
       const leave = (): void => {
         call.cancel(clientGone());
@@ -74,8 +80,13 @@ export class Operation {
       });
     } catch (thrown) {
       over();
+      this.#hear(call);
       throw this.#error(thrown);
     }
+  }
+
+  #hear(call: Call): void {
+    if (this.#options.told !== undefined) hearCall(call, this.#options.told);
   }
 
   /** The client is gone: everything that runs for it ends. */
