@@ -5,7 +5,12 @@ import { readFileSync } from "node:fs";
 import { type Config, readDevelopmentKey, readSecret, writeDevelopmentKey } from "#config/config.ts";
 import { reasons as adminReasons, createHealth, createReflection } from "#gateway/admin/admin.ts";
 import { type Catalog, loadCatalog } from "#gateway/catalog/catalog.ts";
-import { createDeadline, createRuntime, type Runtime } from "#gateway/dispatch/dispatch.ts";
+import {
+  createDeadline,
+  createDeprecation,
+  createRuntime,
+  type Runtime,
+} from "#gateway/dispatch/dispatch.ts";
 import {
   type Adapters,
   createConnect,
@@ -130,6 +135,7 @@ export async function start(config: Config): Promise<Portico> {
     services: [...hosted, health.service, ...reflection],
     interceptors: [
       telemetry.interceptor, // outermost: sees every call, the refused ones too
+      createDeprecation({ noticeOf: (method) => catalog.optionsOf(method).deprecation }), // refused callers are told too
       createDeadline({ clock, of: (method) => catalog.optionsOf(method).deadline }), // before any work is done
       ...policies,
     ],
@@ -202,7 +208,7 @@ function adaptersOf(
     grpc: createGrpc({ runtime }),
     grpcWeb: createGrpcWeb(createGrpc({ runtime, protocol: "grpc-web" })),
     connect: createConnect({ runtime }),
-    rest: createRest({ runtime }),
+    rest: createRest({ runtime, serverUrl: url }),
     graphql,
     webSockets: createWebSockets({
       ...{ runtime, clock, graphql: graphql.server },

@@ -52,7 +52,7 @@ describe("the API reference in Chromium", { skip: noBrowser }, () => {
   test("creates a document, reads it and shows what is refused", async () => {
     await article("CreateBPMN").locator("[data-name=documentId]").fill("from-the-page");
     await article("CreateBPMN").locator("button").click();
-    const created = JSON.parse(await answerOf("CreateBPMN", /^200/));
+    const created = JSON.parse(await answerOf("CreateBPMN", /^201/));
     assert.equal(created.name, "bpmn/from-the-page");
 
     await openForm("GetBPMN");
@@ -70,7 +70,7 @@ describe("the API reference in Chromium", { skip: noBrowser }, () => {
     const second = article("CreateBPMN").locator("[data-name=documentId]");
     await second.fill("second-of-the-page");
     await article("CreateBPMN").locator("button").click();
-    await answerOf("CreateBPMN", /^200/);
+    await answerOf("CreateBPMN", /^201/);
     await openForm("BatchGetBPMN");
     await article("BatchGetBPMN").locator("[data-name=ids]").fill("from-the-page, second-of-the-page");
     await article("BatchGetBPMN").locator("button").click();

@@ -27,7 +27,7 @@ describe("signing in with a browser", { skip: noBrowser }, () => {
         body: { email: "ana@example.org", displayName: "Ana Pereira", roles: ["roles/viewer"] },
       },
     );
-    assert.equal(made.status, 200, made.text);
+    assert.equal(made.status, 201, made.text);
     const script = path.resolve(import.meta.dirname, "../../examples/02-sign-in-with-a-browser/app.ts");
     app = spawn(process.execPath, [script, portico.url, "0"], {
       env: { ...process.env, PORTICO_API_KEY: portico.key },

@@ -56,28 +56,28 @@ describe("the examples, in the order of a life", () => {
     ["BPMNService_BatchGetBPMN", 200],
     ["BPMNService_DeleteBPMN", 200],
     ["BPMNService_UndeleteBPMN", 200],
-    ["BPMNService_BatchDeleteBPMN", 200],
-    ["BPMNService_CreateBPMN", 200],
+    ["BPMNService_BatchDeleteBPMN", 204],
+    ["BPMNService_CreateBPMN", 201],
     ["UserService_BatchCreateUsers", 200],
     ["UserService_BatchGetUsers", 200],
     ["UserService_UpdateUser", 200],
     ["UserService_SuspendUser", 200],
     ["UserService_ReactivateUser", 200],
-    ["UserService_DeleteUser", 200],
-    ["UserService_CreateUser", 200],
+    ["UserService_DeleteUser", 204],
+    ["UserService_CreateUser", 201],
     ["UserService_GetUser", 200],
     ["UserService_GetUser_2", 200],
     ["UserService_ListUsers", 200],
     ["UserService_ListSessions", 200],
-    ["UserService_RevokeSessions", 200],
-    ["RoleService_CreateRole", 200],
+    ["UserService_RevokeSessions", 204],
+    ["RoleService_CreateRole", 201],
     ["RoleService_GetRole", 200],
     ["RoleService_UpdateRole", 200],
     ["RoleService_ListRoles", 200],
-    ["RoleService_DeleteRole", 200],
-    ["ApiKeyService_CreateApiKey", 200],
+    ["RoleService_DeleteRole", 204],
+    ["ApiKeyService_CreateApiKey", 201],
     ["ApiKeyService_ListApiKeys", 200],
-    ["TenantService_CreateTenant", 200],
+    ["TenantService_CreateTenant", 201],
     ["TenantService_GetTenant", 200],
     ["TenantService_ListTenants", 200],
     ["TenantService_UpdateTenant", 200],
@@ -92,7 +92,7 @@ describe("the examples, in the order of a life", () => {
     ["ApiKeyService_UpdateApiKey", 404],
     ["ApiKeyService_RotateApiKey", 404],
     ["ApiKeyService_RevokeApiKey", 404],
-    ["OAuthClientService_CreateOAuthClient", 200],
+    ["OAuthClientService_CreateOAuthClient", 201],
     ["OAuthClientService_ListOAuthClients", 200],
     ["OAuthClientService_GetOAuthClient", 404],
     ["OAuthClientService_UpdateOAuthClient", 404],
@@ -126,11 +126,31 @@ describe("the examples, in the order of a life", () => {
 describe("answers and their examples", () => {
   test("have the fields that the server answers with", async () => {
     const { json, expected } = await send("BPMNService_CreateBPMN");
-    const answer = expected.responses["200"];
+    const answer = expected.responses["201"];
     assert.ok(answer !== undefined && "content" in answer);
     const example = answer.content?.["application/json"]?.example as object;
     const known = new Set(Object.keys(example));
     for (const field of Object.keys(json as object)) assert.ok(known.has(field), field);
+  });
+
+  test("say which status, place, links and headers there are", () => {
+    const responsesOf = (id: string) =>
+      operation(id).operation.responses as Record<string, { headers?: object; content?: object }>;
+    const create = responsesOf("BPMNService_CreateBPMN");
+    assert.deepEqual(Object.keys(create).slice(0, 2), ["200", "201"]);
+    for (const name of ["Location", "ETag", "RateLimit", "RateLimit-Policy", "Idempotent-Replayed"])
+      assert.ok(Object.hasOwn(create["201"]?.headers ?? {}, name), name);
+    assert.equal(responsesOf("UserService_DeleteUser")["204"]?.content, undefined);
+    const list = responsesOf("BPMNService_ListBPMN")["200"]?.headers ?? {};
+    assert.ok("Link" in list && "X-Total-Count" in list && !("Location" in list));
+    assert.ok("Preference-Applied" in (responsesOf("EventService_ListEvents")["200"]?.headers ?? {}));
+    const namesOf = (id: string) => operation(id).operation.parameters.map(({ name }) => name);
+    assert.ok(namesOf("EventService_ListEvents").includes("Prefer"));
+    assert.ok(namesOf("BPMNService_CreateBPMN").includes("Idempotency-Key"));
+    assert.ok(!namesOf("BPMNService_GetBPMN").includes("Idempotency-Key"));
+    for (const id of ["BPMNService_DownloadBPMN", "EventService_Subscribe", "UserService_DeleteUser"])
+      assert.ok(!namesOf(id).includes("$prettyPrint"), id);
+    assert.ok(Object.hasOwn(document.components.responses.TooManyRequests?.headers ?? {}, "Retry-After"));
   });
 
   test("every error that an operation can have is one of the components", () => {

@@ -14,7 +14,7 @@ const create = (id: string, document: object = {}) =>
 describe("documents over REST", () => {
   test("a created document is read back with its XML, metadata and etag", async () => {
     const created = await create("first", { displayName: "First", labels: { team: "a" } });
-    assert.equal(created.status, 200, created.text);
+    assert.equal(created.status, 201, created.text);
     const read = await ask(portico.base, "GET", "/api/v1/bpmn/first");
     assert.equal(read.json.xml, bpmnXml());
     assert.deepEqual(read.json.metadata.processes, [{ id: "p", displayName: "Order", executable: true }]);
@@ -161,7 +161,7 @@ describe("documents over REST", () => {
     assert.equal((await ask(portico.base, "GET", "/api/v1/bpmn/ba")).json.deleteTime, undefined);
     assert.equal(
       (await ask(portico.base, "POST", "/api/v1/bpmn:batchDelete", { body: { ids: ["ba", "bb"] } })).status,
-      200,
+      204,
     );
   });
 

@@ -1,7 +1,7 @@
 /** Pages of other origins: refused, unless they are listed. */
 import assert from "node:assert/strict";
 import { after, before, describe, test } from "node:test";
-import { ask, reasonOf, startPortico, type TestPortico } from "../support/portico.ts";
+import { ask, bpmnXml, reasonOf, startPortico, type TestPortico } from "../support/portico.ts";
 
 const listed = "https://app.example.org";
 const foreign = "https://evil.example";
@@ -48,8 +48,44 @@ describe("CORS", () => {
       const called = await ask(open.base, "GET", path, { headers: { origin: listed } });
       assert.equal(called.headers.get("access-control-allow-origin"), listed, path);
       assert.match(called.headers.get("access-control-expose-headers") ?? "", /x-request-id/);
-      assert.equal(called.headers.get("vary"), "origin");
+      assert.match(called.headers.get("vary") ?? "", /(^|, )origin$/);
     }
+  });
+
+  test("caches are told that answers differ by origin, also by those who name none or a foreign one", async () => {
+    for (const headers of [{}, { origin: foreign }]) {
+      const listing = await ask(open.base, "GET", "/api/v1/bpmn", { headers });
+      assert.equal(listing.headers.get("vary"), "origin");
+      assert.equal(listing.headers.get("access-control-allow-origin"), null);
+      const missing = await ask(open.base, "GET", "/api/v1/bpmn/none", { headers });
+      assert.equal(missing.headers.get("vary"), "accept, origin");
+    }
+    const closed = await ask(strict.base, "GET", "/api/v1/bpmn", { headers: { origin: listed } });
+    assert.equal(closed.headers.get("vary"), null);
+  });
+
+  test("a page may read the headers that the contract makes of fields", async () => {
+    const made = await ask(open.base, "POST", "/api/v1/bpmn?documentId=counted", {
+      headers: { origin: listed },
+      body: { xml: bpmnXml() },
+    });
+    assert.equal(made.status, 201, made.text);
+    const counted = await ask(open.base, "GET", "/api/v1/bpmn?includeTotalSize=true", {
+      headers: { origin: listed },
+    });
+    assert.equal(counted.headers.get("x-total-count"), "1");
+    const exposed = (counted.headers.get("access-control-expose-headers") ?? "").split(", ");
+    for (const name of [
+      "link",
+      "location",
+      "ratelimit",
+      "deprecation",
+      "preference-applied",
+      "x-total-count",
+    ])
+      assert.ok(exposed.includes(name), name);
+    const listing = await ask(open.base, "GET", "/api/v1/bpmn", { headers: { origin: listed } });
+    assert.ok(!(listing.headers.get("access-control-expose-headers") ?? "").includes("x-total-count"));
   });
 
   test("OPTIONS that is no preflight still lists the methods", async () => {

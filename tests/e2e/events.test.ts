@@ -98,7 +98,7 @@ for (const engine of ["memory", "postgres"] as const)
         headers: admin(),
         body: { xml },
       });
-      assert.equal(made.status, 200, made.text);
+      assert.equal(made.status, 201, made.text);
     };
     before(async () => {
       databaseUrl = engine === "memory" ? undefined : await postgres.createDatabase();
@@ -224,6 +224,58 @@ for (const engine of ["memory", "postgres"] as const)
       assert.ok(later.json.events[0].cursor > String(cursors[3]));
       const wrong = await ask(server.base, "GET", "/api/v1/events?after=99999999", { headers: admin() });
       assert.deepEqual([wrong.status, wrong.json.details[0].reason], [400, "CURSOR_INVALID"]);
+    });
+
+    test("who lists may wait for what has not happened yet", async () => {
+      const get = (query: string, headers: Record<string, string> = {}) =>
+        ask(server.base, "GET", `/api/v1/events?${query}`, { headers: { ...admin(), ...headers } });
+      const all = await get("pageSize=1000");
+      const last = all.json.events.at(-1).cursor as string;
+      const filter = encodeURIComponent('type = "portico.bpmn.created.v1"');
+      let began = performance.now();
+      const waiting = get(`after=${last}&filter=${filter}`, { prefer: "wait=10" });
+      await new Promise((resolve) => setTimeout(resolve, 150));
+      // Not what is waited for: the wait goes on.
+      await ask(server.base, "PATCH", "/api/v1/bpmn/life", {
+        headers: admin(),
+        body: { displayName: "Newer" },
+      });
+      await make(`awaited-${engine}`);
+      const woken = await waiting;
+      assert.deepEqual(
+        woken.json.events.map(({ subject }: CloudEvent) => subject),
+        [`bpmn/awaited-${engine}`],
+      );
+      assert.equal(woken.headers.get("preference-applied"), "wait=10");
+      const took = performance.now() - began;
+      assert.ok(took > 140 && took < 5000, `${took} ms`);
+
+      const head = woken.json.events[0].cursor as string;
+      began = performance.now();
+      const vain = await get(`after=${head}&wait=0.4s`, { prefer: "wait=30" });
+      assert.deepEqual([vain.status, vain.json.events], [200, []]);
+      assert.equal(vain.headers.get("preference-applied"), null, "the query says how long");
+      const waited = performance.now() - began;
+      assert.ok(waited > 380 && waited < 3000, `${waited} ms`);
+
+      began = performance.now();
+      assert.equal((await get(`after=${last}`, { prefer: "wait=10" })).json.events.length > 0, true);
+      assert.ok(performance.now() - began < 3000, "what is there is not waited for");
+    });
+
+    test("a wait ends before its caller's deadline, and with its caller", async () => {
+      const { json } = await ask(server.base, "GET", "/api/v1/events?pageSize=1000", { headers: admin() });
+      const target = `${server.base}/api/v1/events?after=${json.events.at(-1).cursor}`;
+      const began = performance.now();
+      const short = await fetch(target, {
+        headers: { ...admin(), prefer: "wait=30", "portico-timeout": "1500m" },
+      });
+      assert.deepEqual([short.status, ((await short.json()) as { events: unknown[] }).events], [200, []]);
+      assert.ok(performance.now() - began < 1500);
+      const stop = new AbortController();
+      const left = fetch(target, { headers: { ...admin(), prefer: "wait=30" }, signal: stop.signal });
+      setTimeout(() => stop.abort(), 100);
+      await assert.rejects(left, { name: "AbortError" });
     });
 
     test("what is gone is announced to who follows, and refused to who lists", async () => {

@@ -34,11 +34,11 @@ function suite(databaseUrl: () => Promise<string>): void {
         body: JSON.stringify({ email: `${id}@example.org`, roles, displayName: id }),
       },
     );
-    assert.equal(created.status, 200, await created.text());
+    assert.equal(created.status, 201, await created.text());
   };
   const client = async (body: object): Promise<{ id: string; secret: string }> => {
     const made = await ask(server.base, "POST", "/api/v1/oauthClients", { ...admin, body });
-    assert.equal(made.status, 200, made.text);
+    assert.equal(made.status, 201, made.text);
     return { id: made.json.oauthClient.id, secret: made.json.secret };
   };
   const discover = (id: string, secret?: string): Promise<oidc.Configuration> =>
@@ -214,7 +214,7 @@ function suite(databaseUrl: () => Promise<string>): void {
     const config = await discover(id);
     const tokens = await signedIn(config, "bob@example.org", "openid offline_access bpmn:read");
     const ended = await ask(server.base, "POST", "/api/v1/users/bob:revokeSessions", { ...admin, body: {} });
-    assert.equal(ended.status, 200, ended.text);
+    assert.equal(ended.status, 204, ended.text);
     await assert.rejects(oidc.refreshTokenGrant(config, String(tokens.refresh_token)), {
       error: "invalid_grant",
     });
@@ -354,7 +354,7 @@ function suite(databaseUrl: () => Promise<string>): void {
     );
     assert.equal((await api("/api/v1/bpmn", tokens.access_token)).status, 403);
     const gone = await ask(server.base, "DELETE", `/api/v1/oauthClients/${made.json.client_id}`, admin);
-    assert.equal(gone.status, 200);
+    assert.equal(gone.status, 204);
     await eventually(async () => (await api("/api/v1/me", tokens.access_token)).status === 401);
   });
 
@@ -363,7 +363,7 @@ function suite(databaseUrl: () => Promise<string>): void {
       ...admin,
       body: { tenantId: "acme", adminEmail: "root@acme.example", adminPassword: password },
     });
-    assert.equal(tenant.status, 200, tenant.text);
+    assert.equal(tenant.status, 201, tenant.text);
     const cli = await discover("portico-cli");
     const started = await oidc.initiateDeviceAuthorization(cli, { scope: "openid *" });
     const browser = new BrowserSession(server.base);

@@ -30,7 +30,7 @@ describe("a ticket", () => {
       headers: { "x-api-key": server.adminKey },
       body: { xml: bpmnXml() },
     });
-    assert.equal(made.status, 200, made.text);
+    assert.equal(made.status, 201, made.text);
   });
   after(() => server.close());
 

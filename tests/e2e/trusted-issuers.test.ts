@@ -134,7 +134,7 @@ describe("a trusted issuer", () => {
       ...admin,
       body: { email: "paul@corp.example" },
     });
-    assert.equal(made.status, 200, made.text);
+    assert.equal(made.status, 201, made.text);
     assert.equal((await api("/api/v1/bpmn", token)).status, 200);
     await ask(server.base, "POST", `/api/v1/users/${id}:suspend`, { ...admin, body: {} });
     const again = (await personTokens("paul@corp.example")).access_token;

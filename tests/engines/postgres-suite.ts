@@ -53,7 +53,7 @@ export function postgresSuite(database: () => TestPostgres): void {
     const one = await startPortico({ databaseUrl });
     const two = await startPortico({ databaseUrl });
     const made = await ask(one.base, "POST", "/api/v1/bpmn?documentId=shared", { body: { xml: bpmnXml() } });
-    assert.equal(made.status, 200);
+    assert.equal(made.status, 201);
     assert.equal((await ask(two.base, "GET", "/api/v1/bpmn/shared")).json.displayName, "Order");
     const change = (displayName: string) => ({ body: { displayName, etag: made.json.etag } });
     assert.equal((await ask(two.base, "PATCH", "/api/v1/bpmn/shared", change("by two"))).status, 200);
@@ -166,7 +166,7 @@ export function postgresSuite(database: () => TestPostgres): void {
           body: { email: login.email, roles: ["roles/viewer"] },
         },
       );
-      assert.equal(made.status, 200, made.text);
+      assert.equal(made.status, 201, made.text);
       const signIn = await ask(one.base, "POST", "/api/v1/auth:signIn", { body: login });
       let token: string = signIn.json.accessToken;
       const kids = new Set<string>();
@@ -215,19 +215,19 @@ export function postgresSuite(database: () => TestPostgres): void {
         const body = { tenantId, adminEmail: `root@${tenantId}.example`, adminPassword: password };
         assert.equal(
           (await ask(server.base, "POST", "/api/v1/tenants", { headers: admin, body })).status,
-          200,
+          201,
         );
         const signIn = { tenant: tenantId, email: body.adminEmail, password };
         const { json } = await ask(server.base, "POST", "/api/v1/auth:signIn", { body: signIn });
         const headers = { authorization: `Bearer ${json.accessToken}` };
-        const make = async (path: string, given: unknown) => {
+        const make = async (path: string, given: unknown, status = 201) => {
           const made = await ask(server.base, "POST", `/api/v1/${path}`, { headers, body: given });
-          assert.equal(made.status, 200, made.text);
+          assert.equal(made.status, status, made.text);
         };
         await make("bpmn?documentId=model", { xml: model });
         await make("roles?roleId=own", { scopes: ["bpmn:read"] });
         await make("apiKeys", { displayName: "own" });
-        await make("auth:ticket", {});
+        await make("auth:ticket", {}, 200);
         await make("oauthClients", { displayName: "own", kind: "PUBLIC" });
         await make("users?userId=robot", { kind: "SERVICE", certificates: [`spiffe://${tenantId}/robot`] });
       }

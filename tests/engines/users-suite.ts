@@ -32,6 +32,16 @@ export function usersSuite(fresh: () => Promise<string>): void {
       });
     const admin = (method: string, path: string, body?: unknown) => as(server.adminKey)(method, path, body);
     const nobody = (method: string, path: string, body?: unknown) => as(undefined)(method, path, body);
+    /** Of a creation: it says where to read what was made. */
+    const created = (answer: Answer) => {
+      assert.equal(answer.status, 201, answer.text);
+      assert.match(answer.headers.get("location") ?? "", /^http:\/\/127\.0\.0\.1:\d+\/api\/v1\/\w+\/[^/]+$/);
+      return answer.json;
+    };
+    /** Of what has no answer. */
+    const done = (answer: Answer) => {
+      assert.deepEqual([answer.status, answer.text], [204, ""]);
+    };
     const ok = (answer: Answer) => {
       assert.equal(answer.status, 200, answer.text);
       return answer.json;
@@ -45,8 +55,8 @@ export function usersSuite(fresh: () => Promise<string>): void {
       people += 1;
       const id = `person-${people}`;
       const email = `${id}@example.org`;
-      ok(await admin("POST", `users?userId=${id}`, { email, roles }));
-      ok(await admin("DELETE", `users/${id}`));
+      created(await admin("POST", `users?userId=${id}`, { email, roles }));
+      done(await admin("DELETE", `users/${id}`));
       const user = { user: { email, roles }, userId: id, password };
       ok(await admin("POST", "users:batchCreate", { requests: [user] }));
       return { id, email };
@@ -59,7 +69,7 @@ export function usersSuite(fresh: () => Promise<string>): void {
     };
 
     test("a person is created, read, changed and deleted", async () => {
-      const made = ok(
+      const made = created(
         await admin("POST", "users?userId=ana", {
           email: "Ana@Example.org",
           displayName: "Ana",
@@ -89,7 +99,7 @@ export function usersSuite(fresh: () => Promise<string>): void {
         "ETAG_MISMATCH",
       );
       refused(await admin("DELETE", `users/ana?etag=${made.etag}`), 409, "ETAG_MISMATCH");
-      ok(await admin("DELETE", "users/ana"));
+      done(await admin("DELETE", "users/ana"));
       refused(await admin("GET", "users/ana"), 404, "RESOURCE_NOT_FOUND");
     });
 
@@ -158,7 +168,7 @@ export function usersSuite(fresh: () => Promise<string>): void {
 
     test("lists are filtered, ordered and paged", async () => {
       for (const id of ["list-c", "list-a", "list-b"])
-        ok(
+        created(
           await admin("POST", `users?userId=${id}`, {
             kind: "SERVICE",
             displayName: `List ${id}`,
@@ -187,7 +197,7 @@ export function usersSuite(fresh: () => Promise<string>): void {
       );
       assert.equal(ok(await as(tokens.accessToken)("GET", "me")).id, id);
       assert.ok(ok(await admin("GET", `users/${id}`)).lastSignInTime);
-      ok(await admin("POST", "users?userId=invited", { email: "invited@example.org" }));
+      created(await admin("POST", "users?userId=invited", { email: "invited@example.org" }));
       const wrong = await nobody("POST", "auth:signIn", { email, password: second });
       const unknown = await nobody("POST", "auth:signIn", { email: "who@example.org", password });
       const invited = await nobody("POST", "auth:signIn", { email: "invited@example.org", password: "" });
@@ -256,11 +266,11 @@ export function usersSuite(fresh: () => Promise<string>): void {
       const [a, b] = [await signIn(email), await signIn(email)];
       const mine = ok(await as(a.accessToken)("GET", "users/me/sessions")).sessions;
       assert.deepEqual(mine.map((session: { current: boolean }) => session.current).sort(), [false, true]);
-      ok(await as(a.accessToken)("POST", "auth:signOut", {}));
+      done(await as(a.accessToken)("POST", "auth:signOut", {}));
       forget();
       refused(await as(a.accessToken)("GET", "me"), 401, "CREDENTIAL_INVALID");
       ok(await as(b.accessToken)("GET", "me"));
-      ok(await admin("POST", `users/${id}:revokeSessions`, {}));
+      done(await admin("POST", `users/${id}:revokeSessions`, {}));
       forget();
       refused(await as(b.accessToken)("GET", "me"), 401, "CREDENTIAL_INVALID");
       refused(await admin("POST", "auth:signOut", {}), 400, "FIELD_INVALID", /everywhere/);
@@ -298,7 +308,7 @@ export function usersSuite(fresh: () => Promise<string>): void {
         as(a.accessToken)("POST", "auth:changePassword", { currentPassword, newPassword });
       refused(await change(second, second), 401, "SIGN_IN_REFUSED");
       refused(await change(password, "short"), 400, "FIELD_INVALID", /newPassword/);
-      ok(await change(password, second));
+      done(await change(password, second));
       forget();
       ok(await as(a.accessToken)("GET", "me"));
       refused(await as(b.accessToken)("GET", "me"), 401, "CREDENTIAL_INVALID");
@@ -309,7 +319,7 @@ export function usersSuite(fresh: () => Promise<string>): void {
     test("suspension ends sessions and stops keys within five seconds; reactivation lets in again", async () => {
       const { id, email } = await person();
       const tokens = await signIn(email);
-      const { secret } = ok(await as(tokens.accessToken)("POST", "apiKeys", { displayName: "mine" }));
+      const { secret } = created(await as(tokens.accessToken)("POST", "apiKeys", { displayName: "mine" }));
       ok(await as(secret)("GET", "me"));
       assert.equal(ok(await admin("POST", `users/${id}:suspend`, {})).state, "SUSPENDED");
       refused(await admin("POST", `users/${id}:suspend`, {}), 409, "STATE_TRANSITION_INVALID");
@@ -332,7 +342,7 @@ export function usersSuite(fresh: () => Promise<string>): void {
         displayName: "Clerk",
         scopes: ["users:read", "users:write", "bpmn:read", "events:read", "roles:write", "roles:read"],
       };
-      ok(await admin("POST", "roles?roleId=clerk", role));
+      created(await admin("POST", "roles?roleId=clerk", role));
       const clerk = as((await signIn((await person(["roles/clerk"])).email)).accessToken);
       refused(await clerk("POST", "users/me:suspend", {}), 403, "SELF_FORBIDDEN");
       refused(await clerk("DELETE", "users/me"), 403, "SELF_FORBIDDEN");
@@ -348,7 +358,7 @@ export function usersSuite(fresh: () => Promise<string>): void {
       refused(await clerk("DELETE", "users/admin"), 403, "SCOPE_EXCEEDED");
       refused(await clerk("POST", "roles?roleId=more", { scopes: ["bpmn:write"] }), 403, "SCOPE_EXCEEDED");
       refused(await clerk("PATCH", "roles/clerk", { scopes: ["*"] }), 403, "SCOPE_EXCEEDED");
-      ok(await clerk("POST", "users", { email: "viewer@example.org", roles: ["roles/viewer"] }));
+      created(await clerk("POST", "users", { email: "viewer@example.org", roles: ["roles/viewer"] }));
     });
 
     test("people may change their own name and labels, and nothing else of theirs or others'", async () => {
@@ -363,7 +373,7 @@ export function usersSuite(fresh: () => Promise<string>): void {
 
     test("keys: shown once, narrowed, for a network, rotated with an overlap, revoked, over", async () => {
       const own = as((await signIn((await person()).email)).accessToken);
-      const { apiKey, secret } = ok(
+      const { apiKey, secret } = created(
         await own("POST", "apiKeys", { displayName: "k", scopes: ["bpmn:read"] }),
       );
       assert.match(secret, /^ptk_test_[0-9A-Za-z]{10}_[0-9A-Za-z]{49}$/);
@@ -406,7 +416,7 @@ export function usersSuite(fresh: () => Promise<string>): void {
 
     test("keys end after ninety days, and at most a year from now", async () => {
       const { id } = await person();
-      const key = ok(await admin("POST", "apiKeys", { owner: `users/${id}`, scopes: ["bpmn:read"] }));
+      const key = created(await admin("POST", "apiKeys", { owner: `users/${id}`, scopes: ["bpmn:read"] }));
       ok(await as(key.secret)("GET", "bpmn"));
       time.now += 91 * day;
       refused(await as(key.secret)("GET", "bpmn"), 401, "CREDENTIAL_INVALID");
@@ -420,7 +430,7 @@ export function usersSuite(fresh: () => Promise<string>): void {
         as((await signIn((await person()).email)).accessToken),
         as((await signIn((await person()).email)).accessToken),
       ];
-      const { apiKey } = ok(await a("POST", "apiKeys", { displayName: "of a" }));
+      const { apiKey } = created(await a("POST", "apiKeys", { displayName: "of a" }));
       refused(await b("GET", `apiKeys/${apiKey.id}`), 404, "RESOURCE_NOT_FOUND");
       refused(await b("POST", `apiKeys/${apiKey.id}:revoke`, {}), 404, "RESOURCE_NOT_FOUND");
       assert.deepEqual(ok(await b("GET", "apiKeys")).apiKeys, []);
@@ -435,7 +445,7 @@ export function usersSuite(fresh: () => Promise<string>): void {
     });
 
     test("roles: created, changed with effect at once, in use, built in", async () => {
-      const made = ok(await admin("POST", "roles?roleId=reader", { scopes: ["bpmn:*"] }));
+      const made = created(await admin("POST", "roles?roleId=reader", { scopes: ["bpmn:*"] }));
       assert.deepEqual([made.displayName, made.builtIn], ["reader", false]);
       const reader = as((await signIn((await person(["roles/reader"])).email)).accessToken);
       ok(await reader("GET", "bpmn"));
@@ -455,8 +465,8 @@ export function usersSuite(fresh: () => Promise<string>): void {
       const ids = ok(await admin("GET", "roles")).roles.map((role: { id: string }) => role.id);
       for (const id of ["admin", "editor", "operator", "reader", "viewer", "worker"])
         assert.ok(ids.includes(id), id);
-      ok(await admin("POST", "roles?roleId=unused", { scopes: ["bpmn:read"] }));
-      ok(await admin("DELETE", "roles/unused"));
+      created(await admin("POST", "roles?roleId=unused", { scopes: ["bpmn:read"] }));
+      done(await admin("DELETE", "roles/unused"));
     });
 
     test("a token can be exchanged for one that may less and lives shorter, never for more", async () => {
@@ -588,8 +598,8 @@ export function usersSuite(fresh: () => Promise<string>): void {
       const [first, ...others] = await Promise.all(
         Array.from({ length: 5 }, () => withKey("k1", "users", body)),
       );
-      const made = ok(first!);
-      for (const other of others) assert.deepEqual(ok(other), made, "five at once are one");
+      const made = created(first!);
+      for (const other of others) assert.deepEqual(created(other), made, "five at once are one");
       const replayed = [first!, ...others].filter(
         (answer) => answer.headers.get("idempotent-replayed") === "true",
       );
@@ -599,10 +609,10 @@ export function usersSuite(fresh: () => Promise<string>): void {
 
       refused(await withKey("k1", "users", { ...body, displayName: "other" }), 422, "IDEMPOTENCY_KEY_REUSED");
       refused(await withKey("has spaces", "users", body), 400, "FIELD_INVALID", /128 printable/);
-      ok(await withKey("k2", "users?requestId=k2", body));
+      created(await withKey("k2", "users?requestId=k2", body));
       refused(await withKey("k3", "users?requestId=k4", body), 400, "FIELD_INVALID", /differs/);
-      const byField = ok(await admin("POST", "users?requestId=k5", body));
-      assert.deepEqual(ok(await admin("POST", "users?requestId=k5", body)), byField);
+      const byField = created(await admin("POST", "users?requestId=k5", body));
+      assert.deepEqual(created(await admin("POST", "users?requestId=k5", body)), byField);
     });
 
     test("final errors are kept, others are not; secrets are not; after a day the key is free", async () => {
@@ -626,7 +636,7 @@ export function usersSuite(fresh: () => Promise<string>): void {
       const retried = await withKey("e2", "PATCH", `users/${id}`, stale);
       assert.equal(retried.headers.get("idempotent-replayed"), null, "a conflict may be gone the next time");
 
-      ok(await withKey("e3", "POST", "apiKeys", { displayName: "secret" }));
+      created(await withKey("e3", "POST", "apiKeys", { displayName: "secret" }));
       refused(
         await withKey("e3", "POST", "apiKeys", { displayName: "secret" }),
         409,
@@ -642,9 +652,9 @@ export function usersSuite(fresh: () => Promise<string>): void {
       assert.ok(!stored.includes("ptk_"));
 
       const body = { kind: "SERVICE", displayName: "daily" };
-      const day1 = ok(await withKey("e4", "POST", "users", body));
+      const day1 = created(await withKey("e4", "POST", "users", body));
       time.now += day + 1;
-      assert.notEqual(ok(await withKey("e4", "POST", "users", body)).id, day1.id);
+      assert.notEqual(created(await withKey("e4", "POST", "users", body)).id, day1.id);
     });
 
     test("an idempotency key is its caller's own", async () => {
@@ -654,7 +664,7 @@ export function usersSuite(fresh: () => Promise<string>): void {
           headers: { authorization: `Bearer ${credential}`, "idempotency-key": "shared" },
           body: { kind: "SERVICE", displayName: "own" },
         });
-      const [ours, theirs] = [ok(await create(server.adminKey)), ok(await create(clerk))];
+      const [ours, theirs] = [created(await create(server.adminKey)), created(await create(clerk))];
       assert.notEqual(ours.id, theirs.id);
     });
   });

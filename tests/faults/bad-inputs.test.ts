@@ -19,7 +19,7 @@ before(async () => {
   const created = await ask(portico.base, "POST", "/api/v1/bpmn?documentId=order", {
     body: { xml: bpmnXml() },
   });
-  assert.equal(created.status, 200, created.text);
+  assert.equal(created.status, 201, created.text);
   // The first model loads the parser into its thread; what is timed are answers and not that.
   await ask(portico.base, "POST", "/api/v1/bpmn:validate", { body: { xml: bpmnXml() } });
 });

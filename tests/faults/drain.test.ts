@@ -32,7 +32,7 @@ async function start(): Promise<Running> {
   const created = await ask(running.base, "POST", "/api/v1/bpmn?documentId=kept", {
     body: { xml: bpmnXml() },
   });
-  assert.equal(created.status, 200);
+  assert.equal(created.status, 201);
   return running;
 }
 

@@ -45,7 +45,7 @@ describe("kill -9 while users are created", () => {
           const made = await ask(base, "POST", target, { headers, body: { kind: "SERVICE" } }).catch(
             () => undefined,
           );
-          if (made?.status === 200) acknowledged += 1;
+          if (made?.status === 201) acknowledged += 1;
         }
       };
       const writers = Array.from({ length: 8 }, (_, writer) => create(writer));

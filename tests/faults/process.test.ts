@@ -20,7 +20,7 @@ describe("the process", () => {
     const first = await serve(dataDir);
     assert.equal(
       (await ask(first.base, "POST", "/api/v1/bpmn?documentId=kept", { body: { xml: bpmnXml() } })).status,
-      200,
+      201,
     );
     const second = await run(["serve", ...flags]);
     assert.equal(second.code, 1);

@@ -124,7 +124,7 @@ async function mapImporter(server: IdentityServer): Promise<void> {
   const headers = { "x-api-key": server.adminKey };
   const body = { kind: "SERVICE", roles: ["roles/viewer"], certificates: [spiffe] };
   const made = await ask(server, "/api/v1/users?userId=importer", { method: "POST", headers, body });
-  assert.equal(made.status, 200, made.text);
+  assert.equal(made.status, 201, made.text);
 }
 
 describe("TLS", () => {

@@ -69,7 +69,7 @@ const listener = await listen({
     grpc: createGrpc(of),
     grpcWeb: createGrpcWeb(createGrpc({ ...of, protocol: "grpc-web" })),
     connect: createConnect(of),
-    rest: createRest(of),
+    rest: createRest({ ...of, serverUrl: () => "" }),
     pages: createPages({
       ...{ ...of, ready: () => true, reasons: [], version: "0", authentication: false },
       ...{ publicKeys: async () => ({ keys: [] }), renderMetrics: () => "", serverUrl: () => "" },

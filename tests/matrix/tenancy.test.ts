@@ -30,13 +30,13 @@ before(async () => {
   for (const tenantId of ["attacker", "victim"]) {
     const body = { tenantId, adminEmail: `root@${tenantId}.example`, adminPassword: password };
     const created = await ask(server.base, "POST", "/api/v1/tenants", { headers: home, body });
-    assert.equal(created.status, 200, created.text);
+    assert.equal(created.status, 201, created.text);
   }
   attacker = await administrator("attacker");
   const headers = await administrator("victim");
   const make = async (path: string, body: unknown) => {
     const answer = await ask(server.base, "POST", `/api/v1/${path}`, { headers, body });
-    assert.equal(answer.status, 200, answer.text);
+    assert.equal(answer.status, 201, answer.text);
     return answer.json;
   };
   foreign.push((await make("bpmn?documentId=secret-model", { xml: bpmnXml() })).id);

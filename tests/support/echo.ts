@@ -3,7 +3,7 @@ import { execFileSync } from "node:child_process";
 import path from "node:path";
 import { type DescMessage, type DescMethod, fromBinary, type Message, toBinary } from "@bufbuild/protobuf";
 import { type Catalog, loadCatalog } from "#gateway/catalog/catalog.ts";
-import { createDeadline, createRuntime } from "#gateway/dispatch/dispatch.ts";
+import { createDeadline, createDeprecation, createRuntime } from "#gateway/dispatch/dispatch.ts";
 import {
   createConnect,
   createGraphql,
@@ -46,7 +46,10 @@ export async function startEcho(options: EchoOptions = {}): Promise<EchoServer> 
   const runtime = createRuntime({
     catalog,
     services: service.services(),
-    interceptors: [createDeadline({ clock })],
+    interceptors: [
+      createDeprecation({ noticeOf: (method) => catalog.optionsOf(method).deprecation }),
+      createDeadline({ clock }),
+    ],
   });
   const { maxMessageBytes, limits, heartbeatMs, webSocketLimits } = options;
   const graphql = createGraphql({
@@ -78,6 +81,7 @@ export async function startEcho(options: EchoOptions = {}): Promise<EchoServer> 
       }),
       rest: createRest({
         runtime: () => runtime,
+        serverUrl: () => "http://localhost",
         limits: {
           ...(maxMessageBytes === undefined ? {} : { maxJsonBytes: maxMessageBytes }),
           ...(heartbeatMs === undefined ? {} : { heartbeatMs }),

@@ -131,7 +131,7 @@ export async function startIdentity(
       grpc: createGrpc({ runtime: () => runtime }),
       grpcWeb: createGrpcWeb(createGrpc({ runtime: () => runtime, protocol: "grpc-web" })),
       connect: createConnect({ runtime: () => runtime }),
-      rest: createRest({ runtime: () => runtime }),
+      rest: createRest({ runtime: () => runtime, serverUrl: () => base }),
       webSockets: createWebSockets({
         ...{ runtime: () => runtime, clock, authenticator, graphql: graphql.server },
         ...(options.webSocketLimits === undefined ? {} : { limits: options.webSocketLimits }),
@@ -169,12 +169,12 @@ export async function startIdentity(
     userWithKey: async (id, roles, scopes = []) => {
       const user = { kind: "SERVICE", roles: roles.map((role) => `roles/${role}`) };
       const created = await ask(base, "POST", `/api/v1/users?userId=${id}`, { ...admin, body: user });
-      if (created.status !== 200) throw new Error(created.text);
+      if (created.status !== 201) throw new Error(created.text);
       const key = await ask(base, "POST", "/api/v1/apiKeys", {
         ...admin,
         body: { owner: `users/${id}`, scopes },
       });
-      if (key.status !== 200) throw new Error(key.text);
+      if (key.status !== 201) throw new Error(key.text);
       return key.json.secret;
     },
     token: async (claims = {}, header = {}) => {

@@ -196,6 +196,193 @@ describe("a contract that cannot be served", () => {
   });
 });
 
+describe("what a contract says of answers", () => {
+  interface Said {
+    readonly options: string;
+    readonly http?: string;
+    readonly output?: string;
+  }
+  /** What is said of methods with these options, without the place; one line each where nothing else is said. */
+  function said(cases: readonly Said[]): readonly string[] {
+    const methods = cases.map(({ options, http = "get: ", output = "Item" }, index) => {
+      const annotation = http === "" ? "" : `option (google.api.http) = {${http}"/v1/a${index}"};`;
+      return `  rpc A${index}(Item) returns (${output}) { ${annotation} ${options} }`;
+    });
+    return problemsOf([...methods, rpc("Find", 'get: "/v1/items/{id}"')])
+      .slice(1)
+      .map((line) => {
+        assert.match(line, /^t\/v1\/items\.proto:\d+:\d+: t\.v1\.S\/A\d+: /);
+        return line.replace(/^[^ ]+ [^ ]+ /, "");
+      });
+  }
+  const rest = (text: string): string => `option (portico.options.v1.rest) = {${text}};`;
+  const old = (text: string): string =>
+    `option deprecated = true; option (portico.options.v1.deprecation) = {${text}};`;
+
+  test("statuses and places that cannot be are refused", () => {
+    const rows: readonly (readonly [Said, string])[] = [
+      ...[100, 206, 302, 404, 500].map(
+        (status) =>
+          [
+            { options: rest(`status: ${status}`) },
+            `rest.status ${status}: an answer can be 200, 201, 202, 203, 204, 207`,
+          ] as const,
+      ),
+      [
+        { options: rest("status: 204") },
+        "rest.status 204: t.v1.Item has fields, and this status has no body for them",
+      ],
+      [
+        { options: rest("status: 201"), output: "stream Item" },
+        "rest.status 201: the method answers with a stream, which is 200",
+      ],
+      [
+        { options: rest("status: 201"), http: "" },
+        "rest: the method has no path of google.api.http that it could be about",
+      ],
+      ...[
+        ["/v1/items/{ide}", 't.v1.Item has no field "ide"; did you mean "id"?'],
+        ["/v1/items/{parent}", '"parent" is not one scalar, which is all that a path can carry'],
+        ["/v1/items/{tags}", '"tags" is not one scalar, which is all that a path can carry'],
+        ["v1/items/{id}", 'column 1: a template begins with "/"'],
+      ].map(
+        ([location, problem]) =>
+          [
+            { options: rest(`status: 201 location: "${location}"`) },
+            `rest.location "${location}": ${problem}`,
+          ] as const,
+      ),
+      [
+        { options: rest('location: "/v1/items/{id}"') },
+        'rest.location "/v1/items/{id}": is for status 201 and 202',
+      ],
+      [
+        { options: rest('wait: "id"') },
+        'rest.wait "id": t.v1.Item has no field of that name and of type google.protobuf.Duration',
+      ],
+      // Places are looked for when everything else is known.
+      [
+        { options: rest('status: 201 location: "/v1/item/{id}"') },
+        'rest.location "/v1/item/{id}": nothing is there for GET; name the path of the method that reads it',
+      ],
+    ];
+    assert.deepEqual(
+      said(rows.map(([one]) => one)),
+      rows.map(([, problem]) => problem),
+    );
+    assert.deepEqual(said([{ options: rest('status: 201 location: "/v1/items/{parent.id}"') }]), []);
+  });
+
+  test("deprecations that name no day, no address or the wrong order are refused", () => {
+    const rows: readonly (readonly [string, string])[] = [
+      ...["", "soon", "2026-02-30", "2026-05-04T09:30", "2026-05-04 09:30:00Z"].map(
+        (day) =>
+          [
+            old(`since: "${day}"`),
+            `deprecation.since "${day}": a day or a time of RFC 3339, such as 2026-05-04`,
+          ] as const,
+      ),
+      [
+        'option (portico.options.v1.deprecation) = {since: "2026-05-04"};',
+        "deprecation: says since when, and not that it is: set `option deprecated = true`",
+      ],
+      [
+        old('since: "2026-05-04" sunset: "2026-05-03"'),
+        'deprecation.sunset "2026-05-03": is before 2026-05-04, since when it is deprecated',
+      ],
+      ...["/relative", "ftp://a/b", "https://a/>; rel=next", "https://a/\\r\\nset-cookie: a=b"].map(
+        (url) =>
+          [
+            old(`since: "2026-05-04" link: "${url}"`),
+            `deprecation.link "${url}": an absolute http or https URL`,
+          ] as const,
+      ),
+      [
+        old('since: "2026-05-04" sunset_link: "https://a/b"'),
+        "deprecation.sunset_link: is about a sunset, and none is set",
+      ],
+    ];
+    assert.deepEqual(
+      said(rows.map(([options]) => ({ options }))),
+      rows.map(([, problem]) => problem),
+    );
+    const good = old('since: "2026-05-04" sunset: "2026-05-04" link: "https://a/b"');
+    assert.deepEqual(said([{ options: good }]), []);
+  });
+
+  test("headers that are not a field's to fill or to say are refused, with the field's place", () => {
+    const bound: readonly (readonly ["header" | "response_header", string])[] = [
+      ...["Authorization", "cookie", "Transfer-Encoding", "X-Forwarded-For", "Idempotency-Key"].map(
+        (name) => ["header", name] as const,
+      ),
+      ...[":path", "a b", "X-A\\r\\nX-B", "X-Api-Key"].map((name) => ["header", name] as const),
+      ...["Set-Cookie", "content-length", "Connection", "Access-Control-Allow-Origin", "Location"].map(
+        (name) => ["response_header", name] as const,
+      ),
+      ...["Content-Security-Policy", "grpc-status", ""].map((name) => ["response_header", name] as const),
+    ];
+    const fields = bound.map(
+      ([option, name], index) =>
+        `string f${index} = ${index + 1} [(portico.options.v1.${option}) = "${name}"];`,
+    );
+    const text = `syntax = "proto3";
+package t.v1;
+import "portico/options/v1/options.proto";
+message M {
+${fields.join("\n")}
+}
+service S { rpc A(M) returns (M); }
+`;
+    assert.throws(
+      () => loadCatalog({ descriptorSet: compileProto("t/v1/m.proto", text) }),
+      (error: Error) => {
+        const lines = error.message.split("\n").slice(1);
+        const named = lines.map((line) => {
+          const match =
+            /^ {2}t\/v1\/m\.proto:(\d+):1: t\.v1\.M: header of "f(\d+)": ".*" is (no name of a header|HTTP's)/.exec(
+              line,
+            );
+          assert.ok(match !== null, line);
+          assert.equal(Number(match[1]), Number(match[2]) + 5);
+          return Number(match[2]);
+        });
+        assert.deepEqual(
+          named.sort((a, b) => a - b),
+          bound.map((_, index) => index),
+        );
+        return true;
+      },
+    );
+  });
+
+  test("headers for fields that cannot hold them, or bound twice, are refused", () => {
+    const text = `syntax = "proto3";
+package t.v1;
+import "portico/options/v1/options.proto";
+message M {
+  int32 number = 1 [(portico.options.v1.header) = "X-A"];
+  repeated string list = 2 [(portico.options.v1.header) = "X-B"];
+  oneof choice { string left = 3 [(portico.options.v1.header) = "X-C"]; }
+  string one = 4 [(portico.options.v1.header) = "X-D"];
+  string two = 5 [(portico.options.v1.header) = "x-d"];
+  bytes data = 6 [(portico.options.v1.response_header) = "X-E"];
+  M inner = 7 [(portico.options.v1.response_header) = "X-F"];
+  map<string, string> map = 8 [(portico.options.v1.response_header) = "X-G"];
+  optional string fine = 9 [(portico.options.v1.header) = "X-H", (portico.options.v1.response_header) = "X-H"];
+}
+service S { rpc A(M) returns (M); }
+`;
+    assert.throws(
+      () => loadCatalog({ descriptorSet: compileProto("t/v1/m.proto", text) }),
+      (error: Error) => {
+        const fields = [...error.message.matchAll(/header of "(\w+)"/g)].map(([, name]) => name);
+        assert.deepEqual(fields, ["number", "list", "left", "two", "data", "inner", "map"]);
+        return true;
+      },
+    );
+  });
+});
+
 describe("a contract that can be served", () => {
   test("says what every method and every binding is", () => {
     const catalog = loadCatalog({

@@ -9,8 +9,9 @@ import { compileQueryBinder } from "#gateway/codec/query.ts";
 import { parseTemplate, TemplateError } from "#gateway/router/router.ts";
 import { http } from "#gen/google/api/annotations_pb.ts";
 import type { HttpRule } from "#gen/google/api/http_pb.ts";
-import { upload as uploadOption } from "#gen/portico/options/v1/options_pb.ts";
+import { rest as restOption, upload as uploadOption } from "#gen/portico/options/v1/options_pb.ts";
 import type { Method } from "#rpc/method.ts";
+import { compileMethodPlan, type MethodPlan, planOf } from "./rest-plan.ts";
 import type { HttpRoute } from "./shape.ts";
 
 export interface RuleContext {
@@ -23,16 +24,18 @@ export interface RuleContext {
 export function compileRoutes(method: Method, context: RuleContext): HttpRoute[] {
   const routes: HttpRoute[] = [];
   if (hasOption(method.desc, http)) {
+    const plan = compileMethodPlan(method, context.report);
     const rule = getOption(method.desc, http);
     for (const inner of rule.additionalBindings) {
       if (inner.additionalBindings.length > 0)
         context.report("additional_bindings inside additional_bindings: only one level is allowed");
     }
     for (const one of [rule, ...rule.additionalBindings]) {
-      const route = compileRule(method, one, context);
+      const route = compileRule(method, one, { ...context, plan });
       if (route !== undefined) routes.push(route);
     }
-  }
+  } else if (hasOption(method.desc, restOption))
+    context.report("rest: the method has no path of google.api.http that it could be about");
   routes.push(defaultRoute(method));
   return routes;
 }
@@ -47,10 +50,15 @@ function defaultRoute(method: Method): HttpRoute {
     query: undefined,
     responseBody: undefined,
     default: true,
+    rest: undefined,
   };
 }
 
-function compileRule(method: Method, rule: HttpRule, context: RuleContext): HttpRoute | undefined {
+function compileRule(
+  method: Method,
+  rule: HttpRule,
+  context: RuleContext & { readonly plan: MethodPlan },
+): HttpRoute | undefined {
   const pattern = patternOf(rule);
   if (pattern === undefined) {
     context.report("the annotation names no path: set one of get, put, post, delete, patch or custom");
@@ -71,15 +79,11 @@ function compileRule(method: Method, rule: HttpRule, context: RuleContext): Http
     bound.push(body.field.name);
   }
   if (before.failed) return undefined;
-  return {
-    method,
-    ...pattern,
-    variables,
-    body,
+  const route = {
+    ...{ method, ...pattern, variables, body, responseBody, default: false },
     query: compileQuery(method, body.kind, bound, context),
-    responseBody,
-    default: false,
   };
+  return { ...route, rest: planOf(context.plan, route) };
 }
 
 function patternOf(rule: HttpRule): { httpMethod: string; template: string } | undefined {

@@ -10,7 +10,7 @@ import {
 } from "@bufbuild/protobuf";
 import { FileDescriptorSetSchema, MethodOptions_IdempotencyLevel } from "@bufbuild/protobuf/wkt";
 import { type Codec, createCodec } from "#gateway/codec/codec.ts";
-import { type Binding, createRouter } from "#gateway/router/router.ts";
+import { type Binding, createRouter, type Router } from "#gateway/router/router.ts";
 import { http } from "#gen/google/api/annotations_pb.ts";
 import {
   Plane as PlaneValue,
@@ -19,8 +19,11 @@ import {
 } from "#gen/portico/options/v1/options_pb.ts";
 import type { Method, MethodKind } from "#rpc/method.ts";
 import { readDeadline, reportDeadlines } from "./deadlines.ts";
+import { readDeprecation, reportDeprecations } from "./deprecation.ts";
+import { reportHeaderFields } from "./header-fields.ts";
 import { compileRoutes } from "./http-rule.ts";
 import { CatalogError, type CatalogProblem } from "./problems.ts";
+import { samplePath } from "./rest-plan.ts";
 import { selectPolicies } from "./selectors.ts";
 import type { AccessRule, Catalog, CatalogInput, HttpRoute, MethodOptions, Plane } from "./shape.ts";
 import { SourceInfo } from "./source-info.ts";
@@ -54,6 +57,11 @@ export function load(input: CatalogInput): Catalog {
       );
   reportTools(methods, report);
   reportDeadlines(methods, report);
+  reportDeprecations(methods, report);
+  reportHeaderFields(methods, (field, message) => {
+    const file = `${field.parent.file.name}.proto`;
+    problems.push({ file, ...source.positionOf(field), message: `${field.parent.typeName}: ${message}` });
+  });
   const selection = selectPolicies(input.policies ?? [], methods, input.policyRequired ?? []);
   for (const message of selection.problems) problems.push({ file: "(policies)", message });
   const routes = methods.flatMap((method) =>
@@ -67,6 +75,10 @@ export function load(input: CatalogInput): Catalog {
   });
   for (const problem of routerProblems)
     report((problem.binding as Binding<HttpRoute>).target.method, problem.message);
+  for (const { method, template } of unreadable(routes, router)) {
+    const message = `rest.location "${template}": nothing is there for GET; name the path of the method that reads it`;
+    report(method, message);
+  }
   if (problems.length > 0) throw new CatalogError(problems);
   const options = new Map(
     methods.map((method) => [method, { ...readOptions(method.desc), ...selection.of(method) }]),
@@ -82,6 +94,20 @@ export function load(input: CatalogInput): Catalog {
     commentOf: (desc) => source.commentOf(desc),
     descriptorSet: input.descriptorSet,
   };
+}
+
+/** What would be sent to a place where nothing can be read. */
+function* unreadable(
+  routes: readonly HttpRoute[],
+  router: Router<HttpRoute>,
+): Generator<{ readonly method: Method; readonly template: string }> {
+  const seen = new Set<Method>();
+  for (const { method, rest } of routes) {
+    if (rest?.location === undefined || seen.has(method)) continue;
+    seen.add(method);
+    const { template } = rest.location;
+    if (router.match("GET", samplePath(template)).kind !== "found") yield { method, template };
+  }
 }
 
 /** Whether a method that has to say who may call it does not. */
@@ -137,6 +163,7 @@ const noOptions: MethodOptions = {
   audited: false,
   upload: false,
   deadline: { defaultMs: undefined, maximumMs: undefined },
+  deprecation: undefined,
   tool: undefined,
 };
 
@@ -168,6 +195,7 @@ function readOptions(desc: DescMethod): MethodOptions {
     audited: policy?.audit === true,
     upload: hasOption(desc, uploadOption) && getOption(desc, uploadOption),
     deadline: readDeadline(desc),
+    deprecation: readDeprecation(desc),
     tool: readTool(desc),
   };
 }

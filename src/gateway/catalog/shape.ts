@@ -5,6 +5,8 @@ import type { FieldPath } from "#gateway/codec/field-path.ts";
 import type { QueryBinder } from "#gateway/codec/query.ts";
 import type { Match } from "#gateway/router/router.ts";
 import type { Method } from "#rpc/method.ts";
+import type { DeprecationNotice } from "./deprecation.ts";
+import type { RestPlan } from "./rest-plan.ts";
 
 /** One HTTP binding of a method: what matches it, and which part of the request becomes which field. */
 export interface HttpRoute {
@@ -24,6 +26,8 @@ export interface HttpRoute {
   readonly responseBody: DescField | undefined;
   /** The `POST /package.Service/Method` that every method has. */
   readonly default: boolean;
+  /** What its answers have beside a body; undefined: they are 200 and nothing more. */
+  readonly rest: RestPlan | undefined;
 }
 
 export type Plane = "design" | "runtime" | "identity" | "admin";
@@ -49,6 +53,8 @@ export interface MethodOptions {
   readonly upload: boolean;
   /** How long a call may take, in milliseconds; undefined: as long as the gateway's own times say. */
   readonly deadline: { readonly defaultMs: number | undefined; readonly maximumMs: number | undefined };
+  /** Undefined: not deprecated, or since no day that anybody named. */
+  readonly deprecation: DeprecationNotice | undefined;
   /** Undefined: agents do not get it. */
   readonly tool: ToolOptions | undefined;
 }

@@ -8,9 +8,9 @@ import type { DescMessage } from "@bufbuild/protobuf";
 import type { Catalog, HttpRoute } from "#gateway/catalog/catalog.ts";
 import { ClientFrameSchema, ServerFrameSchema } from "#gen/portico/websocket/v1/websocket_pb.ts";
 import { hasUnaryReply, hasUnaryRequest, type Method } from "#rpc/method.ts";
+import { problemSchema } from "./error-answers.ts";
 import type { OpenApiOptions } from "./openapi.ts";
 import { type Parameter, parameterNames, parameters, toPath } from "./parameters.ts";
-import { problemSchema } from "./responses.ts";
 import { type Schema, Schemas } from "./schemas.ts";
 
 type AsyncApiOptions = Pick<OpenApiOptions, "serverUrl" | "version" | "authentication">;

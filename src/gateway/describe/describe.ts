@@ -7,6 +7,7 @@
 
 export { describeAsyncApi } from "./asyncapi.ts";
 export { behaviours as behavioursOf } from "./behaviours.ts";
+export type { Answer, Content } from "./error-answers.ts";
 export { describeMessage, messagesOf } from "./json-schema.ts";
 export {
   describeOpenApi,
@@ -15,6 +16,5 @@ export {
   type Operation,
 } from "./openapi.ts";
 export type { Parameter } from "./parameters.ts";
-export type { Answer, Content } from "./responses.ts";
 export type { Schema } from "./schemas.ts";
 export { describeTool, type Tool } from "./tools.ts";

@@ -5,6 +5,8 @@
  */
 import type { DescMessage, DescService } from "@bufbuild/protobuf";
 import type { Catalog, HttpRoute } from "#gateway/catalog/catalog.ts";
+import { hasUnaryRequest } from "#rpc/method.ts";
+import { type Answer, type Content, errorResponses, problemSchema } from "./error-answers.ts";
 import { exampleOfField, exampleOfMessage } from "./examples.ts";
 import {
   isQueryable,
@@ -14,15 +16,7 @@ import {
   parameters,
   toPath,
 } from "./parameters.ts";
-import {
-  type Answer,
-  binary,
-  type Content,
-  errorResponses,
-  problemSchema,
-  type Reference,
-  responses,
-} from "./responses.ts";
+import { binary, type Reference, responses } from "./responses.ts";
 import { type Schema, Schemas } from "./schemas.ts";
 
 export interface OpenApiDocument {
@@ -48,6 +42,7 @@ export interface Operation {
   readonly description: string;
   /** Full name of the gRPC method behind it, `package.Service/Method`. */
   readonly "x-grpc-method": string;
+  readonly deprecated?: true;
   /** Any of these is enough; "self": anybody, for themselves. Absent: nothing is asked for. */
   readonly "x-required-scopes"?: readonly string[];
   /** Empty: no credential. */
@@ -183,10 +178,12 @@ function operation(catalog: Catalog, schemas: Schemas, options: OperationOptions
     description: comment,
     "x-grpc-method": method.name,
     ...(authentication ? access(catalog, route) : {}),
-    parameters: parameters(catalog, schemas, options),
+    ...(method.desc.deprecated ? { deprecated: true as const } : {}),
+    parameters: parameters(catalog, schemas, { ...options, http: { limited: authentication } }),
     ...(body === undefined ? {} : { requestBody: body }),
     responses: responses(catalog, schemas, {
       route,
+      limited: authentication,
       authenticated: authentication && catalog.optionsOf(method).access?.public !== true,
     }),
   };
@@ -207,6 +204,15 @@ function requestBody(catalog: Catalog, schemas: Schemas, route: HttpRoute): Oper
     route.body.kind === "field"
       ? [schemas.ofField(route.body.field), exampleOfField(catalog, route.body.field, "request")]
       : wholeBody(catalog, schemas, route);
+  // A client's stream: a message a line, or one array of them.
+  if (!hasUnaryRequest(route.method.kind))
+    return {
+      required: true,
+      content: {
+        "application/x-ndjson": { schema, example },
+        "application/json": { schema: { type: "array", items: schema }, example: [example] },
+      },
+    };
   return { required: true, content: { "application/json": { schema, example } } };
 }
 

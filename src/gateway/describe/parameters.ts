@@ -1,11 +1,12 @@
 /** What a request is bound from besides its body: path, query and headers. */
-import { type DescField, getOption, hasOption } from "@bufbuild/protobuf";
-import type { Catalog, HttpRoute } from "#gateway/catalog/catalog.ts";
+import type { DescField } from "@bufbuild/protobuf";
+import { type Catalog, type HttpRoute, requestHeaders } from "#gateway/catalog/catalog.ts";
 import { FieldBehavior } from "#gen/google/api/field_behavior_pb.ts";
-import { header as headerOption } from "#gen/portico/options/v1/options_pb.ts";
+import { hasUnaryReply } from "#rpc/method.ts";
 import { behaviours } from "./behaviours.ts";
 import { exampleOfField, splitExample } from "./examples.ts";
 import { takesIfMatch, takesIfNoneMatch } from "./responses.ts";
+import { takesIdempotencyKey } from "./rest-headers.ts";
 import type { Schema, Schemas } from "./schemas.ts";
 
 export interface Parameter {
@@ -39,7 +40,12 @@ export function parameterNames(route: HttpRoute): readonly string[] {
   );
 }
 
-export function parameters(catalog: Catalog, schemas: Schemas, { route, names }: NamedRoute): Parameter[] {
+/** @param about.http of a request; absent: of a socket that is opened at the path. */
+export function parameters(
+  catalog: Catalog,
+  schemas: Schemas,
+  { route, names, http }: NamedRoute & { readonly http?: { readonly limited: boolean } },
+): Parameter[] {
   const parameter = (field: DescField, name: string, where: Parameter["in"]): Parameter => ({
     name,
     in: where,
@@ -53,13 +59,16 @@ export function parameters(catalog: Catalog, schemas: Schemas, { route, names }:
   const bound = new Set(route.variables.map((variable) => variable.text));
   const { fields } = route.method.input.desc;
   const fromHeaders = [
-    ...fields
-      .filter((field) => hasOption(field, headerOption))
-      .map((field) => parameter(field, getOption(field, headerOption), "header")),
+    ...requestHeaders(route.method.input.desc).map(({ field, spelling }) =>
+      parameter(field, spelling, "header"),
+    ),
     ...(takesIfMatch(route) ? [ifMatch] : []),
     ...(takesIfNoneMatch(route) ? [ifNoneMatch] : []),
+    ...(http === undefined || route.rest?.wait === undefined ? [] : [prefer]),
+    ...(http?.limited === true && takesIdempotencyKey(route) ? [idempotencyKey] : []),
   ];
-  if (route.query === undefined) return [...fromPath, ...fromHeaders];
+  const layout = http !== undefined && hasJsonReply(route) ? [prettyPrint] : [];
+  if (route.query === undefined) return [...fromPath, ...layout, ...fromHeaders];
   const body = route.body.kind === "field" ? route.body.field.name : undefined;
   const inQuery =
     optionsOfUpload(route) ??
@@ -69,7 +78,13 @@ export function parameters(catalog: Catalog, schemas: Schemas, { route, names }:
   const fromQuery = inQuery
     .filter(({ field }) => isQueryable(field))
     .map(({ name, field }) => parameter(field, name, "query"));
-  return [...fromPath, ...fromQuery, ...fromHeaders];
+  return [...fromPath, ...fromQuery, ...layout, ...fromHeaders];
+}
+
+/** One JSON text, which can be laid out. */
+function hasJsonReply({ method, rest }: HttpRoute): boolean {
+  const { kind, output } = method;
+  return hasUnaryReply(kind) && output.desc.typeName !== "google.api.HttpBody" && rest?.status !== 204;
 }
 
 const ifMatch: Parameter = {
@@ -83,6 +98,27 @@ const ifNoneMatch: Parameter = {
   in: "header",
   description: "Answer 304 without a body if this is the current ETag.",
   schema: { type: "string" },
+};
+
+const idempotencyKey: Parameter = {
+  name: "Idempotency-Key",
+  in: "header",
+  description: "Sent again with the same key within a day, the call is done once.",
+  schema: { type: "string", minLength: 1, maxLength: 128, pattern: "^[!-~]+$" },
+};
+
+const prefer: Parameter = {
+  name: "Prefer",
+  in: "header",
+  description: "`wait=10`: how long to wait at most, in seconds, for what is not there yet. The query wins.",
+  schema: { type: "string" },
+};
+
+const prettyPrint: Parameter = {
+  name: "$prettyPrint",
+  in: "query",
+  description: "Lays the JSON out for people.",
+  schema: { type: "boolean" },
 };
 
 /** Only what the contract itself gives as an example: made-up values of optional parameters would mislead. */

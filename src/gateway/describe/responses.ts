@@ -2,17 +2,18 @@
 import { MethodOptions_IdempotencyLevel } from "@bufbuild/protobuf/wkt";
 import { type Catalog, type HttpRoute, isWatch } from "#gateway/catalog/catalog.ts";
 import { hasUnaryReply } from "#rpc/method.ts";
+import { type Answer, errors, statusRef } from "./error-answers.ts";
 import { exampleOfField, exampleOfMessage } from "./examples.ts";
+import {
+  deprecationHeaders,
+  etag,
+  idempotentReplayed,
+  plannedHeaders,
+  rateLimit,
+  requestId,
+  takesIdempotencyKey,
+} from "./rest-headers.ts";
 import type { Schema, Schemas } from "./schemas.ts";
-
-/** By media type. */
-export type Content = Readonly<Record<string, { readonly schema: Schema; readonly example?: unknown }>>;
-
-export interface Answer {
-  readonly description: string;
-  readonly headers?: Readonly<Record<string, Schema>>;
-  readonly content?: Content;
-}
 
 export interface Reference {
   readonly $ref: string;
@@ -20,170 +21,29 @@ export interface Reference {
 
 const httpBody = "google.api.HttpBody";
 export const binary: Schema = { type: "string", format: "binary" };
-const statusRef = { $ref: "#/components/schemas/google.rpc.Status" };
-
-interface ErrorAnswer {
-  readonly name: string;
-  readonly status: string;
-  readonly description: string;
-  /** google.rpc.Code */
-  readonly code: number;
-  readonly reason: string;
-  readonly message: string;
-}
-
-const errors: readonly ErrorAnswer[] = [
-  {
-    name: "BadRequest",
-    status: "400",
-    description:
-      "The request is malformed, or a field has a value that it cannot have; the message names the field.",
-    code: 3,
-    reason: "FIELD_UNKNOWN",
-    message: "pageSiz: there is no such field; did you mean pageSize?",
-  },
-  {
-    name: "Unauthorized",
-    status: "401",
-    description: "No credential came, or one that is not good.",
-    code: 16,
-    reason: "CREDENTIAL_MISSING",
-    message: "show who you are: send `Authorization: Bearer <token>` or `X-API-Key: <key>`",
-  },
-  {
-    name: "Forbidden",
-    status: "403",
-    description: "The caller has none of the scopes that the method asks for.",
-    code: 7,
-    reason: "SCOPE_MISSING",
-    message: "portico.bpmn.v1.BPMNService/CreateBPMN needs bpmn:write",
-  },
-  {
-    name: "NotFound",
-    status: "404",
-    description: "What the path names is not there.",
-    code: 5,
-    reason: "RESOURCE_NOT_FOUND",
-    message: "there is no bpmn/order",
-  },
-  {
-    name: "Conflict",
-    status: "409",
-    description: "It is there already, or has changed since it was read.",
-    code: 10,
-    reason: "ETAG_MISMATCH",
-    message: "the document has changed since it was read; read it again and repeat the change",
-  },
-  {
-    name: "PreconditionFailed",
-    status: "412",
-    description: "If-Match names another version than the current one.",
-    code: 10,
-    reason: "ETAG_MISMATCH",
-    message: "the document has changed since it was read; read it again and repeat the change",
-  },
-  {
-    name: "ContentTooLarge",
-    status: "413",
-    description: "The body is larger than the limit, or holds too many elements.",
-    code: 8,
-    reason: "PAYLOAD_TOO_LARGE",
-    message: "the body is larger than 1048576 bytes",
-  },
-  {
-    name: "UnsupportedMediaType",
-    status: "415",
-    description: "The body is of a type or in an encoding that this operation does not take.",
-    code: 3,
-    reason: "CONTENT_TYPE_UNSUPPORTED",
-    message: "send application/json",
-  },
-  {
-    name: "RangeNotSatisfiable",
-    status: "416",
-    description: "The range begins behind the end.",
-    code: 11,
-    reason: "RANGE_NOT_SATISFIABLE",
-    message: "the range begins behind the end of the content",
-  },
-  {
-    name: "Error",
-    status: "default",
-    description:
-      "Any other error: a code, a message for people, and details of which the first names the reason.",
-    code: 4,
-    reason: "DEADLINE_EXCEEDED",
-    message: "the deadline has passed",
-  },
-];
-
-/** The error answers that operations refer to. */
-export function errorResponses(): Record<string, Answer> {
-  return Object.fromEntries(
-    errors.map((error) => {
-      const { name, description, code, reason, message } = error;
-      const details = [
-        { "@type": "type.googleapis.com/google.rpc.ErrorInfo", reason, domain: "portico", metadata: {} },
-        { "@type": "type.googleapis.com/google.rpc.RequestInfo", requestId: "req-5c2f5041c5fbb2085616652f" },
-      ];
-      const status = error.status === "default" ? 504 : Number(error.status);
-      return [
-        name,
-        {
-          description,
-          headers: { "X-Request-Id": requestId },
-          content: {
-            "application/json": { schema: statusRef, example: { code, message, details } },
-            "application/problem+json": {
-              schema: { $ref: "#/components/schemas/Problem" },
-              example: {
-                type: `/docs/errors#${reason}`,
-                title: reason,
-                status,
-                detail: message,
-                code,
-                requestId: "req-5c2f5041c5fbb2085616652f",
-                details,
-              },
-            },
-          },
-        },
-      ];
-    }),
-  );
-}
-
-/** RFC 9457, with what google.rpc.Status has beside it. */
-export const problemSchema: Schema = {
-  type: "object",
-  description: "A problem of RFC 9457: sent to clients that accept application/problem+json.",
-  properties: {
-    type: { type: "string", description: "Where the reason is explained.", format: "uri-reference" },
-    title: { type: "string", description: "The reason." },
-    status: { type: "integer", format: "int32" },
-    detail: { type: "string", description: "For people." },
-    code: { type: "integer", format: "int32", description: "google.rpc.Code." },
-    requestId: { type: "string" },
-    details: { type: "array", items: { type: "object", additionalProperties: true } },
-  },
-  required: ["type", "title", "status", "detail"],
-};
-
-const requestId = {
-  description: "The request's id: the client's own, or one made here. It is in every log line.",
-  schema: { type: "string" },
-};
-const etag = { description: "The version of what was answered.", schema: { type: "string" } };
 
 export function responses(
   catalog: Catalog,
   schemas: Schemas,
-  of: { readonly route: HttpRoute; readonly authenticated: boolean },
+  of: OperationCircumstances,
 ): Record<string, Answer | Reference> {
-  const { route } = of;
+  const { route, limited } = of;
   const tagged = hasEtag(route);
   const success = successes(catalog, schemas, route);
-  const headers = { "X-Request-Id": requestId, ...(tagged ? { ETag: etag } : {}) };
+  const deprecated = deprecationHeaders(catalog, route);
+  const planned = plannedHeaders(route, schemas);
+  const link = {
+    Link: { description: "The next page, and where to read more.", schema: { type: "string" } },
+  };
+  const headers = {
+    "X-Request-Id": requestId,
+    ...(tagged ? { ETag: etag } : {}),
+    ...(limited ? rateLimit : {}),
+    ...(limited && takesIdempotencyKey(route) ? idempotentReplayed : {}),
+    ...deprecated,
+    ...planned,
+    ...("Link" in deprecated && "Link" in planned ? link : {}),
+  };
   return {
     ...Object.fromEntries(
       Object.entries(success).map(([status, answer]) => [status, { ...answer, headers }]),
@@ -199,14 +59,21 @@ export function responses(
   };
 }
 
-function happens(
-  name: string,
-  { route, authenticated }: { readonly route: HttpRoute; readonly authenticated: boolean },
-): boolean {
+export interface OperationCircumstances {
+  readonly route: HttpRoute;
+  /** Callers have to show who they are. */
+  readonly authenticated: boolean;
+  /** Callers have a rate, and may send a call again. */
+  readonly limited: boolean;
+}
+
+function happens(name: string, { route, authenticated, limited }: OperationCircumstances): boolean {
   switch (name) {
     case "Unauthorized":
     case "Forbidden":
       return authenticated;
+    case "TooManyRequests":
+      return limited;
     case "NotFound":
       return route.variables.length > 0;
     case "Conflict":
@@ -223,6 +90,11 @@ function happens(
   }
 }
 
+const descriptions: Readonly<Record<string, string>> = {
+  "201": "What was made.",
+  "202": "It will be done.",
+};
+
 function successes(catalog: Catalog, schemas: Schemas, route: HttpRoute): Record<string, Answer> {
   const { output, kind } = route.method;
   if (isContent(route)) {
@@ -232,14 +104,23 @@ function successes(catalog: Catalog, schemas: Schemas, route: HttpRoute): Record
       "206": { description: "The part that Range asks for.", content },
     };
   }
-  const { responseBody } = route;
+  const { responseBody, rest } = route;
+  const status = String(rest?.status ?? 200);
+  if (status === "204") return { "204": { description: "It is done; there is nothing to say." } };
   const schema = responseBody === undefined ? schemas.ofMessage(output.desc) : schemas.ofField(responseBody);
   const example =
     responseBody === undefined
       ? exampleOfMessage(catalog, output.desc, "answer")
       : exampleOfField(catalog, responseBody, "answer");
-  if (hasUnaryReply(kind))
-    return { "200": { description: "The answer.", content: { "application/json": { schema, example } } } };
+  if (hasUnaryReply(kind)) {
+    const content = { "application/json": { schema, example } };
+    return {
+      ...(status !== "200" && rest?.validateOnly !== undefined
+        ? { "200": { description: "What would be made; `validateOnly` was true, and nothing was.", content } }
+        : {}),
+      [status]: { description: descriptions[status] ?? "The answer.", content },
+    };
+  }
   const line = { type: "object", properties: { result: schema, error: statusRef } };
   return {
     "200": {

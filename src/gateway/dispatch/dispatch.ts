@@ -15,6 +15,7 @@ import type { HostedService } from "#rpc/service.ts";
 import { localHandler } from "./local-handler.ts";
 
 export { createDeadline, type DeadlineOptions } from "./deadline.ts";
+export { createDeprecation, type DeprecationOptions } from "./deprecation.ts";
 
 export interface Runtime {
   readonly catalog: Catalog;

@@ -17,8 +17,15 @@ export interface CorsOptions {
 /** How long a browser may keep the answer to a preflight, in seconds. */
 const maxAgeSeconds = 600;
 const exposed = [
+  "content-disposition",
+  "content-range",
+  "deprecation",
   "etag",
+  "idempotent-replayed",
+  "link",
   "location",
+  "preference-applied",
+  "sunset",
   "grpc-status",
   "grpc-message",
   "grpc-status-details-bin",
@@ -31,10 +38,13 @@ const exposed = [
 export class Cors {
   readonly #origins: ReadonlySet<string>;
   readonly #credentials: boolean;
+  /** What a cache has to know of answers to those who are not allowed, or do not say: the next one may be. Undefined: never. */
+  readonly #varied: { readonly common: ResponseHeaders } | undefined;
 
   constructor({ origins, credentials }: CorsOptions) {
     this.#origins = new Set(origins);
     this.#credentials = credentials;
+    this.#varied = origins.length === 0 ? undefined : { common: { vary: "origin" } };
   }
 
   /**
@@ -49,10 +59,10 @@ export class Cors {
     | { readonly common: ResponseHeaders }
     | undefined {
     const { origin, "access-control-request-method": asked } = exchange.headers;
-    if (origin === undefined) return undefined;
+    if (origin === undefined) return this.#varied;
     const isPreflight = exchange.method === "OPTIONS" && asked !== undefined;
     const allowed = this.#allowed(String(origin));
-    if (allowed === undefined) return isPreflight ? { refused: refusedOrigin(String(origin)) } : undefined;
+    if (allowed === undefined) return isPreflight ? { refused: refusedOrigin(String(origin)) } : this.#varied;
     const common: ResponseHeaders = {
       "access-control-allow-origin": allowed,
       vary: "origin",

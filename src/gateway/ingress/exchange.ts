@@ -62,6 +62,14 @@ export interface Exchange {
   onAbort(listener: () => void): void;
 }
 
+/** Adds the headers that an answer has besides; what it varies by is both. */
+export function addCommon(headers: ResponseHeaders, common: ResponseHeaders): void {
+  const { vary } = headers;
+  Object.assign(headers, common);
+  if (vary !== undefined && common.vary !== undefined)
+    headers.vary = `${String(vary)}, ${String(common.vary)}`;
+}
+
 /** What serves the exchanges of one protocol. Never throws and never rejects: it writes every failure itself. */
 export interface Adapter {
   handle(exchange: Exchange): void;

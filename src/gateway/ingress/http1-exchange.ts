@@ -4,7 +4,13 @@ import { clientGone } from "#rpc/call.ts";
 import { toRpcError } from "#rpc/error.ts";
 import type { Peer } from "#rpc/peer.ts";
 import { readChunks, readWhole } from "./body-reader.ts";
-import type { BodyListener, Exchange, RequestHeaders, ResponseHeaders } from "./exchange.ts";
+import {
+  addCommon,
+  type BodyListener,
+  type Exchange,
+  type RequestHeaders,
+  type ResponseHeaders,
+} from "./exchange.ts";
 import { certificatesOf, strictTransportSecurity } from "./tls.ts";
 
 /** What an exchange has to know of the server it came to. */
@@ -82,7 +88,7 @@ export class Http1Exchange implements Exchange {
   /** A request that began before the drain is answered in it: the client has to hear that this was the connection's last. */
   #writeHead(status: number, headers: ResponseHeaders): void {
     if (this.#server.draining) this.#response.shouldKeepAlive = false;
-    if (this.common !== undefined) Object.assign(headers, this.common);
+    if (this.common !== undefined) addCommon(headers, this.common);
     if (this.#server.encrypted) headers["strict-transport-security"] = strictTransportSecurity;
     this.#response.writeHead(status, headers as Record<string, string | number | string[]>);
   }
@@ -91,7 +97,8 @@ export class Http1Exchange implements Exchange {
     const response = this.#response;
     if (response.destroyed) return;
     const length = body === undefined ? 0 : typeof body === "string" ? Buffer.byteLength(body) : body.length;
-    if (status !== 304) headers["content-length"] = length;
+    // RFC 9110 section 8.6: there is none where there is no body, and 304 would have to know that of 200.
+    if (status !== 304 && status !== 204) headers["content-length"] = length;
     this.#writeHead(status, headers);
     // HEAD carries the length of the body that GET would have.
     if (body === undefined || this.method === "HEAD" || status === 304) response.end();

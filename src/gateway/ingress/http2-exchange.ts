@@ -10,7 +10,13 @@ import { clientGone } from "#rpc/call.ts";
 import type { Peer } from "#rpc/peer.ts";
 import { bodyTooLarge } from "./body-limit.ts";
 import { readChunks } from "./body-reader.ts";
-import type { BodyListener, Exchange, RequestHeaders, ResponseHeaders } from "./exchange.ts";
+import {
+  addCommon,
+  type BodyListener,
+  type Exchange,
+  type RequestHeaders,
+  type ResponseHeaders,
+} from "./exchange.ts";
 import { certificatesOf, strictTransportSecurity } from "./tls.ts";
 
 /** RFC 9113 section 7. */
@@ -184,11 +190,11 @@ export class Http2Exchange implements Exchange {
   reply(status: number, headers: ResponseHeaders, body: Uint8Array | string | undefined): void {
     const stream = this.#stream;
     if (stream.destroyed || stream.closed) return;
-    if (status !== 304)
+    if (status !== 304 && status !== 204)
       headers["content-length"] =
         body === undefined ? 0 : typeof body === "string" ? Buffer.byteLength(body) : body.length;
     headers[":status"] = status;
-    if (this.common !== undefined) Object.assign(headers, this.common);
+    if (this.common !== undefined) addCommon(headers, this.common);
     if (stream.session?.encrypted === true) headers["strict-transport-security"] = strictTransportSecurity;
     if (body === undefined || this.method === "HEAD" || status === 304)
       stream.respond(headers as OutgoingHttpHeaders, { endStream: true });
@@ -203,7 +209,7 @@ export class Http2Exchange implements Exchange {
     const stream = this.#stream;
     if (stream.destroyed || stream.closed) return;
     headers[":status"] = status;
-    if (this.common !== undefined) Object.assign(headers, this.common);
+    if (this.common !== undefined) addCommon(headers, this.common);
     if (options?.trailers !== true) {
       stream.respond(headers as OutgoingHttpHeaders);
       return;
@@ -240,7 +246,7 @@ export class Http2Exchange implements Exchange {
     const stream = this.#stream;
     if (stream.destroyed || stream.closed) return;
     headers[":status"] = status;
-    if (this.common !== undefined) Object.assign(headers, this.common);
+    if (this.common !== undefined) addCommon(headers, this.common);
     stream.respond(headers as OutgoingHttpHeaders, { endStream: true });
     this.#finishEarly();
   }

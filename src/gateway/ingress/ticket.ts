@@ -14,9 +14,10 @@ export interface Ticketed {
 }
 
 /** The ticket of a GET for a stream as a credential, where nothing else was shown; everything else as it came. */
-export function withTicket(exchange: Exchange, method: Method): Ticketed {
-  if (exchange.query === "" || exchange.method !== "GET" || hasUnaryReply(method.kind)) return exchange;
-  return ticketed(exchange.headers, exchange.query);
+export function withTicket(exchange: Exchange, method: Method, query: string): Ticketed {
+  if (hasUnaryReply(method.kind) || exchange.method !== "GET")
+    return query === exchange.query ? exchange : { headers: exchange.headers, query };
+  return ticketed(exchange.headers, query);
 }
 
 export function ticketed(headers: RequestHeaders, query: string): Ticketed {

@@ -43,10 +43,10 @@ export function createLimit(options: LimitOptions): Interceptor {
     return (call) => {
       const verdict = callers?.take(bucketOf(call), callerCost);
       if (verdict !== undefined && policy !== undefined) tell(call, policy, verdict);
-      if (verdict?.allowed === false) throw tooOften(verdict.retryAfterMs, "you call too often");
+      if (verdict?.allowed === false) throw tooOften(call, verdict.retryAfterMs, "you call too often");
       const { tenant } = call.principal;
       const shared = tenant === "" ? undefined : tenants?.take(tenant, tenantCost);
-      if (shared?.allowed === false) throw tooOften(shared.retryAfterMs, "your tenant calls too often");
+      if (shared?.allowed === false) throw tooOften(call, shared.retryAfterMs, "your tenant calls too often");
       return next(call);
     };
   };
@@ -61,8 +61,10 @@ function bucketOf({ principal, peer }: Call): string {
   return principal.name === "" ? `address ${peer.address}` : `${principal.tenant}\0${principal.name}`;
 }
 
-function tooOften(waitMs: number, who: string): RpcError {
+function tooOften(call: Call, waitMs: number, who: string): RpcError {
   const seconds = Math.max(1, Math.ceil(waitMs / 1000));
+  // Beside the detail: every protocol with headers says it there too.
+  call.responseHeaders.set("retry-after", String(seconds));
   return new RpcError("resource_exhausted", {
     reason: "RATE_LIMITED",
     message: `${who}; try again in ${seconds} s`,

@@ -26,6 +26,7 @@ import { Log } from "./log.ts";
 import { toEvent } from "./model.ts";
 import type { EventRow, EventsTables } from "./tables.ts";
 import { type Selection, Topics } from "./topics.ts";
+import { Waiting } from "./waiting.ts";
 
 export { migrations } from "./migrations.ts";
 export { reasons } from "./reasons.ts";
@@ -62,6 +63,7 @@ export function createEvents(options: EventsOptions): EventsHost {
   const hub = new Hub(log);
   const topics = new Topics(options.topics);
   const lists = new Lists({ ...{ tables, topics, log, clock }, secret: options.secret });
+  const waiting = new Waiting({ hub, clock, head: (tenant) => log.head(tenant) });
   const bookmarkMs = options.bookmarkMs ?? 60_000;
   const purge = (): Promise<number> => log.purge(clock.now() - keptMs);
   let purging: Promise<unknown> = Promise.resolve();
@@ -72,7 +74,11 @@ export function createEvents(options: EventsOptions): EventsHost {
   return {
     service: hostService(EventService, {
       subscribe: (request, call) => subscribe({ log, hub, topics, clock, bookmarkMs }, request, call),
-      listEvents: (request: ListEventsRequest, call) => lists.list(request, call),
+      listEvents: (request: ListEventsRequest, call) =>
+        waiting.until(call, request.wait, {
+          list: () => lists.list(request, call),
+          isEmpty: ({ events }) => events.length === 0,
+        }),
     }),
     log,
     drain: () => hub.end(draining()),

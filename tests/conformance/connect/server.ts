@@ -216,7 +216,7 @@ const runtime = createRuntime({
 });
 const maxMessageBytes = asked.messageReceiveLimit === 0 ? 4 * 1024 * 1024 : asked.messageReceiveLimit;
 // The suite counts what is in an error: what we add to the service's own details would be one too many.
-const common = { runtime: () => runtime, maxMessageBytes, ownDetails: false };
+const common = { runtime: () => runtime, maxMessageBytes, ownDetails: false, serverUrl: () => "" };
 const listener = await listen({
   ...{ host: "127.0.0.1", httpPort: 0, grpcPort: 0, clock },
   ...(asked.useTls && asked.serverCreds !== undefined

@@ -162,7 +162,7 @@ export async function startInterop(tls?: Tls): Promise<Listener> {
       grpc: createGrpc(own),
       grpcWeb: createGrpcWeb(createGrpc({ ...own, protocol: "grpc-web" })),
       connect: createConnect(own),
-      rest: createRest(own),
+      rest: createRest({ ...own, serverUrl: () => "" }),
       pages: createPages({
         ...{ runtime: () => runtime, ready: () => true, publicKeys: async () => ({ keys: [] }), reasons: [] },
         ...{ renderMetrics: () => "", serverUrl: () => "", version: "0", authentication: false },

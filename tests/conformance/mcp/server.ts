@@ -65,7 +65,7 @@ export async function startTools(): Promise<{ readonly url: string; close(): Pro
       grpc: createGrpc(own),
       grpcWeb: createGrpcWeb(createGrpc({ ...own, protocol: "grpc-web" })),
       connect: createConnect(own),
-      rest: createRest(own),
+      rest: createRest({ ...own, serverUrl: () => url }),
       mcp: createMcp({ ...own, version: "0.0.0", serverUrl: () => url }),
       pages: createPages({
         ...{ ...own, ready: () => true, publicKeys: async () => ({ keys: [] }), reasons: [] },

@@ -110,7 +110,7 @@ async function startOurs(tls: Pem | undefined, folder: string): Promise<Server> 
       grpc: late(createGrpc(own)),
       grpcWeb: createGrpcWeb(createGrpc({ ...own, protocol: "grpc-web" })),
       connect: createConnect(own),
-      rest: late(createRest(own)),
+      rest: late(createRest({ ...own, serverUrl: () => "" })),
       pages: { ...late(pages), owns: (where) => pages.owns(where) },
     },
     ...(tls === undefined

@@ -8,6 +8,7 @@ import type { RpcError } from "#rpc/error.ts";
 import type { Metadata } from "#rpc/metadata.ts";
 import type { Encoding, Payload } from "#rpc/payload.ts";
 import type { Exchange, ResponseHeaders } from "../exchange.ts";
+import { retryAfter } from "../rest/error-body.ts";
 import { secure } from "../rest/security-headers.ts";
 
 /** Smaller messages grow or gain nothing by compression. */
@@ -36,7 +37,7 @@ export class UnaryReply {
     const bytes = response.bytesIn(this.#encoding);
     const headers = secure(`application/${this.#encoding}`, this.#request.id);
     this.#addMetadata(headers, call);
-    if (this.#exchange.method === "GET") headers.vary = "accept-encoding";
+    if (this.#exchange.method === "GET") headers.vary = "accept-encoding, authorization, x-api-key";
     const compression =
       bytes.length < compressFromBytes ? undefined : accepted(this.#exchange.headers["accept-encoding"]);
     if (compression === undefined) {
@@ -55,6 +56,8 @@ export class UnaryReply {
       headers["www-authenticate"] =
         error.reason === "CREDENTIAL_INVALID" ? 'Bearer error="invalid_token"' : "Bearer";
     if (call !== undefined) this.#addMetadata(headers, call);
+    const retry = retryAfter(error);
+    if (retry !== undefined) headers["retry-after"] = retry;
     this.#exchange.reply(status, headers, JSON.stringify(errorJson(error, this.#request)));
   }
 

@@ -12,7 +12,8 @@ import type { Peer } from "#rpc/peer.ts";
 import { localPrincipal } from "#rpc/principal.ts";
 import type { Reply } from "#rpc/reply.ts";
 import type { ResponseHeaders } from "../exchange.ts";
-import { retryAfterOf, statusToJson } from "../rest/error-body.ts";
+import { retryAfter, statusToJson } from "../rest/error-body.ts";
+import { hearCall } from "../told-headers.ts";
 import { Loader } from "./joins.ts";
 import { leavable } from "./leavable.ts";
 
@@ -28,13 +29,10 @@ export interface OperationOptions {
 
 type Json = Readonly<Record<string, unknown>>;
 
-/** What of the calls' own headers holds for the whole answer. */
-const sharedHeaders = ["ratelimit", "ratelimit-policy", "retry-after", "idempotent-replayed"] as const;
-
 /** What resolvers are given. */
 export class Operation {
   readonly loader = new Loader((method, request) => this.unary(method, request));
-  /** Of the answer: what the last call said. */
+  /** Of the answer: what its calls said. */
   readonly headers: ResponseHeaders = {};
   readonly #options: OperationOptions;
   readonly #running = new Set<AdapterCall<Call>>();
@@ -146,18 +144,14 @@ export class Operation {
   #failed(call: AdapterCall<Call>, thrown: unknown): GraphQLError {
     this.#over(call);
     const error = toRpcError(thrown);
-    const retryAfter = retryAfterOf(error);
-    if (retryAfter !== undefined) this.headers["retry-after"] = retryAfter;
+    const wait = retryAfter(error);
+    if (wait !== undefined) this.headers["retry-after"] = wait;
     return toGraphqlError(error, this.#options.id);
   }
 
   #over(call: AdapterCall<Call>): void {
     this.#running.delete(call);
-    if (!call.hasResponseHeaders) return;
-    for (const name of sharedHeaders) {
-      const value = call.responseHeaders.get(name);
-      if (value !== undefined) this.headers[name] = value;
-    }
+    hearCall(call, this.headers);
   }
 }
 

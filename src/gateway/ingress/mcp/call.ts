@@ -10,7 +10,9 @@ import type { Method } from "#rpc/method.ts";
 import { BytesPayload, type Payload } from "#rpc/payload.ts";
 import type { Peer } from "#rpc/peer.ts";
 import { localPrincipal } from "#rpc/principal.ts";
+import type { ResponseHeaders } from "../exchange.ts";
 import { statusToJson } from "../rest/error-body.ts";
+import { hearCall } from "../told-headers.ts";
 
 export interface ToolCall {
   readonly runtime: Runtime;
@@ -21,6 +23,8 @@ export interface ToolCall {
   readonly peer: Peer;
   readonly startedAtMs: number;
   readonly signal: AbortSignal;
+  /** Where its headers are kept for the answer. */
+  readonly told: ResponseHeaders;
   /** Tells of a message of a stream; undefined: nobody asked to be told. */
   readonly progress?: ((count: number, message: string) => Promise<void>) | undefined;
 }
@@ -70,6 +74,7 @@ export async function callTool(options: ToolCall): Promise<ToolResult> {
   signal.addEventListener("abort", leave);
   try {
     const reply = await runtime.dispatch(call);
+    hearCall(call, options.told);
     if (reply.kind === "unary") return resultOf(method, reply.response);
     const stream = new Collected();
     const late = setTimeout(() => {
@@ -90,6 +95,7 @@ export async function callTool(options: ToolCall): Promise<ToolResult> {
     }
     return stream.result(method);
   } catch (thrown) {
+    hearCall(call, options.told);
     return failure(toRpcError(thrown), id);
   } finally {
     signal.removeEventListener("abort", leave);

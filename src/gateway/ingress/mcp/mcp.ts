@@ -66,6 +66,8 @@ interface Caller {
   readonly exchange: Exchange;
   readonly principal: Principal;
   readonly metadata: Metadata;
+  /** Headers of the answer. */
+  readonly own: ResponseHeaders;
 }
 
 class Mcp {
@@ -104,7 +106,7 @@ class Mcp {
     const body = exchange.method === "POST" ? await exchange.readBody(maxBodyBytes) : undefined;
     const request = toRequest(exchange, this.#options.serverUrl(), body);
     // The library hands on what it was given here, and nothing of it to the client.
-    const extra = { caller: { exchange, principal, metadata } satisfies Caller };
+    const extra = { caller: { exchange, principal, metadata, own } satisfies Caller };
     const authInfo = { token: "", clientId: principal.name, scopes: [...principal.scopes], extra };
     this.#handler ??= this.#load();
     const handler = await this.#handler;
@@ -206,7 +208,7 @@ class Mcp {
   }
 
   async #call(
-    { exchange, metadata }: Caller,
+    { exchange, metadata, own }: Caller,
     use: {
       readonly name: string;
       readonly arguments?: unknown;
@@ -223,7 +225,7 @@ class Mcp {
         runtime,
         method,
         arguments: given,
-        ...{ id, metadata, peer, startedAtMs, signal, progress },
+        ...{ id, metadata, peer, startedAtMs, signal, progress, told: own },
       });
     const found = this.#all().get(use.name);
     if (found !== undefined) return await run(found.method, use.arguments);

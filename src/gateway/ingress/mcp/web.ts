@@ -1,4 +1,5 @@
 /** An exchange as the web's Request and Response, which libraries speak that serve HTTP anywhere. */
+import { setTimeout as sleep } from "node:timers/promises";
 import type { Exchange, ResponseHeaders } from "../exchange.ts";
 
 /** @param base of the URL that the request names. */
@@ -17,22 +18,33 @@ export function toRequest(exchange: Exchange, base: string, body: Uint8Array | u
   });
 }
 
-/** @param own headers of every answer. */
+/** Longest wait for the first message of a stream before its headers go out without what it tells, in milliseconds. */
+const holdHeadersMs = 1000;
+
+/** @param own headers of every answer; what is added to them while the first message is made is said too. */
 export async function replyWith(exchange: Exchange, response: Response, own: ResponseHeaders): Promise<void> {
-  const headers: ResponseHeaders = { ...own, ...Object.fromEntries(response.headers) };
-  // Those of one connection are not the library's to say.
-  for (const name of ["connection", "keep-alive", "transfer-encoding"]) delete headers[name];
   const isStream = response.headers.get("content-type")?.startsWith("text/event-stream") === true;
   if (response.body === null || !isStream) {
     const body = new Uint8Array(await response.arrayBuffer());
-    exchange.reply(response.status, headers, body.length === 0 ? undefined : body);
+    exchange.reply(response.status, headersOf(response, own), body.length === 0 ? undefined : body);
     return;
   }
-  exchange.start(response.status, headers);
   const reader = response.body.getReader();
   // Who stops reading ends what is made for it.
   exchange.onAbort(() => void reader.cancel().catch(() => {}));
-  for (let piece = await reader.read(); !piece.done; piece = await reader.read())
+  let next = reader.read();
+  if (exchange.method === "POST") await Promise.race([next, sleep(holdHeadersMs, undefined, { ref: false })]);
+  exchange.start(response.status, headersOf(response, own));
+  for (let piece = await next; !piece.done; piece = await next) {
     await exchange.write(piece.value);
+    next = reader.read();
+  }
   exchange.end();
+}
+
+function headersOf(response: Response, own: ResponseHeaders): ResponseHeaders {
+  const headers: ResponseHeaders = { ...own, ...Object.fromEntries(response.headers) };
+  // Those of one connection are not the library's to say.
+  for (const name of ["connection", "keep-alive", "transfer-encoding"]) delete headers[name];
+  return headers;
 }

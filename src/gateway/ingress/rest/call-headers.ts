@@ -9,17 +9,22 @@ const allowedHeaders: ReadonlySet<string> = new Set([
   "content-disposition",
   "content-language",
   "content-range",
+  "deprecation",
   "etag",
   "idempotent-replayed",
   "last-modified",
+  "link",
   "location",
   "ratelimit",
   "ratelimit-policy",
   "retry-after",
+  "sunset",
 ]);
 
 export function copyHeaders(call: Call, headers: ResponseHeaders): void {
   for (const [name, value] of call.responseHeaders.entries()) {
     if (allowedHeaders.has(name) && typeof value === "string") headers[name] = value;
   }
+  // What a handler lets caches keep is still the caller's own.
+  if (headers["cache-control"] !== "no-store") headers.vary = "accept, authorization, x-api-key";
 }

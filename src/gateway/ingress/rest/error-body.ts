@@ -56,6 +56,7 @@ export function errorHeaders(exchange: Exchange, error: RpcError, id: string): R
     wantsProblem(exchange) ? "application/problem+json; charset=utf-8" : "application/json; charset=utf-8",
     id,
   );
+  headers.vary = "accept";
   if (error.reason === "METHOD_NOT_BOUND") headers.allow = error.metadata.allow ?? "";
   if (error.reason === "CONTENT_TYPE_UNSUPPORTED") headers["accept-post"] = "application/json";
   if (error.reason === "ENCODING_UNSUPPORTED") headers["accept-encoding"] = "gzip, br, identity";
@@ -63,17 +64,16 @@ export function errorHeaders(exchange: Exchange, error: RpcError, id: string): R
   if (error.code === "unauthenticated")
     headers["www-authenticate"] =
       error.reason === "CREDENTIAL_INVALID" ? 'Bearer error="invalid_token"' : "Bearer";
-  const retryAfter = retryAfterOf(error);
-  if (retryAfter !== undefined) headers["retry-after"] = retryAfter;
+  const retry = retryAfter(error);
+  if (retry !== undefined) headers["retry-after"] = retry;
   return headers;
 }
 
-/** Whole seconds, at least one; undefined: the error does not say when to come again. */
-export function retryAfterOf(error: RpcError): string | undefined {
+/** What `Retry-After` says: whole seconds of the error's RetryInfo; undefined: it has none. */
+export function retryAfter(error: RpcError): string | undefined {
   const retry = error.details.find(
     (detail): detail is RetryInfo => detail.$typeName === RetryInfoSchema.typeName,
   );
   if (retry?.retryDelay === undefined) return undefined;
-  const { seconds, nanos } = retry.retryDelay;
-  return String(Math.max(1, Number(seconds) + (nanos > 0 ? 1 : 0)));
+  return String(Math.max(1, Number(retry.retryDelay.seconds) + (retry.retryDelay.nanos > 0 ? 1 : 0)));
 }

@@ -3,17 +3,14 @@ import {
   create,
   type DescField,
   type DescMessage,
-  getOption,
-  hasOption,
   type Message,
   type MessageInitShape,
 } from "@bufbuild/protobuf";
-import { type HttpRoute, streamFields } from "#gateway/catalog/catalog.ts";
+import { type HttpRoute, requestHeaders, streamFields } from "#gateway/catalog/catalog.ts";
 import type { CompiledType } from "#gateway/codec/codec.ts";
 import { inflateBounded, isCompression } from "#gateway/codec/compression.ts";
 import { fieldError } from "#gateway/codec/field-error.ts";
 import { parseGrpcTimeout } from "#gateway/wire/grpc-timeout.ts";
-import { header as headerOption } from "#gen/portico/options/v1/options_pb.ts";
 import { type AdapterCall, type Call, type CallStart, createStreamCall, createUnaryCall } from "#rpc/call.ts";
 import { RpcError } from "#rpc/error.ts";
 import { Metadata, type MetadataValue } from "#rpc/metadata.ts";
@@ -24,6 +21,7 @@ import type { Exchange, RequestHeaders } from "../exchange.ts";
 import { withTicket } from "../ticket.ts";
 import { httpBody } from "./accept.ts";
 import { bindIfMatch } from "./etag.ts";
+import { bindPrefer, waitingTimeoutMs } from "./prefer.ts";
 import { streamedRequests } from "./stream-read.ts";
 import { isUpload, uploadRequests } from "./upload.ts";
 
@@ -46,6 +44,8 @@ type Fields = Record<string, unknown>;
 
 export interface ReadOptions {
   readonly variables: readonly string[];
+  /** What of the query is for the method. */
+  readonly query: string;
   readonly id: string;
   readonly limits: RestLimits;
 }
@@ -92,7 +92,7 @@ export function readCall(
   route: HttpRoute,
   options: ReadOptions,
 ): AdapterCall<Call> | Promise<AdapterCall<Call>> {
-  const { headers, query } = withTicket(exchange, route.method);
+  const { headers, query } = withTicket(exchange, route.method, options.query);
   const start = startOf(exchange, route, { id: options.id, headers });
   if (hasUnaryRequest(route.method.kind)) {
     const toCall = (read: () => Message): AdapterCall<Call> =>
@@ -120,7 +120,7 @@ function startOf(
     peer: exchange.peer,
     principal: localPrincipal,
     metadata: new Metadata(() => metadataOf(headers), headers),
-    timeoutMs: readTimeout(headers),
+    timeoutMs: readTimeout(headers) ?? (route.rest && waitingTimeoutMs(headers, route)),
     startedAtMs: exchange.startedAtMs,
   };
 }
@@ -172,6 +172,7 @@ function bind(
   if (query !== "") bindQuery(query, route, message);
   bindHeaders(exchange, route, message);
   bindCursor(exchange, route, message);
+  if (route.rest !== undefined) bindPrefer(exchange.headers, route, message);
   if (exchange.headers["if-match"] !== undefined) bindIfMatch(exchange, route, message);
   return message;
 }
@@ -224,23 +225,13 @@ function decodeName(raw: string): string {
   }
 }
 
-const headerFields = new WeakMap<DescMessage, readonly (readonly [string, DescField])[]>();
-
 /** Fields that the contract binds to request headers. */
 function bindHeaders(exchange: RequestHead, route: HttpRoute, message: Message): void {
-  const { desc } = route.method.input;
-  let fields = headerFields.get(desc);
-  if (fields === undefined) {
-    fields = desc.fields
-      .filter((field) => hasOption(field, headerOption))
-      .map((field) => [getOption(field, headerOption).toLowerCase(), field] as const);
-    headerFields.set(desc, fields);
-  }
-  for (const [name, field] of fields) {
+  for (const { name, field } of requestHeaders(route.method.input.desc)) {
     const value = exchange.headers[name];
     if (value === undefined) continue;
     const target = message as unknown as Fields;
-    if (target[field.localName] !== "")
+    if ((target[field.localName] ?? "") !== "")
       throw fieldError("FIELD_REPEATED", field.jsonName, `is given by the ${name} header too`);
     target[field.localName] = String(value);
   }

@@ -13,12 +13,16 @@ import { copyHeaders } from "./call-headers.ts";
 import { errorBody, errorHeaders } from "./error-body.ts";
 import { etagOf, isUnmodified } from "./etag.ts";
 import { matchPath } from "./plane-prefix.ts";
+import { sayPlanned } from "./planned.ts";
+import { prettyJson } from "./pretty.ts";
 import { secure } from "./security-headers.ts";
 
 export interface UnaryAnswer {
   readonly payload: Payload;
   readonly call: Call;
   readonly id: string;
+  readonly pretty: boolean;
+  serverUrl(): string;
 }
 
 export function replyMessage(exchange: Exchange, route: HttpRoute, answer: UnaryAnswer): void {
@@ -38,23 +42,43 @@ export function replyMessage(exchange: Exchange, route: HttpRoute, answer: Unary
     exchange.reply(304, headers, undefined);
     return;
   }
-  const { responseBody } = route;
+  const { responseBody, rest } = route;
+  const status =
+    rest === undefined
+      ? 200
+      : sayPlanned(exchange, route, rest, {
+          ...{ call, headers, message: payload.message() },
+          serverUrl: answer.serverUrl,
+        });
+  if (status === 204) {
+    delete headers["content-type"];
+    exchange.replyHeadersOnly(204, headers);
+    return;
+  }
   const body =
     responseBody === undefined
       ? payload.text()
       : (output as CompiledType).encodeJsonField(payload.message(), responseBody);
-  exchange.reply(200, headers, body);
+  exchange.reply(status, headers, answer.pretty ? prettyJson(body) : body);
 }
 
 export type HttpBody = Message & { readonly contentType: string; readonly data: Uint8Array };
 
 /** What of a call's headers is said beside an error too. */
-const errorHeaderNames = ["content-range", "idempotent-replayed", "ratelimit", "ratelimit-policy"] as const;
+const errorHeaderNames = [
+  "content-range",
+  "deprecation",
+  "idempotent-replayed",
+  "link",
+  "ratelimit",
+  "ratelimit-policy",
+  "sunset",
+] as const;
 
 export function replyError(
   exchange: Exchange,
   error: RpcError & { readonly httpStatus?: number },
-  about: { readonly id: string; readonly call?: Call | undefined },
+  about: { readonly id: string; readonly call?: Call | undefined; readonly pretty?: boolean },
 ): void {
   const status = error.httpStatus ?? httpStatusOf(error);
   const headers = errorHeaders(exchange, error, about.id);
@@ -64,7 +88,8 @@ export function replyError(
       if (value !== undefined) headers[name] = value;
     }
   }
-  exchange.reply(status, headers, errorBody(exchange, error, { status, id: about.id }));
+  const body = errorBody(exchange, error, { status, id: about.id });
+  exchange.reply(status, headers, about.pretty === true ? prettyJson(body) : body);
 }
 
 /** To an EventSource that comes again after the end: by its standard, 204 stops it. */

@@ -8,15 +8,18 @@
  */
 
 import type { HttpRoute } from "#gateway/catalog/catalog.ts";
+import { fieldError } from "#gateway/codec/field-error.ts";
 import type { Runtime } from "#gateway/dispatch/dispatch.ts";
 import { requestIdFrom } from "#gateway/wire/request-id.ts";
 import { type AdapterCall, type Call, clientGone } from "#rpc/call.ts";
 import { RpcError, toRpcError } from "#rpc/error.ts";
+import { hasUnaryReply } from "#rpc/method.ts";
 import type { Reply } from "#rpc/reply.ts";
 import type { Adapter, Exchange } from "../exchange.ts";
-import { negotiate, type StreamType } from "./accept.ts";
+import { httpBody, negotiate, type StreamType } from "./accept.ts";
 import { preconditionOf } from "./etag.ts";
 import { matchPath, onOwnPlane } from "./plane-prefix.ts";
+import { readPretty } from "./pretty.ts";
 import { defaultRestLimits, type RestLimits, readCall } from "./read.ts";
 import { replyError, replyMessage, replyNothingMore, replyOptions } from "./reply.ts";
 import { endedId, replyStream } from "./stream-reply.ts";
@@ -27,6 +30,8 @@ export interface RestOptions {
   /** The runtime of the moment; a call keeps the one it began with. */
   runtime(): Runtime;
   readonly limits?: Partial<RestLimits>;
+  /** Where Portico is, without a slash at the end: `Location` and `Link` begin with it. */
+  serverUrl(): string;
 }
 
 export function createRest(options: RestOptions): Adapter {
@@ -37,7 +42,9 @@ export function createRest(options: RestOptions): Adapter {
         runtime: options.runtime(),
         id: requestIdFrom(exchange.headers["x-request-id"]),
         limits,
+        serverUrl: options.serverUrl,
         call: undefined,
+        pretty: false,
       };
       try {
         serve(exchange, context)?.catch((thrown: unknown) => refuse(exchange, thrown, context));
@@ -52,6 +59,9 @@ interface Context {
   readonly runtime: Runtime;
   readonly id: string;
   readonly limits: RestLimits;
+  serverUrl(): string;
+  /** Whether the answer is to be laid out for people. */
+  pretty: boolean;
   /** Once it was read. */
   call: Call | undefined;
 }
@@ -61,13 +71,29 @@ function serve(exchange: Exchange, context: Context): Promise<void> | void {
   const matched = route(exchange, context.runtime);
   if (matched === undefined) return replyOptions(exchange, context.runtime, context.id);
   const { target, variables } = matched;
+  const query = exchange.query.includes("prettyPrint")
+    ? withoutPretty(exchange, target, context)
+    : exchange.query;
   const type = negotiate(exchange, target);
   if (type === "text/event-stream" && exchange.headers["last-event-id"] === endedId)
     return replyNothingMore(exchange, context.id);
-  const call = readCall(exchange, target, { variables, id: context.id, limits: context.limits });
+  const call = readCall(exchange, target, { variables, query, id: context.id, limits: context.limits });
   return call instanceof Promise
     ? call.then((read) => run(exchange, target, { context, call: read, type }))
     : run(exchange, target, { context, call, type });
+}
+
+/** The query that is left. @throws RpcError FIELD_INVALID where there is nothing to lay out. */
+function withoutPretty(exchange: Exchange, { method }: HttpRoute, context: Context): string {
+  const { pretty, query } = readPretty(exchange.query);
+  if (pretty && (!hasUnaryReply(method.kind) || method.output.desc.typeName === httpBody))
+    throw fieldError(
+      "FIELD_INVALID",
+      "$prettyPrint",
+      "this method answers with a stream or a file, not with one JSON text",
+    );
+  context.pretty = pretty;
+  return query;
 }
 
 function run(
@@ -86,13 +112,14 @@ function run(
     : write(exchange, target, { reply, call, context, type });
 }
 
-function refuse(exchange: Exchange, thrown: unknown, { id, call }: Context): void {
+function refuse(exchange: Exchange, thrown: unknown, { id, call, pretty }: Context): void {
   // Only a failure while an answer was being written finds it started.
   if (exchange.started) exchange.reset();
   else
     replyError(exchange, preconditionOf(exchange, credentialHint(exchange, toRpcError(thrown))), {
       id,
       call,
+      pretty,
     });
 }
 
@@ -150,8 +177,9 @@ interface Answer {
 
 function write(exchange: Exchange, target: HttpRoute, answer: Answer): Promise<void> | void {
   const { reply, call, type } = answer;
-  const { id, limits } = answer.context;
-  if (reply.kind === "unary") return replyMessage(exchange, target, { payload: reply.response, call, id });
+  const { id, limits, pretty, serverUrl } = answer.context;
+  if (reply.kind === "unary")
+    return replyMessage(exchange, target, { payload: reply.response, call, id, pretty, serverUrl });
   return replyStream(exchange, target, {
     responses: reply.responses,
     ...{ call, id, type },

@@ -79,6 +79,8 @@ export class SocketCall {
 
   fail(error: RpcError): void {
     const { start } = this.#options;
+    // What a refused call tells of itself: its limits, and when to come again.
+    if (this.#call !== undefined) this.#headers(this.#call);
     this.#send({ end: { status: toStatus(error, start.id), trailers: this.#trailers() } });
     this.#finish();
   }

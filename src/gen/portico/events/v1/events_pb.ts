@@ -10,8 +10,8 @@ import { file_buf_validate_validate } from "../../../buf/validate/validate_pb.ts
 import { file_google_api_annotations } from "../../../google/api/annotations_pb.ts";
 import { file_google_api_field_behavior } from "../../../google/api/field_behavior_pb.ts";
 import { file_google_api_resource } from "../../../google/api/resource_pb.ts";
-import type { Timestamp } from "@bufbuild/protobuf/wkt";
-import { file_google_protobuf_struct, file_google_protobuf_timestamp } from "@bufbuild/protobuf/wkt";
+import type { Duration, Timestamp } from "@bufbuild/protobuf/wkt";
+import { file_google_protobuf_duration, file_google_protobuf_struct, file_google_protobuf_timestamp } from "@bufbuild/protobuf/wkt";
 import { file_portico_options_v1_options } from "../../options/v1/options_pb.ts";
 import type { JsonObject, Message } from "@bufbuild/protobuf";
 
@@ -19,7 +19,7 @@ import type { JsonObject, Message } from "@bufbuild/protobuf";
  * Describes the file portico/events/v1/events.proto.
  */
 export const file_portico_events_v1_events: GenFile = /*@__PURE__*/
-  fileDesc("Ch5wb3J0aWNvL2V2ZW50cy92MS9ldmVudHMucHJvdG8SEXBvcnRpY28uZXZlbnRzLnYxIrECCgVFdmVudBITCgtzcGVjdmVyc2lvbhgBIAEoCRIKCgJpZBgCIAEoCRIOCgZzb3VyY2UYAyABKAkSEgoEdHlwZRgEIAEoCUIEqPQYAhIPCgdzdWJqZWN0GAUgASgJEigKBHRpbWUYBiABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEhcKD2RhdGFjb250ZW50dHlwZRgHIAEoCRIlCgRkYXRhGAggASgLMhcuZ29vZ2xlLnByb3RvYnVmLlN0cnVjdBINCgV0b3BpYxgJIAEoCRIUCgZjdXJzb3IYCiABKAlCBKj0GAESJAoJcHJpbmNpcGFsGAsgASgJQhH6QQ4KDHBvcnRpY28vVXNlchIMCgRldGFnGAwgASgJEg8KB3JlcXVlc3QYDSABKAkiXwoQU3Vic2NyaWJlUmVxdWVzdBIdCgZ0b3BpY3MYASADKAlCDeBBArpIB5IBBAgBEGQSFwoFdHlwZXMYAiADKAlCCLpIBZIBAhBkEhMKBWFmdGVyGAMgASgJQgSo9BgBIlkKEUxpc3RFdmVudHNSZXF1ZXN0EhEKCXBhZ2Vfc2l6ZRgBIAEoBRISCgpwYWdlX3Rva2VuGAIgASgJEg4KBmZpbHRlchgDIAEoCRINCgVhZnRlchgEIAEoCSJXChJMaXN0RXZlbnRzUmVzcG9uc2USKAoGZXZlbnRzGAEgAygLMhgucG9ydGljby5ldmVudHMudjEuRXZlbnQSFwoPbmV4dF9wYWdlX3Rva2VuGAIgASgJMrYCCgxFdmVudFNlcnZpY2USlwEKCVN1YnNjcmliZRIjLnBvcnRpY28uZXZlbnRzLnYxLlN1YnNjcmliZVJlcXVlc3QaGC5wb3J0aWNvLmV2ZW50cy52MS5FdmVudCJJkAIByvMYDwoLZXZlbnRzOnJlYWQYAurzGA8KDWZvbGxvd19ldmVudHOC0+STAhoSGC9hcGkvdjEvZXZlbnRzOnN1YnNjcmliZTABEosBCgpMaXN0RXZlbnRzEiQucG9ydGljby5ldmVudHMudjEuTGlzdEV2ZW50c1JlcXVlc3QaJS5wb3J0aWNvLmV2ZW50cy52MS5MaXN0RXZlbnRzUmVzcG9uc2UiMJACAcrzGA8KC2V2ZW50czpyZWFkGALq8xgAgtPkkwIQEg4vYXBpL3YxL2V2ZW50c2IGcHJvdG8z", [file_buf_validate_validate, file_google_api_annotations, file_google_api_field_behavior, file_google_api_resource, file_google_protobuf_struct, file_google_protobuf_timestamp, file_portico_options_v1_options]);
+  fileDesc("Ch5wb3J0aWNvL2V2ZW50cy92MS9ldmVudHMucHJvdG8SEXBvcnRpY28uZXZlbnRzLnYxIrECCgVFdmVudBITCgtzcGVjdmVyc2lvbhgBIAEoCRIKCgJpZBgCIAEoCRIOCgZzb3VyY2UYAyABKAkSEgoEdHlwZRgEIAEoCUIEqPQYAhIPCgdzdWJqZWN0GAUgASgJEigKBHRpbWUYBiABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEhcKD2RhdGFjb250ZW50dHlwZRgHIAEoCRIlCgRkYXRhGAggASgLMhcuZ29vZ2xlLnByb3RvYnVmLlN0cnVjdBINCgV0b3BpYxgJIAEoCRIUCgZjdXJzb3IYCiABKAlCBKj0GAESJAoJcHJpbmNpcGFsGAsgASgJQhH6QQ4KDHBvcnRpY28vVXNlchIMCgRldGFnGAwgASgJEg8KB3JlcXVlc3QYDSABKAkiXwoQU3Vic2NyaWJlUmVxdWVzdBIdCgZ0b3BpY3MYASADKAlCDeBBArpIB5IBBAgBEGQSFwoFdHlwZXMYAiADKAlCCLpIBZIBAhBkEhMKBWFmdGVyGAMgASgJQgSo9BgBIoIBChFMaXN0RXZlbnRzUmVxdWVzdBIRCglwYWdlX3NpemUYASABKAUSEgoKcGFnZV90b2tlbhgCIAEoCRIOCgZmaWx0ZXIYAyABKAkSDQoFYWZ0ZXIYBCABKAkSJwoEd2FpdBgFIAEoCzIZLmdvb2dsZS5wcm90b2J1Zi5EdXJhdGlvbiJXChJMaXN0RXZlbnRzUmVzcG9uc2USKAoGZXZlbnRzGAEgAygLMhgucG9ydGljby5ldmVudHMudjEuRXZlbnQSFwoPbmV4dF9wYWdlX3Rva2VuGAIgASgJMsACCgxFdmVudFNlcnZpY2USlwEKCVN1YnNjcmliZRIjLnBvcnRpY28uZXZlbnRzLnYxLlN1YnNjcmliZVJlcXVlc3QaGC5wb3J0aWNvLmV2ZW50cy52MS5FdmVudCJJkAIByvMYDwoLZXZlbnRzOnJlYWQYAurzGA8KDWZvbGxvd19ldmVudHOC0+STAhoSGC9hcGkvdjEvZXZlbnRzOnN1YnNjcmliZTABEpUBCgpMaXN0RXZlbnRzEiQucG9ydGljby5ldmVudHMudjEuTGlzdEV2ZW50c1JlcXVlc3QaJS5wb3J0aWNvLmV2ZW50cy52MS5MaXN0RXZlbnRzUmVzcG9uc2UiOpACAcrzGA8KC2V2ZW50czpyZWFkGALq8xgA8vMYBhoEd2FpdILT5JMCEBIOL2FwaS92MS9ldmVudHNiBnByb3RvMw", [file_buf_validate_validate, file_google_api_annotations, file_google_api_field_behavior, file_google_api_resource, file_google_protobuf_duration, file_google_protobuf_struct, file_google_protobuf_timestamp, file_portico_options_v1_options]);
 
 /**
  * Something that happened. In JSON it is a CloudEvent 1.0 in the JSON event format.
@@ -207,6 +207,15 @@ export type ListEventsRequest = Message<"portico.events.v1.ListEventsRequest"> &
    * @generated from field: string after = 4;
    */
   after: string;
+
+  /**
+   * Where there is no such event yet, how long to wait for the first one: at most 60 s, and 10 s for callers that set no deadline. What
+   * comes then is answered at once; an answer without events is no error. Over REST also `Prefer: wait=10`.
+   * Example: none
+   *
+   * @generated from field: google.protobuf.Duration wait = 5;
+   */
+  wait?: Duration | undefined;
 };
 
 /**

@@ -15,7 +15,7 @@ import type { Message, UnknownEnum } from "@bufbuild/protobuf";
  * Describes the file portico/options/v1/options.proto.
  */
 export const file_portico_options_v1_options: GenFile = /*@__PURE__*/
-  fileDesc("CiBwb3J0aWNvL29wdGlvbnMvdjEvb3B0aW9ucy5wcm90bxIScG9ydGljby5vcHRpb25zLnYxIoIBCgZQb2xpY3kSDgoGc2NvcGVzGAEgAygJEg4KBnB1YmxpYxgCIAEoCBIoCgVwbGFuZRgDIAEoDjIZLnBvcnRpY28ub3B0aW9ucy52MS5QbGFuZRIRCglyYXRlX2Nvc3QYBCABKA0SDQoFYXVkaXQYBiABKAgSDAoEcnVsZRgHIAEoCSJgCgNNY3ASDAoEbmFtZRgBIAEoCRINCgV0aXRsZRgCIAEoCRIYCgtkZXN0cnVjdGl2ZRgDIAEoCEgAiAEBEhIKCm9wZW5fd29ybGQYBCABKAhCDgoMX2Rlc3RydWN0aXZlImIKCERlYWRsaW5lEioKB2RlZmF1bHQYASABKAsyGS5nb29nbGUucHJvdG9idWYuRHVyYXRpb24SKgoHbWF4aW11bRgCIAEoCzIZLmdvb2dsZS5wcm90b2J1Zi5EdXJhdGlvbipQCgVQbGFuZRIVChFQTEFORV9VTlNQRUNJRklFRBAAEgoKBkRFU0lHThABEgsKB1JVTlRJTUUQAhIMCghJREVOVElUWRADEgkKBUFETUlOEAQqNwoGU3RyZWFtEhYKElNUUkVBTV9VTlNQRUNJRklFRBAAEgoKBkNVUlNPUhABEgkKBUVWRU5UEAI6VAoGcG9saWN5Eh4uZ29vZ2xlLnByb3RvYnVmLk1ldGhvZE9wdGlvbnMYuY4DIAEoCzIaLnBvcnRpY28ub3B0aW9ucy52MS5Qb2xpY3lSBnBvbGljeTpaCghkZWFkbGluZRIeLmdvb2dsZS5wcm90b2J1Zi5NZXRob2RPcHRpb25zGLqOAyABKAsyHC5wb3J0aWNvLm9wdGlvbnMudjEuRGVhZGxpbmVSCGRlYWRsaW5lOjgKBnVwbG9hZBIeLmdvb2dsZS5wcm90b2J1Zi5NZXRob2RPcHRpb25zGLyOAyABKAhSBnVwbG9hZDpLCgNtY3ASHi5nb29nbGUucHJvdG9idWYuTWV0aG9kT3B0aW9ucxi9jgMgASgLMhcucG9ydGljby5vcHRpb25zLnYxLk1jcFIDbWNwOjcKBmhlYWRlchIdLmdvb2dsZS5wcm90b2J1Zi5GaWVsZE9wdGlvbnMYxI4DIAEoCVIGaGVhZGVyOlMKBnN0cmVhbRIdLmdvb2dsZS5wcm90b2J1Zi5GaWVsZE9wdGlvbnMYxY4DIAEoDjIaLnBvcnRpY28ub3B0aW9ucy52MS5TdHJlYW1SBnN0cmVhbTo9CglzZW5zaXRpdmUSHS5nb29nbGUucHJvdG9idWYuRmllbGRPcHRpb25zGMOOAyABKAhSCXNlbnNpdGl2ZWIGcHJvdG8z", [file_google_protobuf_descriptor, file_google_protobuf_duration]);
+  fileDesc("CiBwb3J0aWNvL29wdGlvbnMvdjEvb3B0aW9ucy5wcm90bxIScG9ydGljby5vcHRpb25zLnYxIoIBCgZQb2xpY3kSDgoGc2NvcGVzGAEgAygJEg4KBnB1YmxpYxgCIAEoCBIoCgVwbGFuZRgDIAEoDjIZLnBvcnRpY28ub3B0aW9ucy52MS5QbGFuZRIRCglyYXRlX2Nvc3QYBCABKA0SDQoFYXVkaXQYBiABKAgSDAoEcnVsZRgHIAEoCSJgCgNNY3ASDAoEbmFtZRgBIAEoCRINCgV0aXRsZRgCIAEoCRIYCgtkZXN0cnVjdGl2ZRgDIAEoCEgAiAEBEhIKCm9wZW5fd29ybGQYBCABKAhCDgoMX2Rlc3RydWN0aXZlImIKCERlYWRsaW5lEioKB2RlZmF1bHQYASABKAsyGS5nb29nbGUucHJvdG9idWYuRHVyYXRpb24SKgoHbWF4aW11bRgCIAEoCzIZLmdvb2dsZS5wcm90b2J1Zi5EdXJhdGlvbiI2CgRSZXN0Eg4KBnN0YXR1cxgBIAEoDRIQCghsb2NhdGlvbhgCIAEoCRIMCgR3YWl0GAMgASgJIk8KC0RlcHJlY2F0aW9uEg0KBXNpbmNlGAEgASgJEg4KBnN1bnNldBgCIAEoCRIMCgRsaW5rGAMgASgJEhMKC3N1bnNldF9saW5rGAQgASgJKlAKBVBsYW5lEhUKEVBMQU5FX1VOU1BFQ0lGSUVEEAASCgoGREVTSUdOEAESCwoHUlVOVElNRRACEgwKCElERU5USVRZEAMSCQoFQURNSU4QBCo3CgZTdHJlYW0SFgoSU1RSRUFNX1VOU1BFQ0lGSUVEEAASCgoGQ1VSU09SEAESCQoFRVZFTlQQAjpUCgZwb2xpY3kSHi5nb29nbGUucHJvdG9idWYuTWV0aG9kT3B0aW9ucxi5jgMgASgLMhoucG9ydGljby5vcHRpb25zLnYxLlBvbGljeVIGcG9saWN5OloKCGRlYWRsaW5lEh4uZ29vZ2xlLnByb3RvYnVmLk1ldGhvZE9wdGlvbnMYuo4DIAEoCzIcLnBvcnRpY28ub3B0aW9ucy52MS5EZWFkbGluZVIIZGVhZGxpbmU6OAoGdXBsb2FkEh4uZ29vZ2xlLnByb3RvYnVmLk1ldGhvZE9wdGlvbnMYvI4DIAEoCFIGdXBsb2FkOksKA21jcBIeLmdvb2dsZS5wcm90b2J1Zi5NZXRob2RPcHRpb25zGL2OAyABKAsyFy5wb3J0aWNvLm9wdGlvbnMudjEuTWNwUgNtY3A6TgoEcmVzdBIeLmdvb2dsZS5wcm90b2J1Zi5NZXRob2RPcHRpb25zGL6OAyABKAsyGC5wb3J0aWNvLm9wdGlvbnMudjEuUmVzdFIEcmVzdDpjCgtkZXByZWNhdGlvbhIeLmdvb2dsZS5wcm90b2J1Zi5NZXRob2RPcHRpb25zGL+OAyABKAsyHy5wb3J0aWNvLm9wdGlvbnMudjEuRGVwcmVjYXRpb25SC2RlcHJlY2F0aW9uOjcKBmhlYWRlchIdLmdvb2dsZS5wcm90b2J1Zi5GaWVsZE9wdGlvbnMYxI4DIAEoCVIGaGVhZGVyOkgKD3Jlc3BvbnNlX2hlYWRlchIdLmdvb2dsZS5wcm90b2J1Zi5GaWVsZE9wdGlvbnMYxo4DIAEoCVIOcmVzcG9uc2VIZWFkZXI6UwoGc3RyZWFtEh0uZ29vZ2xlLnByb3RvYnVmLkZpZWxkT3B0aW9ucxjFjgMgASgOMhoucG9ydGljby5vcHRpb25zLnYxLlN0cmVhbVIGc3RyZWFtOj0KCXNlbnNpdGl2ZRIdLmdvb2dsZS5wcm90b2J1Zi5GaWVsZE9wdGlvbnMYw44DIAEoCFIJc2Vuc2l0aXZlYgZwcm90bzM", [file_google_protobuf_descriptor, file_google_protobuf_duration]);
 
 /**
  * Who may call a method. A hosted method without one does not load; somebody else's is for administrators.
@@ -144,6 +144,87 @@ export const DeadlineSchema: GenMessage<Deadline> = /*@__PURE__*/
   messageDesc(file_portico_options_v1_options, 2);
 
 /**
+ * What REST's answers have beside a body, at the paths of `google.api.http`. `POST /package.Service/Method` stays 200 with a body.
+ *
+ * @generated from message portico.options.v1.Rest
+ */
+export type Rest = Message<"portico.options.v1.Rest"> & {
+  /**
+   * Status of an answer that is no error: 200, 201, 202, 203, 204 or 207. 204 is for messages without fields, and has no body.
+   * Default: 200.
+   *
+   * @generated from field: uint32 status = 1;
+   */
+  status: number;
+
+  /**
+   * Where to read what was made (201) or what will be (202), with fields of the answer in braces, for example "/api/v1/bpmn/{id}".
+   * Some method's GET has to be there. It becomes `Location`, absolute.
+   *
+   * @generated from field: string location = 2;
+   */
+  location: string;
+
+  /**
+   * The field of the request, a google.protobuf.Duration, that `Prefer: wait=10` (RFC 7240) fills. A preference is no demand: the
+   * query wins over it, and the method may wait for less.
+   *
+   * @generated from field: string wait = 3;
+   */
+  wait: string;
+};
+
+/**
+ * Describes the message portico.options.v1.Rest.
+ * Use `create(RestSchema)` to create a new message.
+ */
+export const RestSchema: GenMessage<Rest> = /*@__PURE__*/
+  messageDesc(file_portico_options_v1_options, 3);
+
+/**
+ * Since when a method is not to be used any more, and until when it is there. Goes with `option deprecated = true`, and is said
+ * in the headers of every protocol that has them.
+ *
+ * @generated from message portico.options.v1.Deprecation
+ */
+export type Deprecation = Message<"portico.options.v1.Deprecation"> & {
+  /**
+   * A day or a time of RFC 3339, for example "2026-05-04": `Deprecation` (RFC 9745). It may be to come.
+   *
+   * @generated from field: string since = 1;
+   */
+  since: string;
+
+  /**
+   * Not before `since`: `Sunset` (RFC 8594). Default: nobody knows yet.
+   *
+   * @generated from field: string sunset = 2;
+   */
+  sunset: string;
+
+  /**
+   * Where people read what to do instead, an http or https URL: `Link` with rel="deprecation".
+   *
+   * @generated from field: string link = 3;
+   */
+  link: string;
+
+  /**
+   * Where people read what ends when: `Link` with rel="sunset". Only beside `sunset`.
+   *
+   * @generated from field: string sunset_link = 4;
+   */
+  sunsetLink: string;
+};
+
+/**
+ * Describes the message portico.options.v1.Deprecation.
+ * Use `create(DeprecationSchema)` to create a new message.
+ */
+export const DeprecationSchema: GenMessage<Deprecation> = /*@__PURE__*/
+  messageDesc(file_portico_options_v1_options, 4);
+
+/**
  * Which plane a method belongs to: grouping in the API reference, and which of the short prefixes `/design/…` and
  * `/runtime/…` reach it.
  *
@@ -258,19 +339,42 @@ export const mcp: GenExtension<MethodOptions, Mcp> = /*@__PURE__*/
   extDesc(file_portico_options_v1_options, 3);
 
 /**
+ * @generated from extension: portico.options.v1.Rest rest = 51006;
+ */
+export const rest: GenExtension<MethodOptions, Rest> = /*@__PURE__*/
+  extDesc(file_portico_options_v1_options, 4);
+
+/**
+ * @generated from extension: portico.options.v1.Deprecation deprecation = 51007;
+ */
+export const deprecation: GenExtension<MethodOptions, Deprecation> = /*@__PURE__*/
+  extDesc(file_portico_options_v1_options, 5);
+
+/**
  * REST fills this string field from the request header of this name, for example "Range". The header wins over an
- * unset field; giving both the header and the query parameter is an error.
+ * unset field; giving both the header and the query parameter is an error. Only fields of the request itself, and no header
+ * of HTTP's own, of credentials or of the gateway.
  *
  * @generated from extension: string header = 51012;
  */
 export const header: GenExtension<FieldOptions, string> = /*@__PURE__*/
-  extDesc(file_portico_options_v1_options, 4);
+  extDesc(file_portico_options_v1_options, 6);
+
+/**
+ * REST also says this field of an answer as the header of this name, for example "X-Total-Count": text as it is where a header can
+ * hold it, numbers and enums as in JSON, a google.protobuf.Timestamp as HTTP's date. A field that is not set has no header. Only
+ * fields of the answer itself.
+ *
+ * @generated from extension: string response_header = 51014;
+ */
+export const response_header: GenExtension<FieldOptions, string> = /*@__PURE__*/
+  extDesc(file_portico_options_v1_options, 7);
 
 /**
  * @generated from extension: portico.options.v1.Stream stream = 51013;
  */
 export const stream: GenExtension<FieldOptions, Stream> = /*@__PURE__*/
-  extDesc(file_portico_options_v1_options, 5);
+  extDesc(file_portico_options_v1_options, 8);
 
 /**
  * Never shown again: left out of logs and of what is written down about a call.
@@ -278,5 +382,5 @@ export const stream: GenExtension<FieldOptions, Stream> = /*@__PURE__*/
  * @generated from extension: bool sensitive = 51011;
  */
 export const sensitive: GenExtension<FieldOptions, boolean> = /*@__PURE__*/
-  extDesc(file_portico_options_v1_options, 6);
+  extDesc(file_portico_options_v1_options, 9);
 
