@@ -266,6 +266,8 @@ async function createServices(
     maxConcurrentCalls: config.maxConcurrentCalls,
     ...{ adaptive: config.adaptiveConcurrency === "on", pressure },
     priorityOf: (method) => priorityOf(method, catalog),
+    waits: (method) =>
+      catalog.routes.some((route) => route.method === method && route.rest?.wait !== undefined),
     ...{ audit: users.audit, idempotency: idempotency.store, registry: catalog.registry },
     costOf: (method) => catalog.optionsOf(method).rateCost,
     isAudited: (method) => catalog.optionsOf(method).audited,

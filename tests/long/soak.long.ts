@@ -65,7 +65,7 @@ function openNow(): Open {
 }
 
 /** One round of every kind of use; the same documents over and over, so that nothing has to grow. */
-async function useOnce(round: number): Promise<void> {
+async function everythingOnce(round: number): Promise<void> {
   const id = `soak-${round % 20}`;
   const agent = new http.Agent({ keepAlive: false });
   await ask(base, "POST", `/api/v1/bpmn?documentId=${id}`, { body: { xml: bpmnXml() } });
@@ -109,14 +109,14 @@ function readAWhile(agent: http.Agent): Promise<void> {
 test(`${seconds} seconds of everything leave nothing behind`, {
   timeout: seconds * 1000 + 120_000,
 }, async (t) => {
-  for (let round = 0; round < 20; round += 1) await useOnce(round);
+  for (let round = 0; round < 20; round += 1) await everythingOnce(round);
   const before = openNow();
   const startedAtMs = performance.now();
   const samples: { readonly atMs: number; readonly bytes: number }[] = [];
   let rounds = 0;
   let nextLookMs = 0;
   while (performance.now() - startedAtMs < seconds * 1000) {
-    await useOnce(rounds);
+    await everythingOnce(rounds);
     rounds += 1;
     const atMs = performance.now() - startedAtMs;
     if (atMs < nextLookMs) continue;

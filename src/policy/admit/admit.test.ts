@@ -73,6 +73,16 @@ describe("admission", () => {
     assert.equal(count, 125);
   });
 
+  test("does not count methods that wait for something to happen", () => {
+    const { admit, method } = gate({ maxConcurrentCalls: 1, waits: () => true });
+    const watch = admit(() => new Promise<Reply>(() => undefined), method("normal"));
+    for (let count = 0; count < 10; count += 1)
+      assert.equal(
+        refused(() => watch(call)),
+        false,
+      );
+  });
+
   test("does not count answers that are there at once", () => {
     const { admit, method } = gate({ maxConcurrentCalls: 1 });
     const quick = admit(() => done, method("normal"));

@@ -32,6 +32,8 @@ export interface AdmitOptions {
   readonly clock: Clock;
   /** Who is sent away last. */
   priorityOf(method: Method): Priority;
+  /** A unary method that waits for something to happen where its caller asks it to: as little counted as a stream. Default: none. */
+  waits?(method: Method): boolean;
   /** A call was sent away. */
   onShed?(method: Method, why: ShedReason): void;
 }
@@ -63,7 +65,7 @@ export function createAdmit(options: AdmitOptions): Interceptor {
   return (next, method) => {
     const priority = options.priorityOf(method);
     if (priority === "health") return next;
-    if (!hasUnaryReply(method.kind)) return gate.stream(next, method);
+    if (!hasUnaryReply(method.kind) || options.waits?.(method) === true) return gate.stream(next, method);
     return gate.unary(next, method, priority === "urgent");
   };
 }

@@ -73,6 +73,7 @@ export class Operation {
     try {
       const reply = await this.#options.runtime.dispatch(call);
       if (reply.kind === "unary") throw new Error(`${method.name} answers with one message`);
+      hearCall(call, this.headers);
       const messages = reply.responses[Symbol.asyncIterator]();
       const leave = (): void => {
         call.cancel(clientGone());

@@ -60,6 +60,13 @@ export function startStatusOf(result: ExecutionResult): number | undefined {
   return result.data === undefined ? statusOfAll({ ...result, data: {} }) : undefined;
 }
 
+export interface EventsAbout {
+  /** How long nothing is said before a comment is, in milliseconds. */
+  readonly heartbeatMs: number;
+  /** What the calls said before the first result. */
+  readonly said?: ResponseHeaders;
+}
+
 /**
  * `next` for each result, `complete` at the end; a comment now and then where there is none. A client that does not read is
  * asked for nothing more.
@@ -67,10 +74,10 @@ export function startStatusOf(result: ExecutionResult): number | undefined {
 export async function replyEvents(
   answering: Answering,
   results: Results | readonly ExecutionResult[],
-  heartbeatMs: number,
+  { heartbeatMs, said = {} }: EventsAbout,
 ): Promise<void> {
   const { exchange } = answering;
-  exchange.start(200, headersOf(answering));
+  exchange.start(200, { ...headersOf(answering), ...said });
   let quiet = true;
   // Whoever does not read is not told either that there is more.
   let waiting = false;

@@ -108,7 +108,7 @@ async function answerEvents(context: Context, asked: Asked, heartbeatMs: number)
   if (ready.kind === "refused") {
     if (ready.status === 405) return replyRefusal({ ...answering, type: "application/json" }, ready);
     // graphql-sse: a page's EventSource can read nothing else.
-    return await replyEvents(answering, [{ errors: ready.errors }], heartbeatMs);
+    return await replyEvents(answering, [{ errors: ready.errors }], { heartbeatMs });
   }
   const operation = operationOf(context);
   answering.exchange.onAbort(() => operation.cancel());
@@ -116,9 +116,10 @@ async function answerEvents(context: Context, asked: Asked, heartbeatMs: number)
     ready.operation === "subscription"
       ? await engine.subscribe(ready, operation)
       : await engine.execute(ready, operation);
-  if (Symbol.asyncIterator in results) return await replyEvents(answering, results, heartbeatMs);
+  const about = { heartbeatMs, said: operation.headers };
+  if (Symbol.asyncIterator in results) return await replyEvents(answering, results, about);
   const status = startStatusOf(results);
-  if (status === undefined) return await replyEvents(answering, [results], heartbeatMs);
+  if (status === undefined) return await replyEvents(answering, [results], about);
   replyErrors({ ...answering, type: "application/json" }, status, {
     errors: results.errors ?? [],
     said: operation.headers,
