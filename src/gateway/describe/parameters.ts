@@ -2,7 +2,7 @@
 import { type DescField, getOption, hasOption } from "@bufbuild/protobuf";
 import type { Catalog, HttpRoute } from "#gateway/catalog/catalog.ts";
 import { FieldBehavior } from "#gen/google/api/field_behavior_pb.ts";
-import { header as headerOption } from "#gen/portico/options/v1/options_pb.ts";
+import { header as headerOption, sensitive } from "#gen/portico/options/v1/options_pb.ts";
 import { behaviours } from "./behaviours.ts";
 import { exampleOfField, splitExample } from "./examples.ts";
 import { takesIfMatch, takesIfNoneMatch } from "./responses.ts";
@@ -67,7 +67,7 @@ export function parameters(catalog: Catalog, schemas: Schemas, { route, names }:
       .filter((field) => field.name !== body && !bound.has(field.name))
       .map((field) => ({ name: field.jsonName, field }));
   const fromQuery = inQuery
-    .filter(({ field }) => isQueryable(field))
+    .filter(({ field }) => isQueryable(field) && !isSensitive(field))
     .map(({ name, field }) => parameter(field, name, "query"));
   return [...fromPath, ...fromQuery, ...fromHeaders];
 }
@@ -105,6 +105,10 @@ function optionsOfUpload(route: HttpRoute): { name: string; field: DescField }[]
 function describedSchema(schema: Schema): Pick<Parameter, "description" | "schema"> {
   const { description, readOnly: _readOnly, ...rest } = schema;
   return { ...(typeof description === "string" ? { description } : {}), schema: rest };
+}
+
+function isSensitive(field: DescField): boolean {
+  return hasOption(field, sensitive) && getOption(field, sensitive);
 }
 
 function isQueryable(field: DescField): boolean {
