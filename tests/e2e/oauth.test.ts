@@ -26,15 +26,12 @@ function suite(databaseUrl: () => Promise<string>): void {
   const insecure = { execute: [oidc.allowInsecureRequests] };
 
   const person = async (id: string, roles = ["roles/editor"]): Promise<void> => {
-    const created = await fetch(
-      `${server.base}/api/v1/users?userId=${id}&password=${encodeURIComponent(password)}`,
-      {
-        method: "POST",
-        headers: { ...admin.headers, "content-type": "application/json" },
-        body: JSON.stringify({ email: `${id}@example.org`, roles, displayName: id }),
-      },
-    );
-    assert.equal(created.status, 201, await created.text());
+    const user = { email: `${id}@example.org`, roles, displayName: id };
+    const created = await ask(server.base, "POST", "/portico.users.v1.UserService/CreateUser", {
+      ...admin,
+      body: { userId: id, password, user },
+    });
+    assert.equal(created.status, 200, created.text);
   };
   const client = async (body: object): Promise<{ id: string; secret: string }> => {
     const made = await ask(server.base, "POST", "/api/v1/oauthClients", { ...admin, body });

@@ -184,6 +184,17 @@ describe("rows 55 to 60", () => {
       headers: { "x-api-key": editor },
     });
     assert.deepEqual([known.status, reasonOf(known)], [400, "FIELD_UNKNOWN"]);
+    const secret = "hunter2 and sixteen more";
+    const made = await ask(server.base, "POST", `/api/v1/users?password=${encodeURIComponent(secret)}`, {
+      headers: { "x-api-key": server.adminKey },
+      body: { email: "url@example.org" },
+    });
+    assert.deepEqual(
+      [made.status, /password: is not taken from the URL/.test(made.text)],
+      [400, true],
+      made.text,
+    );
+    assert.ok(!made.text.includes("hunter2"));
     const key = await server.userWithKey("leaver", ["editor"]);
     const headers = { "x-api-key": key };
     assert.deepEqual([(await list(headers)).status, await grpcCode(headers)], [200, 0]);

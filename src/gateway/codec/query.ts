@@ -1,10 +1,11 @@
 /**
  * Query parameters to fields. Strict by default: a parameter that is unknown, given twice, bound by the path or body, or whose
- * field a query cannot carry, is an error that names the nearest good one.
+ * field a query cannot carry, is an error that names the nearest good one. What is sensitive has no place in a URL.
  *
  * @see https://github.com/googleapis/googleapis/blob/master/google/api/http.proto ("URL query parameters")
  */
-import type { DescField, DescMessage, Message } from "@bufbuild/protobuf";
+import { type DescField, type DescMessage, getOption, hasOption, type Message } from "@bufbuild/protobuf";
+import { sensitive } from "#gen/portico/options/v1/options_pb.ts";
 import { RpcError } from "#rpc/error.ts";
 import { nearest } from "#std/nearest.ts";
 import { fieldError } from "./field-error.ts";
@@ -97,6 +98,12 @@ class CompiledQuery implements QueryBinder {
         name,
         "cannot be given in a query; it is a message, a map or a list of messages",
       );
+    if (isSensitive(found.leaf))
+      throw fieldError(
+        "FIELD_INVALID",
+        name,
+        "is not taken from the URL, which logs and histories keep: send the whole request as a body, to the method's own path or in a batch",
+      );
     this.#paths.set(name, found);
     return found;
   }
@@ -105,6 +112,7 @@ class CompiledQuery implements QueryBinder {
   #known(): string[] {
     const names: string[] = [];
     for (const field of this.#desc.fields) {
+      if (isSensitive(field)) continue;
       if (isTextField(field)) names.push(field.jsonName);
       else if (field.fieldKind === "message") {
         for (const inner of field.message.fields)
@@ -117,6 +125,10 @@ class CompiledQuery implements QueryBinder {
       (name) => !taken.has(name) && (prefix === undefined || name.startsWith(`${toJsonName(prefix)}.`)),
     );
   }
+}
+
+function isSensitive(field: DescField): boolean {
+  return hasOption(field, sensitive) && getOption(field, sensitive);
 }
 
 function toJsonName(name: string): string {

@@ -1,7 +1,8 @@
 /** What a request is bound from besides its body: path, query and headers. */
-import type { DescField } from "@bufbuild/protobuf";
+import { type DescField, getOption, hasOption } from "@bufbuild/protobuf";
 import { type Catalog, type HttpRoute, requestHeaders } from "#gateway/catalog/catalog.ts";
 import { FieldBehavior } from "#gen/google/api/field_behavior_pb.ts";
+import { sensitive } from "#gen/portico/options/v1/options_pb.ts";
 import { hasUnaryReply } from "#rpc/method.ts";
 import { behaviours } from "./behaviours.ts";
 import { exampleOfField, splitExample } from "./examples.ts";
@@ -76,7 +77,7 @@ export function parameters(
       .filter((field) => field.name !== body && !bound.has(field.name))
       .map((field) => ({ name: field.jsonName, field }));
   const fromQuery = inQuery
-    .filter(({ field }) => isQueryable(field))
+    .filter(({ field }) => isQueryable(field) && !isSensitive(field))
     .map(({ name, field }) => parameter(field, name, "query"));
   return [...fromPath, ...fromQuery, ...layout, ...fromHeaders];
 }
@@ -141,6 +142,10 @@ export function optionsOfUpload(route: HttpRoute): { name: string; field: DescFi
 function describedSchema(schema: Schema): Pick<Parameter, "description" | "schema"> {
   const { description, readOnly: _readOnly, ...rest } = schema;
   return { ...(typeof description === "string" ? { description } : {}), schema: rest };
+}
+
+function isSensitive(field: DescField): boolean {
+  return hasOption(field, sensitive) && getOption(field, sensitive);
 }
 
 export function isQueryable(field: DescField): boolean {

@@ -425,7 +425,8 @@ export type CreateUserRequest = Message<"portico.users.v1.CreateUserRequest"> & 
   userId: string;
 
   /**
-   * 15 to 256 characters; for people. Empty: the user is INVITED and cannot sign in yet.
+   * 15 to 256 characters; for people. Empty: the user is INVITED and cannot sign in yet. Never in a URL: over REST it goes in the
+   * body of a batch, or of POST /portico.users.v1.UserService/CreateUser.
    * Example: none
    *
    * @generated from field: string password = 3;
