@@ -79,13 +79,12 @@ ${scripts.map((name) => html`<script nonce="${nonce}" src="${folder}${name}"></s
   );
 }
 
-/** The page's scripts, and what they ask of this origin; editors draw with styles of their own, dialogs with the nonce's. */
+/** The page's scripts, and what they ask of this origin; a dialog makes a style element, which has the nonce too. */
 function policyWith(nonce: string): string {
   return [
     "default-src 'none'",
     `script-src 'nonce-${nonce}'`,
     `style-src 'nonce-${nonce}'`,
-    "style-src-attr 'unsafe-inline'",
     "font-src data:",
     "img-src data:",
     "connect-src 'self'",
