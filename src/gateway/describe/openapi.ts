@@ -3,7 +3,7 @@
  *
  * @see https://spec.openapis.org/oas/v3.1.1.html
  */
-import type { DescMessage, DescService } from "@bufbuild/protobuf";
+import type { DescField, DescMessage, DescService } from "@bufbuild/protobuf";
 import type { Catalog, HttpRoute } from "#gateway/catalog/catalog.ts";
 import { exampleOfField, exampleOfMessage } from "./examples.ts";
 import {
@@ -205,9 +205,14 @@ function requestBody(catalog: Catalog, schemas: Schemas, route: HttpRoute): Oper
     };
   const [schema, example] =
     route.body.kind === "field"
-      ? [schemas.ofField(route.body.field), exampleOfField(catalog, route.body.field, "request")]
+      ? [fieldBody(schemas, route, route.body.field), exampleOfField(catalog, route.body.field, "request")]
       : wholeBody(catalog, schemas, route);
   return { required: true, content: { "application/json": { schema, example } } };
+}
+
+function fieldBody(schemas: Schemas, route: HttpRoute, field: DescField): Schema {
+  const partial = route.httpMethod === "PATCH" && field.fieldKind === "message";
+  return partial ? schemas.ofPatch(field.message) : schemas.ofField(field);
 }
 
 /** The metadata's fields, then the file. */
