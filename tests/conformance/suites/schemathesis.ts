@@ -54,6 +54,7 @@ function accepted(message: string): string {
     what.includes("became null") ? "null" : [...what.matchAll(/`(\w+)`/g)].map(([, word]) => word).join(" "),
   );
   if (message.includes("Incorrect type")) kinds.push("type");
+  if (message.includes("Missing request body")) kinds.push("no body");
   return [...new Set(kinds)].sort().join(", ");
 }
 
