@@ -135,7 +135,7 @@ export const schemathesis: Suite = {
       const { examples, passed, failures } = readReport(report);
       if (examples < leastExamples)
         throw new Error(`schemathesis made ${examples} examples only:\n${output.slice(-2000)}`);
-      for (const example of failures.values()) console.log(`  for example ${example}`);
+      for (const [name, example] of failures) console.log(`  ${name}: ${example}`);
       const version = /version (\S+)/.exec(
         (await runProgram(program, ["--version"], { timeoutMs: 60_000 })).output,
       );
