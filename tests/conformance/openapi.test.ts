@@ -84,6 +84,30 @@ describe("the OpenAPI document", () => {
     assert.equal(schemaOf("Role").properties.scopes?.maxItems, 100);
   });
 
+  test("says what a body is refused for", async () => {
+    const { json: document } = await ask(portico.base, "GET", "/openapi.json");
+    const { paths } = document;
+    const bodyOf = (method: string, route: string, type = "application/json") =>
+      paths[route][method].requestBody.content[type].schema;
+    // Keys that it does not have; a reply may get more of them.
+    const { schemas } = document.components;
+    assert.equal(schemas["portico.users.v1.SignInRequest"].additionalProperties, false);
+    assert.equal(schemas["portico.users.v1.User"].additionalProperties, false);
+    assert.ok(!("additionalProperties" in schemas["portico.users.v1.ListUsersResponse"]));
+    // What the path says already.
+    assert.ok(!("id" in bodyOf("post", "/api/v1/users/{id}:suspend").properties));
+    // A change may leave out what a creation may not.
+    assert.ok(schemas["portico.users.v1.OAuthClient"].required.includes("displayName"));
+    assert.ok(!("required" in bodyOf("patch", "/api/v1/oauthClients/{id}")));
+    // Rules in CEL, and those of a map's keys.
+    const { properties } = schemas["portico.users.v1.User"];
+    assert.equal(properties.roles.items.pattern, "^roles/");
+    assert.deepEqual(properties.labels.propertyNames, { minLength: 1, maxLength: 63 });
+    // The form of an upload: its fields have the names that the query has.
+    const form = bodyOf("post", "/api/v1/bpmn:upload", "multipart/form-data");
+    assert.ok("metadata.displayName" in form.properties && !form.additionalProperties);
+  });
+
   test("can be asked for one service, and says which service it does not know", async () => {
     const health = await ask(portico.base, "GET", "/openapi.json?service=portico.bpmn.v1.BPMNService");
     assert.deepEqual(

@@ -144,8 +144,13 @@ type Expected =
   | { readonly echoes: readonly string[] }
   /** Pongs with these payloads, and the connection goes on. */
   | { readonly pongs: readonly (Buffer | string)[]; readonly echoes?: readonly string[] }
-  /** Closed with one of these codes; undefined: without any frame. */
-  | { readonly closes: readonly (number | undefined)[] };
+  /** Closed with one of these codes, undefined: without any frame; and exactly these texts came before, where they are said. */
+  | { readonly closes: readonly (number | undefined)[]; readonly echoes?: readonly string[] };
+
+const textsOf = (frames: readonly Received[]): string[] =>
+  frames.flatMap(({ opcode, payload }) =>
+    opcode === text ? [(JSON.parse(payload.toString()) as { text?: string }).text ?? ""] : [],
+  );
 
 interface Row {
   readonly name: string;
@@ -174,11 +179,46 @@ const badUtf8: readonly [string, string][] = [
   ["the byte ff", "ff"],
   ["a sequence without its end", "e282"],
   ["good, then bad", "cebae1bdb9cf83cebcceb5eda080656469746564"],
+  ["all 64 continuations", Array.from({ length: 64 }, (_, n) => (0x80 + n).toString(16)).join("")],
+  ...["c020", "df20", "e020", "ef20", "f020", "f720", "f820", "fb20", "fc20", "fd20"].map(
+    (hex): [string, string] => [`a beginning alone, ${hex}`, hex],
+  ),
+  ...["c3", "e0a0", "f09080", "f8808080", "fc80808080", "df", "efbf", "f48fbf"].map(
+    (hex): [string, string] => [`a sequence without its last byte, ${hex}`, hex],
+  ),
+  ...["c1bf", "e09fbf", "f08fbfbf", "f887bfbfbf", "fc83bfbfbfbf"].map((hex): [string, string] => [
+    `the greatest overlong, ${hex}`,
+    hex,
+  ]),
+  ...["e08080", "f0808080", "f880808080", "fc8080808080"].map((hex): [string, string] => [
+    `an overlong NUL, ${hex}`,
+    hex,
+  ]),
+  ...["edadbf", "edae80", "edafbf", "edb080", "edbe80", "edbfbf"].map((hex): [string, string] => [
+    `a surrogate alone, ${hex}`,
+    hex,
+  ]),
+  ...["edadbfedb080", "edae80edbfbf", "edafbfedbfbf"].map((hex): [string, string] => [
+    `surrogates in a pair, ${hex}`,
+    hex,
+  ]),
+  ...["f888808080", "fc8480808080", "f7bfbfbf", "fbbfbfbfbf", "fdbfbfbfbfbf"].map((hex): [string, string] => [
+    `the first or last of a length that is not used, ${hex}`,
+    hex,
+  ]),
 ];
+
+/** First and last of every length, and the borders inside. */
+const goodUtf8 =
+  "7f c280 dfbf e0a080 ed9fbf ee8080 efbfbd efbfbf f0908080 f48fbfbf cebae1bdb9cf83cebcceb5".split(" ");
+const quoted = (hex: string): Buffer =>
+  Buffer.concat([Buffer.from('{"text":"'), Buffer.from(hex, "hex"), Buffer.from('"}')]);
+const bytesOf = (whole: Buffer): Buffer[] => [...whole].map((byte) => Buffer.from([byte]));
 
 const rows: readonly Row[] = [
   // 1: framing.
-  ...[0, 100, 110, 111, 112, 113, 65_510, 65_520, 65_521, 65_522, 65_523, 65_524, 65_525].map(
+  // Bodies of 125, 126, 127 and 128 bytes, and of 65 535 and 65 536: where the length takes another form.
+  ...[0, 100, 110, 114, 115, 116, 117, 65_510, 65_520, 65_521, 65_522, 65_523, 65_524, 65_525].map(
     (bytes): Row => {
       const body = message(bytes);
       return {
@@ -199,6 +239,14 @@ const rows: readonly Row[] = [
     sends: [frame(binary, message(1))],
     expect: { closes: [4400] },
   },
+  { name: "1: an empty text, which ends what is sent", sends: [frame(text)], expect: { closes: [1000] } },
+  ...[0, 125, 126, 127, 128, 65_535, 65_536].map(
+    (bytes): Row => ({
+      name: `1: ${bytes} bytes of a binary message, where messages are texts`,
+      sends: [frame(binary, Buffer.alloc(bytes, 0xfe))],
+      expect: { closes: [4400] },
+    }),
+  ),
   // 2: pings.
   { name: "2: an empty ping", sends: [frame(ping)], expect: { pongs: [""] } },
   { name: "2: a ping with a text", sends: [frame(ping, "Hello")], expect: { pongs: ["Hello"] } },
@@ -234,6 +282,12 @@ const rows: readonly Row[] = [
     sends: Array.from({ length: 10 }, (_, n) => frame(ping, `ping ${n}`)),
     expect: { pongs: Array.from({ length: 10 }, (_, n) => `ping ${n}`) },
   },
+  {
+    name: "2: ten pings byte by byte",
+    sends: Array.from({ length: 10 }, (_, n) => frame(ping, `ping ${n}`)),
+    pieces: 1,
+    expect: { pongs: Array.from({ length: 10 }, (_, n) => `ping ${n}`) },
+  },
   // 3: reserved bits.
   ...[1, 2, 3, 4, 5, 6, 7].map(
     (rsv): Row => ({
@@ -244,7 +298,29 @@ const rows: readonly Row[] = [
   ),
   { name: "3: reserved bits of a ping", sends: [frame(ping, "a", { rsv: 4 })], expect: { closes: [1002] } },
   { name: "3: reserved bits of a close", sends: [frame(close, "", { rsv: 1 })], expect: { closes: [1002] } },
+  ...[undefined, 1].map(
+    (size): Row => ({
+      name: `3: a text, then one with reserved bits, then a ping${size === undefined ? "" : ", byte by byte"}`,
+      sends: [frame(text, message(1)), frame(text, message(2), { rsv: 2 }), frame(ping)],
+      ...(size === undefined ? {} : { pieces: size }),
+      expect: { closes: [1002] },
+    }),
+  ),
+  {
+    name: "3: reserved bits of a binary message",
+    sends: [frame(binary, "a", { rsv: 5 })],
+    expect: { closes: [1002] },
+  },
   // 4: opcodes.
+  ...[3, 7, 11, 15].flatMap((opcode): Row[] => [
+    { name: `4: the opcode ${opcode}, empty`, sends: [frame(opcode)], expect: { closes: [1002] } },
+    {
+      name: `4: a text, then the opcode ${opcode}, then a ping, byte by byte`,
+      sends: [frame(text, message(1)), frame(opcode, "a"), frame(ping)],
+      pieces: 1,
+      expect: { closes: [1002] },
+    },
+  ]),
   ...[3, 4, 5, 6, 7, 11, 12, 13, 14, 15].map(
     (opcode): Row => ({
       name: `4: the opcode ${opcode}`,
@@ -296,7 +372,47 @@ const rows: readonly Row[] = [
     sends: pieces(text, ["", '{"text":', "", '"a"}', ""]),
     expect: { echoes: ["a"] },
   },
+  ...[undefined, 1].map(
+    (size): Row => ({
+      name: `5: a text in five, two pings between${size === undefined ? "" : ", byte by byte"}`,
+      sends: [
+        frame(text, '{"te', { fin: false }),
+        frame(more, 'xt":"', { fin: false }),
+        frame(ping, "one"),
+        frame(more, "a", { fin: false }),
+        frame(more, "b", { fin: false }),
+        frame(ping, "two"),
+        frame(more, '"}'),
+      ],
+      ...(size === undefined ? {} : { pieces: size }),
+      expect: { pongs: ["one", "two"], echoes: ["ab"] },
+    }),
+  ),
+  {
+    name: "5: continuations of nothing around a text in two",
+    sends: [
+      frame(more, "a", { fin: false }),
+      frame(text, '{"text":', { fin: false }),
+      frame(more, '"a"}'),
+      frame(more, "b", { fin: false }),
+    ],
+    expect: { closes: [1002], echoes: [] },
+  },
   // 6: UTF-8.
+  ...goodUtf8.flatMap((hex): Row[] => {
+    const echoes = [Buffer.from(hex, "hex").toString()];
+    return [
+      { name: `6: ${hex} as a text`, sends: [frame(text, quoted(hex))], expect: { echoes } },
+      { name: `6: ${hex}, a byte a fragment`, sends: pieces(text, bytesOf(quoted(hex))), expect: { echoes } },
+    ];
+  }),
+  ...["f4908080", "eda080", "c0af"].map(
+    (hex): Row => ({
+      name: `6: ${hex}, a byte a fragment`,
+      sends: pieces(text, bytesOf(quoted(hex))),
+      expect: { closes: [1007], echoes: [] },
+    }),
+  ),
   {
     name: "6: all lengths of characters",
     sends: [frame(text, euro)],
@@ -369,6 +485,21 @@ const rows: readonly Row[] = [
       expect: { closes: [1002] },
     }),
   ),
+  {
+    name: "7: a text after the close",
+    sends: [closing(1000), frame(text, message(1))],
+    expect: { closes: [1000], echoes: [] },
+  },
+  {
+    name: "7: a close between two fragments",
+    sends: [frame(text, '{"text":', { fin: false }), closing(1000), frame(more, '"a"}')],
+    expect: { closes: [1000], echoes: [] },
+  },
+  {
+    name: "7: a large text, a close and a ping",
+    sends: [frame(text, message(256 * 1024)), closing(1000), frame(ping)],
+    expect: { closes: [1000] },
+  },
   // 5.1 of the RFC: a client's frames are masked.
   {
     name: "a frame that is not masked",
@@ -408,6 +539,21 @@ const rows: readonly Row[] = [
     sends: [Buffer.from("81ff0000010000000000", "hex")],
     expect: { closes: [1009] },
   },
+  ...[64, 256, 1024].map(
+    (size): Row => ({
+      name: `9: 256 KiB in pieces of ${size} bytes`,
+      sends: [frame(text, message(256 * 1024))],
+      pieces: size,
+      expect: { echoes: ["x".repeat(256 * 1024)] },
+    }),
+  ),
+  ...[0, 16, 256, 1024, 4096].map(
+    (bytes): Row => ({
+      name: `9: 1000 texts of ${bytes} bytes, one after another`,
+      sends: Array.from({ length: 1000 }, () => frame(text, message(bytes))),
+      expect: { echoes: Array.from({ length: 1000 }, () => "x".repeat(bytes)) },
+    }),
+  ),
   // 10: many fragments.
   {
     name: "10: 64 KiB in fragments of 1300 bytes",
@@ -436,6 +582,7 @@ describe("WebSocket frames", () => {
           assert.ok(last.length <= 1, "it closed twice");
           const code = last[0] && (last[0].payload.length === 0 ? 1005 : last[0].payload.readUInt16BE(0));
           assert.ok(expect.closes.includes(code), `closed with ${code}`);
+          if (expect.echoes !== undefined) assert.deepEqual(textsOf(raw.frames), expect.echoes);
           return;
         }
         const echoes = expect.echoes ?? [];
@@ -445,10 +592,7 @@ describe("WebSocket frames", () => {
           raw.frames.filter(({ opcode }) => opcode === pong).map(({ payload }) => payload.toString("hex")),
           pongs.map((one) => Buffer.from(one as string).toString("hex")),
         );
-        const texts = raw.frames.flatMap(({ opcode, payload }) =>
-          opcode === text ? [(JSON.parse(payload.toString()) as { text?: string }).text ?? ""] : [],
-        );
-        assert.deepEqual(texts, echoes);
+        assert.deepEqual(textsOf(raw.frames), echoes);
         // It goes on.
         raw.socket.write(frame(ping, "still"));
         await raw.until(() => raw.frames.at(-1)?.payload.toString() === "still");

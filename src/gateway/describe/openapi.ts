@@ -3,7 +3,7 @@
  *
  * @see https://spec.openapis.org/oas/v3.1.1.html
  */
-import type { DescMessage, DescService } from "@bufbuild/protobuf";
+import type { DescField, DescMessage, DescService } from "@bufbuild/protobuf";
 import type { Catalog, HttpRoute } from "#gateway/catalog/catalog.ts";
 import { hasUnaryRequest } from "#rpc/method.ts";
 import { type Answer, type Content, errorResponses, problemSchema } from "./error-answers.ts";
@@ -202,7 +202,7 @@ function requestBody(catalog: Catalog, schemas: Schemas, route: HttpRoute): Oper
     };
   const [schema, example] =
     route.body.kind === "field"
-      ? [schemas.ofField(route.body.field), exampleOfField(catalog, route.body.field, "request")]
+      ? [fieldBody(schemas, route, route.body.field), exampleOfField(catalog, route.body.field, "request")]
       : wholeBody(catalog, schemas, route);
   // A client's stream: a message a line, or one array of them.
   if (!hasUnaryRequest(route.method.kind))
@@ -214,6 +214,11 @@ function requestBody(catalog: Catalog, schemas: Schemas, route: HttpRoute): Oper
       },
     };
   return { required: true, content: { "application/json": { schema, example } } };
+}
+
+function fieldBody(schemas: Schemas, route: HttpRoute, field: DescField): Schema {
+  const partial = route.httpMethod === "PATCH" && field.fieldKind === "message";
+  return partial ? schemas.ofPatch(field.message) : schemas.ofField(field);
 }
 
 /** The metadata's fields, then the file. */

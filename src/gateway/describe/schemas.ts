@@ -78,6 +78,12 @@ export class Schemas {
     );
   }
 
+  /** A resource's message as the body of a PATCH: what is not there stays as it is. */
+  ofPatch(desc: DescMessage): Schema {
+    const { required: _required, ...partial } = this.#object(desc);
+    return partial;
+  }
+
   ofField(field: DescField): Schema {
     const { own, items } = constraintsOf(field);
     const schema = { ...this.#ofValue(field, items), ...own };

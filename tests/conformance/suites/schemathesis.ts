@@ -33,12 +33,10 @@ interface Check {
   readonly status: string;
   readonly failure_info?: { readonly failure: { readonly title: string; readonly message: string } };
 }
+type Content = { readonly $base64: string } | string | null;
 interface Interaction {
-  readonly request: { readonly method: string; readonly uri: string };
-  readonly response?: {
-    readonly status_code: number;
-    readonly content?: { readonly $base64: string } | string | null;
-  };
+  readonly request: { readonly method: string; readonly uri: string; readonly body?: Content };
+  readonly response?: { readonly status_code: number; readonly content?: Content };
 }
 interface ErrorBody {
   readonly details?: readonly {
@@ -47,20 +45,23 @@ interface ErrorBody {
   }[];
 }
 
+const textOf = (content: Content | undefined): string =>
+  typeof content === "string" ? content : Buffer.from(content?.$base64 ?? "", "base64").toString();
+
 /** The kinds of violation that were accepted: a case may have several. */
 function accepted(message: string): string {
   const kinds = [...message.matchAll(/violates ([^\n]*)/g)].map(([, what = ""]) =>
     what.includes("became null") ? "null" : [...what.matchAll(/`(\w+)`/g)].map(([, word]) => word).join(" "),
   );
+  if (message.includes("Incorrect type")) kinds.push("type");
+  if (message.includes("Missing request body")) kinds.push("no body");
   return [...new Set(kinds)].sort().join(", ");
 }
 
 /** Reason and field of an error of ours; the status where there is none. */
 function told({ response }: Interaction): string {
   if (response === undefined) return "no answer";
-  const { content } = response;
-  const text =
-    typeof content === "string" ? content : Buffer.from(content?.$base64 ?? "", "base64").toString();
+  const text = textOf(response.content);
   let body: ErrorBody = {};
   try {
     body = JSON.parse(text) as ErrorBody;
@@ -95,11 +96,13 @@ function readReport(file: string): Report {
       if (failed.length === 0) passed += 1;
       for (const { name, failure_info } of failed) {
         const { title = "", message = "" } = failure_info?.failure ?? {};
-        const { method, uri } = interaction.request;
+        const { method, uri, body } = interaction.request;
         const what = name === "negative_data_rejection" ? accepted(message) : told(interaction);
         failures.set(
           `${name} ${what}`,
-          `${recorder?.label}: ${title}. ${message.replaceAll("\n", " ").slice(0, 300)} ${method} ${uri.slice(0, 300)}`,
+          [recorder?.label, title, message, method, uri, textOf(body)]
+            .map((part = "") => part.replaceAll(/\s+/g, " ").slice(0, 300))
+            .join(" | "),
         );
       }
     }
@@ -132,7 +135,7 @@ export const schemathesis: Suite = {
       const { examples, passed, failures } = readReport(report);
       if (examples < leastExamples)
         throw new Error(`schemathesis made ${examples} examples only:\n${output.slice(-2000)}`);
-      for (const example of failures.values()) console.log(`  for example ${example}`);
+      for (const [name, example] of failures) console.log(`  ${name}: ${example}`);
       const version = /version (\S+)/.exec(
         (await runProgram(program, ["--version"], { timeoutMs: 60_000 })).output,
       );
