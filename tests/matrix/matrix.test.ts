@@ -73,7 +73,7 @@ function testColumn(protocol: Protocol, codec: Codec, compression: Compression):
     }
     if (refusal !== undefined) {
       leaveOut(`refused with ${refusal.reason}, which a test shows once for the cell`, outcomes.length);
-      test(`${kind} is refused with ${refusal.reason}`, { timeout: 5000 }, async () => {
+      test(`${kind} is refused with ${refusal.reason}`, { timeout: 10_000 }, async () => {
         const { running, id } = runOf(echo, driver, { cell, protocol }).start({});
         const { code, reason } = await running.end();
         assert.deepEqual({ code, reason }, refusal);
@@ -88,7 +88,7 @@ function testColumn(protocol: Protocol, codec: Codec, compression: Compression):
         continue;
       }
       planned += 1;
-      test(`${kind} ${outcome.name}`, { timeout: 5000 }, async () => {
+      test(`${kind} ${outcome.name}`, { timeout: 10_000 }, async () => {
         if (outcome.alone === true) await runAlone(outcome, { cell, protocol });
         else await outcome.run(runOf(echo, driver, { cell, protocol }));
         ran += 1;
@@ -97,12 +97,15 @@ function testColumn(protocol: Protocol, codec: Codec, compression: Compression):
   }
 }
 
-for (const protocol of protocols)
-  for (const codec of codecs)
-    for (const compression of compressions)
-      describe(`${protocol.name}, ${codec}, ${compression}`, { concurrency: 8 }, () =>
-        testColumn(protocol, codec, compression),
-      );
+// Most of the time is waiting: for deadlines, for buffers that fill, for counters that stand still.
+describe("a call", { concurrency: 2 }, () => {
+  for (const protocol of protocols)
+    for (const codec of codecs)
+      for (const compression of compressions)
+        describe(`${protocol.name}, ${codec}, ${compression}`, { concurrency: 4 }, () =>
+          testColumn(protocol, codec, compression),
+        );
+});
 
 test("every combination ran, or is absent for a reason", (t) => {
   const product = protocols.length * codecs.length * compressions.length * kinds.length * outcomes.length;

@@ -46,7 +46,6 @@ export interface Outcome {
 
 const isUpload = ({ name }: Protocol): boolean => name.startsWith("rest upload");
 const isMcp = ({ name }: Protocol): boolean => name.startsWith("mcp");
-const isGraphqlPost = ({ name }: Protocol): boolean => name.startsWith("graphql post");
 
 const answers: Outcome = {
   name: "answers",
@@ -116,10 +115,19 @@ const throws: Outcome = {
 
 const deadline: Outcome = {
   name: "passes its deadline",
-  run: async ({ start }) => {
-    const { running, probe } = start({ wait: true }, { timeoutMs: 40 });
-    const end = await running.end();
-    assert.deepEqual([end.code, end.reason], [4, "DEADLINE_EXCEEDED"]);
+  absent: (_, { name }) =>
+    name === "graphql on a websocket"
+      ? "an operation on a socket has no deadline: its client completes it"
+      : undefined,
+  run: async ({ start, ran }) => {
+    // On a busy machine a deadline may have passed before the handler begins, which then is not asked at all.
+    const tried = async (timeoutMs: number): Promise<Started> => {
+      const started = start({ wait: true }, { timeoutMs });
+      const end = await started.running.end();
+      assert.deepEqual([end.code, end.reason], [4, "DEADLINE_EXCEEDED"]);
+      return ran(started.id) || timeoutMs > 1000 ? started : await tried(timeoutMs * 5);
+    };
+    const { probe } = await tried(40);
     const { canceled, signal, over } = await probe;
     assert.equal((await canceled).code, "deadline_exceeded");
     assert.equal(signal.aborted, true);
@@ -176,10 +184,13 @@ const drained: Outcome = {
   },
 };
 
+const heldBackAlike = "who holds back whom is the same for all that is packed: gzip shows it";
+
 const slowClient: Outcome = {
   name: "waits for a client that does not read",
-  absent: ({ kind }, protocol) => {
+  absent: ({ kind, compression }, protocol) => {
     if (!streamsReplies(kind)) return "the reply is one message";
+    if (compression === "br") return heldBackAlike;
     return isMcp(protocol) ? "a tool's stream is collected, and cut at 256 KiB" : undefined;
   },
   run: async ({ start, protocol }) => {
@@ -199,14 +210,17 @@ const slowClient: Outcome = {
 
 const slowHandler: Outcome = {
   name: "lets its client wait while the handler does not read",
-  absent: ({ kind }) => (streamsRequests(kind) ? undefined : "the request is one message"),
+  absent: ({ kind, compression }) => {
+    if (!streamsRequests(kind)) return "the request is one message";
+    return compression === "br" ? heldBackAlike : undefined;
+  },
   run: async ({ start, protocol }) => {
     // Behind bytes that nobody reads HTTP/1 hides the end of its connection: there it is the deadline that ends the call.
     const hidden = protocol.name.endsWith("HTTP/1") || protocol.name.startsWith("websocket at");
     const { running, probe } = start({ wait: true }, { texts: [], ...(hidden ? { timeoutMs: 800 } : {}) });
-    const { over, canceled } = await probe;
-    await flood(running);
-    const ahead = running.accepted * pieceBytes;
+    const { over, canceled, signal } = await probe;
+    // What is behind the end of a call flows into nothing, and does not count.
+    const ahead = (await flood(running, signal)) * pieceBytes;
     assert.ok(ahead <= boundOf(protocol), `${ahead} bytes ahead of the handler`);
     if (!hidden) running.cancel();
     assert.equal((await canceled).code, hidden ? "deadline_exceeded" : "canceled");
@@ -265,14 +279,18 @@ async function settled<T>(counted: T, key: keyof T): Promise<T> {
   return counted;
 }
 
-/** Sends as long as anything is taken, a few pieces ahead. */
-async function flood(running: Running): Promise<void> {
+/** Sends as long as anything is taken, a few pieces ahead. @returns what was taken while the call was there. */
+async function flood(running: Running, signal: AbortSignal): Promise<number> {
   const piece = noise(pieceBytes);
+  let taken = 0;
   for (let sent = 0, still = 0; still < 5; ) {
     const before = running.accepted;
     for (; sent < before + 8; sent += 1) running.send(piece);
     await new Promise((resolve) => setTimeout(resolve, 4));
-    still = running.accepted === before ? still + 1 : 0;
-    if (sent * pieceBytes > 4 * maxAheadBytes.kernel) return;
+    if (signal.aborted) return taken;
+    taken = running.accepted;
+    still = taken === before ? still + 1 : 0;
+    if (sent * pieceBytes > 4 * maxAheadBytes.kernel) return taken;
   }
+  return taken;
 }

@@ -108,7 +108,8 @@ function restAbsent(form: RestForm, { kind, codec }: Cell): string | undefined {
 
 function restRefused(form: RestForm, { kind, codec, compression }: Cell): Refusal | undefined {
   if (codec === "proto") return { code: 3, reason: "CONTENT_TYPE_UNSUPPORTED" };
-  const packed = form === "upload" || streamsRequests(kind) ? compression !== "identity" : compression === "deflate";
+  const packed =
+    form === "upload" || streamsRequests(kind) ? compression !== "identity" : compression === "deflate";
   return packed ? { code: 3, reason: "ENCODING_UNSUPPORTED" } : undefined;
 }
 
@@ -138,7 +139,7 @@ const sockets: readonly Protocol[] = [
 
 const noStreams = "a method that takes a stream has no form in it";
 const unpacked: Protocol["refused"] = ({ compression }) =>
-  compression === "identity" ? undefined : { code: 3, reason: "ENCODING_UNSUPPORTED" };
+  compression === "deflate" ? { code: 3, reason: "ENCODING_UNSUPPORTED" } : undefined;
 
 const graphql: readonly Protocol[] = [
   ...versions.flatMap(({ http, over, windows }) =>

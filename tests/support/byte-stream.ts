@@ -91,7 +91,9 @@ export interface ServerSentEvent {
 /** Undefined: a comment, or one without data. */
 export function parseEvent(block: string): ServerSentEvent | undefined {
   const fields = new Map(
-    block.split("\n").map((line) => [line.slice(0, line.indexOf(":")), line.slice(line.indexOf(":") + 1).trimStart()]),
+    block
+      .split("\n")
+      .map((line) => [line.slice(0, line.indexOf(":")), line.slice(line.indexOf(":") + 1).trimStart()]),
   );
   const data = fields.get("data");
   return data === undefined ? undefined : { event: fields.get("event") ?? "message", data };
@@ -169,6 +171,8 @@ class Pulled {
 
   constructor(stream: Readable) {
     this.#stream = stream;
+    // Of one that is over already nobody tells it again.
+    this.#over = stream.destroyed || stream.readableEnded;
     const end = (): void => {
       this.#over = true;
       this.#wake?.();

@@ -1,6 +1,6 @@
 /** The echo service over GraphQL: one answer by POST, server-sent events, or graphql-transport-ws. */
 import { WebSocket } from "ws";
-import { type ErrorCode, codes } from "#rpc/code.ts";
+import { codes, type ErrorCode } from "#rpc/code.ts";
 import { Blocks, type ByteStream, openHttp, parseEvent } from "./byte-stream.ts";
 import {
   type Driver,
@@ -19,7 +19,11 @@ import { Inbox } from "./websocket-driver.ts";
 
 interface Failure {
   readonly message: string;
-  readonly extensions?: { readonly code?: string; readonly details?: JsonStatus["details"]; readonly reason?: string };
+  readonly extensions?: {
+    readonly code?: string;
+    readonly details?: JsonStatus["details"];
+    readonly reason?: string;
+  };
 }
 
 interface Result {
@@ -73,7 +77,9 @@ export function graphqlDriver(options: GraphqlOptions): Driver {
           ...(timeoutMs === undefined ? {} : { "grpc-timeout": `${timeoutMs}m` }),
         },
       });
-      return new GraphqlRunning(stream, (text) => pack[compression](Buffer.from(JSON.stringify(queryOf(kind, text)))));
+      return new GraphqlRunning(stream, (text) =>
+        pack[compression](Buffer.from(JSON.stringify(queryOf(kind, text)))),
+      );
     },
   };
 }

@@ -3,7 +3,17 @@ import { brotliDecompressSync, gunzipSync } from "node:zlib";
 import { fromJson, toJson } from "@bufbuild/protobuf";
 import { Client, type ClientDuplexStream, credentials, Metadata, type StatusObject } from "@grpc/grpc-js";
 import { type ByteStream, openHttp } from "./byte-stream.ts";
-import { type Compression, type Driver, type DriverOptions, type End, endOf, methods, pack, planHeader, type Running } from "./drivers.ts";
+import {
+  type Compression,
+  type Driver,
+  type DriverOptions,
+  type End,
+  endOf,
+  methods,
+  pack,
+  planHeader,
+  type Running,
+} from "./drivers.ts";
 import { decode, type EchoServer, encode } from "./echo.ts";
 import { make } from "./echo-service.ts";
 

@@ -76,7 +76,10 @@ export function mcpDriver(options: McpDriverOptions): Driver {
 export interface ToolAnswer {
   readonly isError?: boolean;
   readonly content: readonly { readonly text: string }[];
-  readonly structuredContent?: { readonly text?: string; readonly messages?: readonly { readonly text?: string }[] };
+  readonly structuredContent?: {
+    readonly text?: string;
+    readonly messages?: readonly { readonly text?: string }[];
+  };
 }
 
 interface RpcMessage {

@@ -87,6 +87,7 @@ class RestCall implements Running {
   readonly #sending: Sending;
   readonly #blocks: Blocks;
   #sent = 0;
+  #over = false;
   #error: JsonStatus | undefined;
 
   constructor(stream: ByteStream, sending: Sending) {
@@ -150,11 +151,14 @@ class RestCall implements Running {
 
   /** `[` and an element, `,` line feed and the next, `]`. An error is the last element, and no bracket follows. */
   async #element(): Promise<string | undefined> {
+    if (this.#over) return undefined;
     const piece = await this.#blocks.take(elementIn);
     if (piece === undefined) {
+      this.#over = true;
       const rest = (await this.#blocks.rest()).trim();
       const closed = rest === "]" || rest === "[]";
-      if (closed === (this.#error !== undefined)) throw new Error(`an array that ends in ${rest}`);
+      if (!this.#stream.cut && closed === (this.#error !== undefined))
+        throw new Error(`an array that ends in ${rest}`);
       return undefined;
     }
     const element = JSON.parse(piece.replace(/^(\[|,\n)/, "")) as Message & { error?: JsonStatus };

@@ -253,11 +253,9 @@ class SocketRunning implements Running {
 
 function endOf(status: unknown): End {
   const json = status as JsonStatus;
-  if (json.code === 0 || (json.details?.length ?? 0) === 0 || "@type" in json.details![0]!) return endOfJson(json);
-  const bytes = toBinary(
-    StatusSchema,
-    make(StatusSchema, status as Record<string, unknown>) as never,
-  );
+  if (json.code === 0 || (json.details?.length ?? 0) === 0 || "@type" in json.details![0]!)
+    return endOfJson(json);
+  const bytes = toBinary(StatusSchema, make(StatusSchema, status as Record<string, unknown>) as never);
   return endOfBinary(json.code, json.message, bytes);
 }
 

@@ -9,11 +9,13 @@
  */
 import type { GraphQLSchema } from "graphql";
 import type { Runtime } from "#gateway/dispatch/dispatch.ts";
+import { readTimeout } from "#gateway/wire/grpc-timeout.ts";
 import { requestIdFrom } from "#gateway/wire/request-id.ts";
 import { httpStatusOf } from "#rpc/code.ts";
 import { toRpcError } from "#rpc/error.ts";
 import { readMetadata } from "../connect/read.ts";
 import type { Adapter, Exchange, ResponseHeaders } from "../exchange.ts";
+import { readPackedBody } from "../packed-body.ts";
 import type { Engine } from "./engine.ts";
 import type { OperationOptions } from "./operation.ts";
 import type { GraphqlOptions } from "./options.ts";
@@ -66,11 +68,11 @@ async function serve(
     vary: "Accept",
   };
   try {
-    const body = exchange.method === "POST" ? await exchange.readBody(maxBodyBytes) : undefined;
+    const body = exchange.method === "POST" ? await readPackedBody(exchange, maxBodyBytes) : undefined;
     const { headers, peer, startedAtMs } = exchange;
     const about: OperationOptions = {
       ...{ runtime: options.runtime(), id, peer, startedAtMs },
-      metadata: readMetadata(headers),
+      ...{ metadata: readMetadata(headers), timeoutMs: readTimeout(headers) },
     };
     const engine = await current();
     if (String(headers.accept ?? "").includes("text/event-stream"))

@@ -18,6 +18,8 @@ export interface OperationOptions {
   readonly metadata: Metadata;
   readonly peer: Peer;
   readonly startedAtMs: number;
+  /** Of the whole request, for each of its calls. Default: none of the client's. */
+  readonly timeoutMs?: number | undefined;
 }
 
 type Json = Readonly<Record<string, unknown>>;
@@ -85,11 +87,11 @@ export class Operation {
   }
 
   #begin(method: Method, request: object): AdapterCall<Call> {
-    const { id, metadata, peer, startedAtMs } = this.#options;
+    const { id, metadata, peer, startedAtMs, timeoutMs } = this.#options;
     const call = createUnaryCall(
       {
         ...{ method, id, metadata, peer, startedAtMs, principal: localPrincipal },
-        ...{ protocol: "graphql", timeoutMs: undefined },
+        ...{ protocol: "graphql", timeoutMs },
       },
       new BytesPayload(method.input, Buffer.from(JSON.stringify(request), "utf8"), "json"),
     );

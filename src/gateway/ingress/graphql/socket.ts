@@ -27,6 +27,9 @@ export function serveGraphqlSocket(engine: Engine, options: GraphqlSocketOptions
   const { socket, headers, clock, runtime } = options;
   const peer = { ...options.peer, connection: socket };
   const operations = new Set<Operation>();
+  const leave = (): void => {
+    for (const operation of operations) operation.cancel();
+  };
   const context: SocketContext = {
     operations,
     operationOptions: (shown) => ({
@@ -37,10 +40,14 @@ export function serveGraphqlSocket(engine: Engine, options: GraphqlSocketOptions
   const closed = engine.sockets.opened(
     {
       protocol: socket.protocol,
-      // Who sends waits until it is taken: a slow client is sent no more than it reads.
+      // Who sends waits until it is taken: a slow client is sent no more than it reads. Where nobody is left to take it the
+      // operations end here: a stream that never waits would not let the socket's close be heard before its last message.
       send: (data) =>
         new Promise((resolve) => {
-          socket.send(data, () => resolve());
+          socket.send(data, (error) => {
+            if (error) leave();
+            resolve();
+          });
         }),
       close: (code, reason) => socket.close(code, reason),
       onMessage: (listener) =>
@@ -51,7 +58,7 @@ export function serveGraphqlSocket(engine: Engine, options: GraphqlSocketOptions
     context,
   );
   socket.on("close", (code, reason) => {
-    for (const operation of operations) operation.cancel();
+    leave();
     void closed(code, reason.toString());
   });
 }

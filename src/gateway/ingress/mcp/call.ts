@@ -20,6 +20,7 @@ export interface ToolCall {
   readonly metadata: Metadata;
   readonly peer: Peer;
   readonly startedAtMs: number;
+  readonly timeoutMs: number | undefined;
   readonly signal: AbortSignal;
   /** Tells of a message of a stream; undefined: nobody asked to be told. */
   readonly progress?: ((count: number, message: string) => Promise<void>) | undefined;
@@ -50,7 +51,7 @@ const maxStreamMs = 25_000;
 
 /** A call that fails is an answer too: the model reads why, and what to do. */
 export async function callTool(options: ToolCall): Promise<ToolResult> {
-  const { runtime, method, id, metadata, peer, startedAtMs, signal } = options;
+  const { runtime, method, id, metadata, peer, startedAtMs, timeoutMs, signal } = options;
   const json = Buffer.from(JSON.stringify(options.arguments ?? {}), "utf8");
   const call = createUnaryCall(
     {
@@ -60,7 +61,7 @@ export async function callTool(options: ToolCall): Promise<ToolResult> {
       peer,
       principal: localPrincipal,
       metadata,
-      timeoutMs: undefined,
+      timeoutMs,
       startedAtMs,
     },
     new BytesPayload(method.input, json, "json"),
