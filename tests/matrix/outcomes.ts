@@ -184,14 +184,21 @@ const drained: Outcome = {
   },
 };
 
-const heldBackAlike = "who holds back whom is the same for all that is packed: gzip shows it";
+/** Floods are what takes longest. */
+function heldBackAlike({ compression }: Cell, { windows }: Protocol): string | undefined {
+  if (compression === "identity") return undefined;
+  if (!windows) return "the kernel's buffers hold back whatever is in them";
+  return compression === "br"
+    ? "who holds back whom is the same for all that is packed: gzip shows it"
+    : undefined;
+}
 
 const slowClient: Outcome = {
   name: "waits for a client that does not read",
-  absent: ({ kind, compression }, protocol) => {
-    if (!streamsReplies(kind)) return "the reply is one message";
-    if (compression === "br") return heldBackAlike;
-    return isMcp(protocol) ? "a tool's stream is collected, and cut at 256 KiB" : undefined;
+  absent: (cell, protocol) => {
+    if (!streamsReplies(cell.kind)) return "the reply is one message";
+    if (isMcp(protocol)) return "a tool's stream is collected, and cut at 256 KiB";
+    return heldBackAlike(cell, protocol);
   },
   run: async ({ start, protocol }) => {
     const { running, probe } = start({ count: 100_000, size: pieceBytes });
@@ -210,10 +217,8 @@ const slowClient: Outcome = {
 
 const slowHandler: Outcome = {
   name: "lets its client wait while the handler does not read",
-  absent: ({ kind, compression }) => {
-    if (!streamsRequests(kind)) return "the request is one message";
-    return compression === "br" ? heldBackAlike : undefined;
-  },
+  absent: (cell, protocol) =>
+    streamsRequests(cell.kind) ? heldBackAlike(cell, protocol) : "the request is one message",
   run: async ({ start, protocol }) => {
     // Behind bytes that nobody reads HTTP/1 hides the end of its connection: there it is the deadline that ends the call.
     const hidden = protocol.name.endsWith("HTTP/1") || protocol.name.startsWith("websocket at");
