@@ -132,7 +132,7 @@ export class EchoService {
   }
 
   services(): HostedService[] {
-    return ["test.v1.Echo", "test.v1.Routes"].map((name) => {
+    return ["test.v1.Echo", "test.v1.Routes", "test.v1.Mirror"].map((name) => {
       const desc = this.#registry.getService(name)!;
       const implementation: Record<string, unknown> = {};
       for (const method of desc.methods) {

@@ -16,6 +16,7 @@ import {
   type Listener,
   listen,
 } from "#gateway/ingress/ingress.ts";
+import { createValidate } from "#policy/policy.ts";
 import { systemClock as clock } from "#std/clock.ts";
 import { EchoService, type Probe } from "./echo-service.ts";
 
@@ -34,6 +35,7 @@ export interface EchoServer {
 }
 
 export interface EchoOptions {
+  readonly graphqlLimits?: Parameters<typeof createGraphql>[0]["limits"];
   /** Largest message over gRPC and largest JSON body over REST; default: the gateway's own limits. */
   readonly maxMessageBytes?: number;
   readonly limits?: Parameters<typeof listen>[0]["limits"];
@@ -47,9 +49,12 @@ export async function startEcho(options: EchoOptions = {}): Promise<EchoServer> 
   const runtime = createRuntime({
     catalog,
     services: service.services(),
-    interceptors: [createDeadline({ clock })],
+    interceptors: [createDeadline({ clock }), createValidate({ registry: catalog.registry })],
   });
-  const graphql = createGraphql({ runtime: () => runtime });
+  const graphql = createGraphql({
+    runtime: () => runtime,
+    ...(options.graphqlLimits === undefined ? {} : { limits: options.graphqlLimits }),
+  });
   const { maxMessageBytes, limits, heartbeatMs, webSocketLimits } = options;
   const listener: Listener = await listen({
     host: "127.0.0.1",
