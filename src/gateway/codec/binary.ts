@@ -10,12 +10,32 @@ export interface BinaryLimits {
   readonly maxDepth: number;
 }
 
+/**
+ * Whether a message, or one in it, can be extended. Extensions are where protobuf-es keeps what it does not know: such messages keep that
+ * too. In all others a field that the contract does not have is dropped.
+ */
+export function isExtendable(desc: DescMessage, seen = new Set<DescMessage>()): boolean {
+  if (seen.has(desc)) return false;
+  seen.add(desc);
+  return (
+    desc.proto.extensionRange.length > 0 ||
+    desc.fields.some((field) => field.message !== undefined && isExtendable(field.message, seen))
+  );
+}
+
 /** @throws RpcError `invalid_argument` MESSAGE_MALFORMED, `resource_exhausted` TOO_MANY_ELEMENTS. */
-export function decodeBinary(desc: DescMessage, bytes: Uint8Array, limits: BinaryLimits): Message {
+export function decodeBinary(
+  desc: DescMessage,
+  bytes: Uint8Array,
+  limits: BinaryLimits & { readonly readUnknownFields: boolean },
+): Message {
   // An element takes two bytes at least: most messages are too short to need the scan.
   if (bytes.length > limits.maxElements * 2) scanElements(desc, bytes, limits);
   try {
-    return fromBinary(desc, bytes, { readUnknownFields: false, recursionLimit: limits.maxDepth });
+    return fromBinary(desc, bytes, {
+      readUnknownFields: limits.readUnknownFields,
+      recursionLimit: limits.maxDepth,
+    });
   } catch (cause) {
     throw malformed(desc, cause);
   }

@@ -14,7 +14,7 @@ import {
 import { file_google_rpc_error_details } from "#gen/google/rpc/error_details_pb.ts";
 import { file_google_rpc_status } from "#gen/google/rpc/status_pb.ts";
 import type { Encoding, MessageType } from "#rpc/payload.ts";
-import { decodeBinary, encodeBinary } from "./binary.ts";
+import { decodeBinary, encodeBinary, isExtendable } from "./binary.ts";
 import { JsonReader } from "./json-reader.ts";
 import { JsonWriter } from "./json-writer.ts";
 
@@ -60,17 +60,20 @@ export function createCodec(services: Registry, options: CodecOptions = {}): Cod
     maxElements: limits.maxElements,
     unknown: options.unknownFields ?? "reject",
   });
-  const make = (desc: DescMessage): CompiledType => ({
-    desc,
-    decode: (bytes: Uint8Array, encoding: Encoding) =>
-      encoding === "proto" ? decodeBinary(desc, bytes, limits) : reader.read(desc, bytes),
-    encode: (message: Message, encoding: Encoding) =>
-      encoding === "proto" ? encodeBinary(desc, message) : writer.write(desc, message),
-    encodeText: (message: Message) => writer.writeText(desc, message),
-    decodeJsonFieldWithPaths: (field, bytes) => reader.readFieldWithPaths(field, bytes),
-    decodeJsonField: (field, bytes) => reader.readField(field, bytes),
-    encodeJsonField: (message, field) => writer.writeField(message, field),
-  });
+  const make = (desc: DescMessage): CompiledType => {
+    const binary = { ...limits, readUnknownFields: isExtendable(desc) };
+    return {
+      desc,
+      decode: (bytes: Uint8Array, encoding: Encoding) =>
+        encoding === "proto" ? decodeBinary(desc, bytes, binary) : reader.read(desc, bytes),
+      encode: (message: Message, encoding: Encoding) =>
+        encoding === "proto" ? encodeBinary(desc, message) : writer.write(desc, message),
+      encodeText: (message: Message) => writer.writeText(desc, message),
+      decodeJsonFieldWithPaths: (field, bytes) => reader.readFieldWithPaths(field, bytes),
+      decodeJsonField: (field, bytes) => reader.readField(field, bytes),
+      encodeJsonField: (message, field) => writer.writeField(message, field),
+    };
+  };
   return {
     typeOf: (desc) => {
       const known = types.get(desc);

@@ -3,7 +3,11 @@ import type { DescMessage, JsonObject, JsonValue } from "@bufbuild/protobuf";
 import fc from "fast-check";
 import { jsonOf } from "../../codec/json-of.ts";
 
-const inner = fc.constantFrom<JsonValue>({}, { stringExplicit: "in an extension" }, { child: { int64s: ["1"] } });
+const inner = fc.constantFrom<JsonValue>(
+  {},
+  { stringExplicit: "in an extension" },
+  { child: { int64s: ["1"] } },
+);
 
 /** Of editions and of proto2, by the names that ProtoJSON gives them. */
 const extensions = fc.record<Record<string, JsonValue>>(
@@ -35,10 +39,13 @@ const checked = fc.record({
 export function specimens(desc: DescMessage): fc.Arbitrary<JsonValue> {
   const of = (name: string): fc.Arbitrary<JsonObject> =>
     jsonOf(desc.fields.find((field) => field.name === name)!.message!, 2) as fc.Arbitrary<JsonObject>;
-  const optional = <T>(one: fc.Arbitrary<T>): fc.Arbitrary<T | undefined> => fc.option(one, { nil: undefined });
+  const optional = <T>(one: fc.Arbitrary<T>): fc.Arbitrary<T | undefined> =>
+    fc.option(one, { nil: undefined });
   return fc
     .record({
-      kinds: optional(fc.tuple(of("kinds"), optional(extensions)).map(([own, more]) => ({ ...own, ...more }))),
+      kinds: optional(
+        fc.tuple(of("kinds"), optional(extensions)).map(([own, more]) => ({ ...own, ...more })),
+      ),
       legacy: optional(
         fc
           .tuple(fc.string(), of("legacy"), optional(legacyExtensions))
@@ -48,7 +55,10 @@ export function specimens(desc: DescMessage): fc.Arbitrary<JsonValue> {
       everything: optional(of("everything")),
       checked: optional(checked),
     })
-    .map((fields) => Object.fromEntries(Object.entries(fields).filter(([, value]) => value !== undefined)) as JsonValue);
+    .map(
+      (fields) =>
+        Object.fromEntries(Object.entries(fields).filter(([, value]) => value !== undefined)) as JsonValue,
+    );
 }
 
 /** What its contract forbids: readable, and refused by what checks it. */

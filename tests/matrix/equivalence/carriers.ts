@@ -66,38 +66,54 @@ const encodings = ["proto", "json"] as const;
 
 export function grpcCarriers(caller: Caller): Carrier[] {
   const { mirror } = caller;
-  const answer = (all: Readonly<Record<string, unknown>>, bytes: Buffer | undefined, encoding: "proto" | "json") => {
+  const answer = (
+    all: Readonly<Record<string, unknown>>,
+    bytes: Buffer | undefined,
+    encoding: "proto" | "json",
+  ) => {
     const details = all["grpc-status-details-bin"];
     if (details !== undefined) return mirror.status(Buffer.from(String(details), "base64"));
     if (all["grpc-status"] !== "0" || bytes === undefined)
-      return mirror.failure(Number(all["grpc-status"] ?? 2), decodeURIComponent(String(all["grpc-message"])), []);
+      return mirror.failure(
+        Number(all["grpc-status"] ?? 2),
+        decodeURIComponent(String(all["grpc-message"])),
+        [],
+      );
     return mirror.answer(bytes, encoding);
   };
-  const grpc = encodings.map((encoding): Carrier => ({
-    name: `grpc ${encoding}`,
-    encoding,
-    send: async (bytes) => {
-      const type = { "content-type": `application/grpc+${encoding}`, te: "trailers" };
-      const { headers, trailers, body } = await caller.post("/test.v1.Mirror/Reflect", type, frame(bytes));
-      return answer({ ...headers, ...trailers }, unframe(body)[0]?.bytes, encoding);
-    },
-  }));
-  const web = (["", "-text"] as const).flatMap((text) =>
-    encodings.map((encoding): Carrier => ({
-      name: `grpc-web${text} ${encoding}`,
+  const grpc = encodings.map(
+    (encoding): Carrier => ({
+      name: `grpc ${encoding}`,
       encoding,
       send: async (bytes) => {
-        const framed = frame(bytes);
-        const sent = text === "" ? framed : Buffer.from(framed.toString("base64"));
-        const type = { "content-type": `application/grpc-web${text}+${encoding}` };
-        const { headers, body } = await caller.post("/test.v1.Mirror/Reflect", type, sent);
-        const frames = unframe(text === "" ? body : unpadded(body));
-        const trailers: Record<string, string> = {};
-        for (const line of frames.find(({ flag }) => flag === 0x80)?.bytes.toString().split("\r\n") ?? [])
-          if (line !== "") trailers[line.slice(0, line.indexOf(":"))] = line.slice(line.indexOf(":") + 1).trim();
-        return answer({ ...headers, ...trailers }, frames.find(({ flag }) => flag === 0)?.bytes, encoding);
+        const type = { "content-type": `application/grpc+${encoding}`, te: "trailers" };
+        const { headers, trailers, body } = await caller.post("/test.v1.Mirror/Reflect", type, frame(bytes));
+        return answer({ ...headers, ...trailers }, unframe(body)[0]?.bytes, encoding);
       },
-    })),
+    }),
+  );
+  const web = (["", "-text"] as const).flatMap((text) =>
+    encodings.map(
+      (encoding): Carrier => ({
+        name: `grpc-web${text} ${encoding}`,
+        encoding,
+        send: async (bytes) => {
+          const framed = frame(bytes);
+          const sent = text === "" ? framed : Buffer.from(framed.toString("base64"));
+          const type = { "content-type": `application/grpc-web${text}+${encoding}` };
+          const { headers, body } = await caller.post("/test.v1.Mirror/Reflect", type, sent);
+          const frames = unframe(text === "" ? body : unpadded(body));
+          const trailers: Record<string, string> = {};
+          for (const line of frames
+            .find(({ flag }) => flag === 0x80)
+            ?.bytes.toString()
+            .split("\r\n") ?? [])
+            if (line !== "")
+              trailers[line.slice(0, line.indexOf(":"))] = line.slice(line.indexOf(":") + 1).trim();
+          return answer({ ...headers, ...trailers }, frames.find(({ flag }) => flag === 0)?.bytes, encoding);
+        },
+      }),
+    ),
   );
   return [...grpc, ...web];
 }
@@ -117,7 +133,11 @@ interface ConnectError {
 export function connectCarriers(caller: Caller): Carrier[] {
   const { mirror } = caller;
   const failure = ({ code, message = "", details = [] }: ConnectError): Answer =>
-    mirror.failure(codes[code].number, message, details.map((detail) => mirror.detail(detail)));
+    mirror.failure(
+      codes[code].number,
+      message,
+      details.map((detail) => mirror.detail(detail)),
+    );
   const unary = ({ status, body }: Reply, encoding: "proto" | "json"): Answer =>
     status === 200 ? mirror.answer(body, encoding) : failure(JSON.parse(body.toString()) as ConnectError);
   return encodings.flatMap((encoding): Carrier[] => [
@@ -157,7 +177,8 @@ interface JsonStatus {
   readonly details: readonly JsonValue[];
 }
 
-const isStatus = (value: JsonValue): boolean => typeof value === "object" && value !== null && "details" in value;
+const isStatus = (value: JsonValue): boolean =>
+  typeof value === "object" && value !== null && "details" in value;
 
 export function restCarriers(caller: Caller): Carrier[] {
   const { mirror } = caller;
@@ -176,7 +197,10 @@ export function restCarriers(caller: Caller): Carrier[] {
   const each = "/test.v1.Mirror/ReflectEach";
   const lines = ({ status, body }: Reply): Answer => {
     if (status !== 200) return json(JSON.parse(body.toString()));
-    const { result, error } = JSON.parse(body.toString().split("\n")[0] ?? "") as { result?: JsonValue; error?: JsonValue };
+    const { result, error } = JSON.parse(body.toString().split("\n")[0] ?? "") as {
+      result?: JsonValue;
+      error?: JsonValue;
+    };
     return json(error ?? result);
   };
   const array = ({ status, body }: Reply): Answer => {
@@ -189,11 +213,13 @@ export function restCarriers(caller: Caller): Carrier[] {
     unary("rest by the method's name", "/test.v1.Mirror/Reflect"),
     {
       ...{ name: "rest lines", encoding: "json" },
-      send: async (bytes) => lines(await caller.post(stream, type("application/json", "application/x-ndjson"), bytes)),
+      send: async (bytes) =>
+        lines(await caller.post(stream, type("application/json", "application/x-ndjson"), bytes)),
     },
     {
       ...{ name: "rest array", encoding: "json" },
-      send: async (bytes) => array(await caller.post(stream, type("application/json", "application/json"), bytes)),
+      send: async (bytes) =>
+        array(await caller.post(stream, type("application/json", "application/json"), bytes)),
     },
     {
       ...{ name: "rest events", encoding: "json" },
@@ -220,7 +246,10 @@ export function restCarriers(caller: Caller): Carrier[] {
 }
 
 /** Carriers of a part of the message: what they do not carry is not sent. */
-export function restFieldCarriers(caller: Caller, toQuery: (json: JsonValue) => { query: string; carried: JsonValue }): Carrier[] {
+export function restFieldCarriers(
+  caller: Caller,
+  toQuery: (json: JsonValue) => { query: string; carried: JsonValue },
+): Carrier[] {
   const { mirror } = caller;
   const kindsOf = (json: JsonValue): JsonValue => (json as { kinds?: JsonValue }).kinds ?? {};
   return [

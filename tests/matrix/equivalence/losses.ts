@@ -2,7 +2,13 @@
  * What a protocol cannot carry, by name. Each takes what would be lost out of a message's ProtoJSON, so that what is left has to come back as
  * it was; docs/guides/protocols.md says the same in words.
  */
-import { type DescField, type DescMessage, type JsonObject, type JsonValue, ScalarType } from "@bufbuild/protobuf";
+import {
+  type DescField,
+  type DescMessage,
+  type JsonObject,
+  type JsonValue,
+  ScalarType,
+} from "@bufbuild/protobuf";
 
 type Keep = (field: DescField, value: JsonValue) => JsonValue | undefined;
 
@@ -21,7 +27,9 @@ export function walk(desc: DescMessage, json: JsonValue, keep: Keep): JsonValue 
     const value = (json as JsonObject)[field.jsonName];
     if (value === undefined) continue;
     const one = (item: JsonValue): JsonValue | undefined =>
-      field.message !== undefined && hasFields(field.message) ? walk(field.message, item, keep) : keep(field, item);
+      field.message !== undefined && hasFields(field.message)
+        ? walk(field.message, item, keep)
+        : keep(field, item);
     let kept: JsonValue | undefined;
     if (field.fieldKind === "list")
       kept = (value as JsonValue[]).map(one).filter((item): item is JsonValue => item !== undefined);
@@ -73,7 +81,10 @@ export function toGraphql(desc: DescMessage, json: JsonValue): JsonObject {
     const one = (item: JsonValue): JsonValue =>
       field.message !== undefined && hasFields(field.message) ? toGraphql(field.message, item) : item;
     if (field.fieldKind === "map")
-      result[field.jsonName] = Object.entries(value as JsonObject).map(([key, item]) => ({ key, value: one(item) }));
+      result[field.jsonName] = Object.entries(value as JsonObject).map(([key, item]) => ({
+        key,
+        value: one(item),
+      }));
     else result[field.jsonName] = field.fieldKind === "list" ? (value as JsonValue[]).map(one) : one(value);
   }
   return result;
@@ -97,7 +108,10 @@ export function fromGraphql(desc: DescMessage, value: JsonValue): JsonValue {
 }
 
 /** A selection of all fields, some messages deep; fragments, because a message may be in many fields. */
-export function selectAll(desc: DescMessage, depth: number): { readonly spread: string; readonly fragments: string } {
+export function selectAll(
+  desc: DescMessage,
+  depth: number,
+): { readonly spread: string; readonly fragments: string } {
   const fragments = new Map<string, string>();
   const select = (of: DescMessage, left: number): string => {
     const name = `${of.typeName.replaceAll(".", "_")}_${left}`;
@@ -122,7 +136,10 @@ export function graphqlName(desc: DescMessage): string {
 }
 
 /** Query parameters: single values and lists of them, in messages of fields. Maps, lists of messages, and JSON of its own are not text. */
-export function toQuery(desc: DescMessage, json: JsonValue): { readonly query: string; readonly carried: JsonValue } {
+export function toQuery(
+  desc: DescMessage,
+  json: JsonValue,
+): { readonly query: string; readonly carried: JsonValue } {
   const parameters: string[] = [];
   const collect = (of: DescMessage, value: JsonValue, prefix: string): JsonValue | undefined => {
     const carried: Record<string, JsonValue> = {};
@@ -139,7 +156,9 @@ export function toQuery(desc: DescMessage, json: JsonValue): { readonly query: s
       const items = field.fieldKind === "list" ? (given as JsonValue[]) : [given];
       if (items.length === 0) continue;
       for (const item of items)
-        parameters.push(`${encodeURIComponent(name)}=${encodeURIComponent(typeof item === "string" ? item : printed(item))}`);
+        parameters.push(
+          `${encodeURIComponent(name)}=${encodeURIComponent(typeof item === "string" ? item : printed(item))}`,
+        );
       carried[field.jsonName] = given;
     }
     return Object.keys(carried).length === 0 ? undefined : carried;
@@ -153,4 +172,4 @@ const printed = (value: JsonValue): string => (Object.is(value, -0) ? "-0" : Str
 const notText = /\.(Struct|Value|ListValue|Any|Empty)$/;
 const isText = (field: DescField): boolean =>
   field.enum?.typeName !== "google.protobuf.NullValue" &&
-  !(field.message !== undefined && (field.fieldKind === "list" || notText.test(field.message.typeName)));
+  !(field.message !== undefined && notText.test(field.message.typeName));

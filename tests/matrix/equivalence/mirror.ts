@@ -43,7 +43,9 @@ export class Mirror {
 
   /** What two messages are compared by: ProtoJSON by their descriptors, which knows neither the order of fields nor that of maps. */
   canonical(message: Message): JsonValue {
-    return toJson(this.desc, message, { registry: this.registry });
+    // Through binary first: what is held for a float may have more digits than a float has.
+    const held = fromBinary(this.desc, toBinary(this.desc, message));
+    return toJson(this.desc, held, { registry: this.registry });
   }
 
   bytes(message: Message, encoding: "proto" | "json"): Buffer {
@@ -83,7 +85,9 @@ export class Mirror {
   }
 
   failure(code: number, message: string, details: readonly JsonValue[]): Answer {
-    const kept = details.filter((detail) => !String((detail as { "@type": string })["@type"]).endsWith("RequestInfo"));
+    const kept = details.filter(
+      (detail) => !String((detail as { "@type": string })["@type"]).endsWith("RequestInfo"),
+    );
     return { kind: "failure", failure: { code, message, details: kept } };
   }
 }

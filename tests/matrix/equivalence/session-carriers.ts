@@ -9,7 +9,14 @@ import { make } from "../../support/echo-service.ts";
 import { mcpRequest, type Revision, statusIn, type ToolAnswer } from "../../support/mcp-driver.ts";
 import { Inbox } from "../../support/websocket-driver.ts";
 import type { Caller, Carrier } from "./carriers.ts";
-import { carriedByGraphql, fromGraphql, graphqlName, selectAll, toGraphql, withoutMinusZero } from "./losses.ts";
+import {
+  carriedByGraphql,
+  fromGraphql,
+  graphqlName,
+  selectAll,
+  toGraphql,
+  withoutMinusZero,
+} from "./losses.ts";
 import type { Answer } from "./mirror.ts";
 
 /** One socket; what comes is waited for one after the other. */
@@ -69,7 +76,10 @@ export function socketCarriers(caller: Caller): Carrier[] {
         const write = (frame: object): Uint8Array =>
           toBinary(ClientFrameSchema, make(ClientFrameSchema, { id, ...frame }) as never);
         const call = write({ call: { method } });
-        const { message, end } = fromBinary(ServerFrameSchema, await proto.ask(call, write({ message: bytes })));
+        const { message, end } = fromBinary(
+          ServerFrameSchema,
+          await proto.ask(call, write({ message: bytes })),
+        );
         return message === undefined
           ? mirror.status(toBinary(StatusSchema, end!.status!))
           : mirror.answer(message, "proto");
@@ -103,7 +113,9 @@ export function graphqlCarriers(caller: Caller): Carrier[] {
   const { desc } = mirror;
   const fields = desc.fields;
   const { spread, fragments } = selectAll(desc, 4);
-  const variables = fields.map(({ jsonName, message }) => `$${jsonName}: ${graphqlName(message!)}Input`).join(", ");
+  const variables = fields
+    .map(({ jsonName, message }) => `$${jsonName}: ${graphqlName(message!)}Input`)
+    .join(", ");
   const given = fields.map(({ jsonName }) => `${jsonName}: $${jsonName}`).join(", ");
   const ask = (type: string, field: string, bytes: Buffer): object => ({
     query: `${type} (${variables}) { ${field}(${given}) { ${spread} } }\n${fragments}`,
@@ -116,7 +128,11 @@ export function graphqlCarriers(caller: Caller): Carrier[] {
     const { code = "", details = [] } = error.extensions ?? {};
     return mirror.failure(codes[code.toLowerCase() as ErrorCode]?.number ?? -1, error.message, details);
   };
-  const common = { encoding: "json", readsJson: true, carried: (json: JsonValue) => carriedByGraphql(desc, json) } as const;
+  const common = {
+    encoding: "json",
+    readsJson: true,
+    carried: (json: JsonValue) => carriedByGraphql(desc, json),
+  } as const;
   const socket = new Line(`ws://127.0.0.1:${port}/graphql`, "graphql-transport-ws");
   const acknowledged = socket.ask(JSON.stringify({ type: "connection_init" }));
   return [
@@ -124,7 +140,11 @@ export function graphqlCarriers(caller: Caller): Carrier[] {
       ...{ name: "graphql", ...common },
       send: async (bytes) => {
         const headers = { "content-type": "application/json", accept: "application/json" };
-        const { body } = await caller.post("/graphql", headers, Buffer.from(JSON.stringify(ask("query", "reflect", bytes))));
+        const { body } = await caller.post(
+          "/graphql",
+          headers,
+          Buffer.from(JSON.stringify(ask("query", "reflect", bytes))),
+        );
         return answer(JSON.parse(body.toString()) as GraphqlResult);
       },
     },
@@ -145,7 +165,8 @@ export function graphqlCarriers(caller: Caller): Carrier[] {
         const payload = ask("query", "reflect", bytes);
         const text = (await socket.ask(JSON.stringify({ type: "subscribe", id: "1", payload }))).toString();
         const { type, payload: result } = JSON.parse(text) as { type: string; payload: GraphqlResult };
-        if (type === "error") return answer({ errors: result as unknown as NonNullable<GraphqlResult["errors"]> });
+        if (type === "error")
+          return answer({ errors: result as unknown as NonNullable<GraphqlResult["errors"]> });
         await socket.inbox.take();
         return answer(result);
       },
@@ -166,7 +187,9 @@ export function mcpCarriers(caller: Caller): Carrier[] {
           const reply = await caller.post("/mcp", headers, Buffer.from(body));
           const text = reply.body.toString();
           const isStream = String(reply.headers["content-type"]).startsWith("text/event-stream");
-          const messages = isStream ? text.split("\n\n").flatMap((block) => parseEvent(block)?.data ?? []) : [text];
+          const messages = isStream
+            ? text.split("\n\n").flatMap((block) => parseEvent(block)?.data ?? [])
+            : [text];
           const { result } = JSON.parse(messages.at(-1) ?? "") as { result: ToolAnswer };
           if (result.isError === true) {
             const { code, message, details = [] } = statusIn(result);
