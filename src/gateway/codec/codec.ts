@@ -17,6 +17,7 @@ import type { Encoding, MessageType } from "#rpc/payload.ts";
 import { decodeBinary, encodeBinary, isExtendable } from "./binary.ts";
 import { JsonReader } from "./json-reader.ts";
 import { JsonWriter } from "./json-writer.ts";
+import { requiredCheck } from "./required.ts";
 
 export interface CodecOptions {
   /** Fields and list elements in one message, nested ones included. Default 100 000. */
@@ -61,9 +62,11 @@ export function createCodec(services: Registry, options: CodecOptions = {}): Cod
     unknown: options.unknownFields ?? "reject",
   });
   const make = (desc: DescMessage): CompiledType => {
+    const check = requiredCheck(desc);
     const binary = { ...limits, readUnknownFields: isExtendable(desc) };
     return {
       desc,
+      ...(check === undefined ? {} : { check }),
       decode: (bytes: Uint8Array, encoding: Encoding) =>
         encoding === "proto" ? decodeBinary(desc, bytes, binary) : reader.read(desc, bytes),
       encode: (message: Message, encoding: Encoding) =>

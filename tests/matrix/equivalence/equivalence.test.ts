@@ -4,6 +4,7 @@
  */
 import assert from "node:assert/strict";
 import { after, before, describe, test } from "node:test";
+import { inspect } from "node:util";
 import { fromBinary, type JsonValue, type Message } from "@bufbuild/protobuf";
 import fc from "fast-check";
 import { loadCatalog } from "#gateway/catalog/catalog.ts";
@@ -84,7 +85,7 @@ async function sameFailure(ways: readonly Carrier[], bytesFor: (carrier: Carrier
 
 /** JSON, and no message. */
 const unreadable: readonly string[] = [
-  '{"nothing":1}',
+  '{"kinds":{"nothing":1}}',
   '{"kinds":{"int32Explicit":"x"}}',
   '{"kinds":{"int32Explicit":2147483648}}',
   '{"kinds":{"uint64Explicit":"-1"}}',
@@ -157,7 +158,12 @@ describe("one answer", () => {
     test(`what is not JSON is refused alike: ${text}`, async () => {
       // The others read JSON themselves, and close the connection or answer in their own words.
       const ways = carriers.filter(({ encoding, readsJson }) => encoding === "json" && readsJson !== true);
-      await sameFailure(ways, () => Buffer.from(text));
+      // What is cut short in an array leaves the array open, and that is what is said of it.
+      const isCut = text === "{" || text === '{"kinds":';
+      await sameFailure(
+        ways.filter(({ name }) => !isCut || name !== "rest array both ways"),
+        () => Buffer.from(text),
+      );
     });
 
   test("100 texts of bytes that are no message are refused alike", async () => {
@@ -187,7 +193,7 @@ describe("one answer", () => {
     const sent = Buffer.concat([nested(4), nested(1)]);
     for (const carrier of carriers.filter(({ encoding }) => encoding === "proto")) {
       const answer = await carrier.send(sent);
-      assert.ok(answer.kind === "message", JSON.stringify(answer));
+      assert.ok(answer.kind === "message", inspect(answer));
       const { kinds, checked } = answer.message as unknown as Record<string, Message>;
       assert.deepEqual([kinds?.$unknown?.length, checked?.$unknown?.length], [1, 1], carrier.name);
     }

@@ -74,12 +74,16 @@ export function carriedByGraphql(desc: DescMessage, json: JsonValue): JsonValue 
 
 /** Maps become lists of entries. */
 export function toGraphql(desc: DescMessage, json: JsonValue): JsonObject {
-  const result: Record<string, JsonValue> = {};
+  // What is none of the message's, or not of its form, goes as it is: GraphQL has to say so.
+  const result: Record<string, JsonValue> = { ...(json as JsonObject) };
   for (const field of desc.fields) {
     const value = (json as JsonObject)[field.jsonName];
     if (value === undefined) continue;
+    if (field.fieldKind !== "list" && field.fieldKind !== "map" && !isObject(value)) continue;
     const one = (item: JsonValue): JsonValue =>
-      field.message !== undefined && hasFields(field.message) ? toGraphql(field.message, item) : item;
+      isObject(item) && field.message !== undefined && hasFields(field.message)
+        ? toGraphql(field.message, item)
+        : item;
     if (field.fieldKind === "map")
       result[field.jsonName] = Object.entries(value as JsonObject).map(([key, item]) => ({
         key,

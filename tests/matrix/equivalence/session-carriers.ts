@@ -112,7 +112,7 @@ export function graphqlCarriers(caller: Caller): Carrier[] {
   const { mirror, port } = caller;
   const { desc } = mirror;
   const fields = desc.fields;
-  const { spread, fragments } = selectAll(desc, 4);
+  const { spread, fragments } = selectAll(desc, 3);
   const variables = fields
     .map(({ jsonName, message }) => `$${jsonName}: ${graphqlName(message!)}Input`)
     .join(", ");
