@@ -56,12 +56,33 @@ after(async () => {
   await echo.close();
 });
 
-async function reflected(carrier: Carrier, sent: JsonValue): Promise<void> {
-  const carried = carrier.carried?.(sent) ?? sent;
-  const message = mirror.fromJson(carried);
-  const answer = await carrier.send(mirror.bytes(message, carrier.encoding));
+/** One message in all its forms: made once for all who carry the whole of it. */
+class Sent {
+  readonly json: JsonValue;
+  readonly message: Message;
+  readonly proto: Buffer;
+  #text: Buffer | undefined;
+
+  constructor(json: JsonValue) {
+    this.json = json;
+    this.message = mirror.fromJson(json);
+    this.proto = mirror.bytes(this.message, "proto");
+  }
+
+  bytes(encoding: "proto" | "json"): Buffer {
+    if (encoding === "proto") return this.proto;
+    this.#text ??= mirror.bytes(this.message, "json");
+    return this.#text;
+  }
+}
+
+async function reflected(carrier: Carrier, whole: Sent): Promise<void> {
+  const sent = carrier.carried === undefined ? whole : new Sent(carrier.carried(whole.json));
+  const answer = await carrier.send(sent.bytes(carrier.encoding));
   if (answer.kind === "failure") assert.fail(`${carrier.name}: ${JSON.stringify(answer.failure)}`);
-  assert.deepEqual(mirror.canonical(answer.message), mirror.canonical(message), carrier.name);
+  // Most often the same to the byte; where only the order of a map differs, what is said is the same.
+  if (mirror.bytes(answer.message, "proto").equals(sent.proto)) return;
+  assert.deepEqual(mirror.canonical(answer.message), mirror.canonical(sent.message), carrier.name);
 }
 
 /** All of them to the end: the next message must not meet one that is still on its way. */
@@ -122,7 +143,7 @@ describe("one answer", () => {
     const ways = [...carriers, ...partial];
     await fc.assert(
       fc.asyncProperty(specimens(mirror.desc), async (json) => {
-        const sent = mirror.canonical(mirror.fromJson(json));
+        const sent = new Sent(mirror.canonical(mirror.fromJson(json)));
         await everyOne(ways.map((carrier) => reflected(carrier, sent)));
       }),
       { numRuns: 300, seed },
