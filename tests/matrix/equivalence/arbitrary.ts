@@ -61,6 +61,58 @@ export function specimens(desc: DescMessage): fc.Arbitrary<JsonValue> {
     );
 }
 
+/** Values at the edges, which chance may miss. */
+export const edges: readonly JsonValue[] = [
+  {
+    kinds: {
+      doubleExplicit: -0,
+      floatExplicit: -0,
+      doubles: [-0, 0],
+      doubleValue: -0,
+      values: [-0],
+      struct: { a: [-0] },
+    },
+  },
+  {
+    kinds: {
+      doubles: ["NaN", "Infinity", "-Infinity"],
+      floats: ["NaN"],
+      doubleValue: "NaN",
+      floatValue: "-Infinity",
+    },
+  },
+  {
+    kinds: {
+      doubles: [1.7976931348623157e308, 5e-324],
+      floats: [3.4028234663852886e38, 1.401298464324817e-45],
+    },
+  },
+  {
+    kinds: {
+      int64Explicit: "-9223372036854775808",
+      uint64Explicit: "18446744073709551615",
+      int64s: ["9223372036854775807"],
+    },
+  },
+  { kinds: { int32Explicit: -2147483648, uint32Explicit: 4294967295, openExplicit: 77, opens: [-1, 5] } },
+  {
+    kinds: {
+      value: null,
+      nulls: [null, null],
+      values: [null],
+      stringValueMap: { a: null },
+      choiceNull: null,
+    },
+  },
+  { kinds: { kinds: [{}, {}], child: {}, delimited: {}, empty: {}, boolKinds: { true: {} }, any: {} } },
+  {
+    kinds: {
+      stringString: { "": "", ["__proto__"]: "a", constructor: "b" },
+      int64Float: { "-9223372036854775808": 1 },
+    },
+  },
+];
+
 /** What its contract forbids: readable, and refused by what checks it. */
 export const forbidden: fc.Arbitrary<JsonObject> = fc
   .record({

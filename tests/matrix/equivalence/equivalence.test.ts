@@ -9,7 +9,7 @@ import { fromBinary, type JsonValue, type Message } from "@bufbuild/protobuf";
 import fc from "fast-check";
 import { loadCatalog } from "#gateway/catalog/catalog.ts";
 import { type EchoServer, echoDescriptors, startEcho } from "../../support/echo.ts";
-import { forbidden, specimens } from "./arbitrary.ts";
+import { edges, forbidden, specimens } from "./arbitrary.ts";
 import {
   Caller,
   type Carrier,
@@ -146,7 +146,7 @@ describe("one answer", () => {
         const sent = new Sent(mirror.canonical(mirror.fromJson(json)));
         await everyOne(ways.map((carrier) => reflected(carrier, sent)));
       }),
-      { numRuns: 300, seed },
+      { numRuns: 300 + edges.length, seed, examples: edges.map((json): [JsonValue] => [json]) },
     );
     t.diagnostic(`${ways.length} ways: ${ways.map(({ name }) => name).join(", ")}`);
   });
