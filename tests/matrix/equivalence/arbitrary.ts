@@ -61,8 +61,13 @@ export function specimens(desc: DescMessage): fc.Arbitrary<JsonValue> {
     );
 }
 
+const any = (name: string, value: JsonValue): JsonObject => ({
+  "@type": `type.googleapis.com/google.protobuf.${name}`,
+  value,
+});
+
 /** Values at the edges, which chance may miss. */
-export const edges: readonly JsonValue[] = [
+export const edges: JsonValue[] = [
   {
     kinds: {
       doubleExplicit: -0,
@@ -112,6 +117,21 @@ export const edges: readonly JsonValue[] = [
     },
   },
 ];
+
+edges.push({
+  kinds: {
+    any: any("Any", any("BoolValue", true)),
+    anys: [
+      any("Timestamp", "0001-01-01T00:00:00Z"),
+      any("Duration", "-0.5s"),
+      any("Struct", { a: [null, { b: "c" }] }),
+      any("Value", "text"),
+      any("FieldMask", "a,bC.d"),
+      any("Int64Value", "-9223372036854775808"),
+      { "@type": "type.googleapis.com/google.protobuf.Empty" },
+    ],
+  },
+});
 
 /** What its contract forbids: readable, and refused by what checks it. */
 export const forbidden: fc.Arbitrary<JsonObject> = fc
