@@ -12,6 +12,8 @@ export interface MessageType {
   readonly desc: DescMessage;
   /** @throws RpcError `invalid_argument` or `resource_exhausted`, naming the field. */
   decode(bytes: Uint8Array, encoding: Encoding): Message;
+  /** Whether a request that is whole lacks nothing; absent: nothing can be missing. @throws RpcError `invalid_argument`, naming the field. */
+  check?(message: Message): void;
   encode(message: Message, encoding: Encoding): Uint8Array;
   /** ProtoJSON as text: what HTTP/1 writes together with its head in one go. */
   encodeText(message: Message): string;
@@ -85,8 +87,11 @@ export class LazyPayload implements Payload {
   }
 
   message(): Message {
-    this.#message ??= this.#make();
-    return this.#message;
+    if (this.#message !== undefined) return this.#message;
+    const message = this.#make();
+    this.type.check?.(message);
+    this.#message = message;
+    return message;
   }
 
   bytesIn(encoding: Encoding): Uint8Array {
@@ -112,8 +117,11 @@ export class BytesPayload implements Payload {
   }
 
   message(): Message {
-    this.#message ??= this.type.decode(this.#bytes, this.#encoding);
-    return this.#message;
+    if (this.#message !== undefined) return this.#message;
+    const message = this.type.decode(this.#bytes, this.#encoding);
+    this.type.check?.(message);
+    this.#message = message;
+    return message;
   }
 
   bytesIn(encoding: Encoding): Uint8Array {

@@ -125,6 +125,7 @@ function fieldJson(field: DescField, depth: number): Arbitrary {
 /** A few fields at a time, by either name, at most one of a oneof. */
 export function jsonOf(desc: DescMessage, depth: number): Arbitrary {
   const fields = desc.fields.filter(({ message: inner }) => depth > 0 || inner === undefined);
+  if (fields.length === 0) return fc.constant({});
   const some = fc.uniqueArray(fc.constantFrom(...fields), {
     maxLength: 6,
     selector: (field) => field.oneof ?? field,

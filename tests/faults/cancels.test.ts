@@ -2,8 +2,10 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { setTimeout as sleep } from "node:timers/promises";
-import { type Driver, grpcJsDriver, type Kind, restDriver } from "../support/drivers.ts";
+import type { Driver, Kind } from "../support/drivers.ts";
 import { type EchoServer, startEcho } from "../support/echo.ts";
+import { grpcJsDriver } from "../support/grpc-driver.ts";
+import { restDriver } from "../support/rest-driver.ts";
 import { webSocketDriver } from "../support/websocket-driver.ts";
 
 const inAll = 10_000;
@@ -20,9 +22,11 @@ function open(): Readonly<Record<string, number>> {
 }
 
 const drivers: Readonly<Record<string, (echo: EchoServer) => Driver>> = {
-  gRPC: (echo) => grpcJsDriver(echo, { port: echo.grpcPort, gzip: false }),
-  "REST over h2c": (echo) => restDriver({ port: echo.httpPort, gzip: false, http: 2, events: true }),
-  "REST over HTTP/1": (echo) => restDriver({ port: echo.httpPort, gzip: false, http: 1, events: true }),
+  gRPC: (echo) => grpcJsDriver(echo, { port: echo.grpcPort, compression: "identity" }),
+  "REST over h2c": (echo) =>
+    restDriver({ port: echo.httpPort, compression: "identity", http: 2, form: "events", proto: false }),
+  "REST over HTTP/1": (echo) =>
+    restDriver({ port: echo.httpPort, compression: "identity", http: 1, form: "events", proto: false }),
   WebSocket: (echo) => webSocketDriver(echo, { port: echo.httpPort, json: true, shared: true }),
 };
 const each = inAll / Object.keys(drivers).length;

@@ -121,16 +121,15 @@ before(async () => {
   keys.elsewhere = await server.userWithKey("elsewhere", ["admin"]);
   const idOf = (key: string) => key.split("_")[2];
   const headers = { "x-api-key": server.adminKey };
-  const change = async (method: string, target: string, body: object) => {
+  const change = async (method: string, target: string, body: object, expected = 200) => {
     const { status, text } = await ask(server.base, method, target, { headers, body });
-    assert.equal(status, 200, text);
+    assert.equal(status, expected, text);
   };
   await change("POST", `/api/v1/apiKeys/${idOf(keys.revoked)}:revoke`, {});
   await change("POST", "/api/v1/users/suspended:suspend", {});
   await change("PATCH", `/api/v1/apiKeys/${idOf(keys.elsewhere)}`, { allowedNetworks: ["10.0.0.0/8"] });
-  await change("POST", "/api/v1/users?userId=viewer", {
-    ...{ kind: "SERVICE", roles: ["roles/viewer"], certificates: [spiffe] },
-  });
+  const viewer = { kind: "SERVICE", roles: ["roles/viewer"], certificates: [spiffe] };
+  await change("POST", "/api/v1/users?userId=viewer", viewer, 201);
 });
 after(async () => {
   await server.close();

@@ -19,6 +19,10 @@ import type { HostedService } from "#rpc/service.ts";
 
 /** The `echo-plan` header: JSON. */
 export interface Plan {
+  /** What the call is known by afterwards; default its request id. */
+  readonly id?: string;
+  /** While it waits the handler itself cancels its call, with this code. */
+  readonly cancels?: ErrorCode;
   /** Fail with this code, after `after` messages (of the reply; of the request where the reply is one). */
   readonly code?: ErrorCode;
   readonly reason?: string;
@@ -66,6 +70,13 @@ export class Probe {
 
   get signal(): AbortSignal {
     return this.#call.signal;
+  }
+
+  /** Until the call is cancelled. */
+  async wait(): Promise<never> {
+    const { cancels } = this.plan;
+    if (cancels !== undefined) setImmediate(() => this.#call.cancel(planned(this.plan, cancels)));
+    throw await this.canceled;
   }
 
   fail(): void {
@@ -121,7 +132,7 @@ export class EchoService {
   }
 
   services(): HostedService[] {
-    return ["test.v1.Echo", "test.v1.Routes", "test.v1.Rest"].map((name) => {
+    return ["test.v1.Echo", "test.v1.Routes", "test.v1.Rest", "test.v1.Mirror"].map((name) => {
       const desc = this.#registry.getService(name)!;
       const implementation: Record<string, unknown> = {};
       for (const method of desc.methods) {
@@ -140,9 +151,10 @@ export class EchoService {
   #begin(call: CallHead): Probe {
     const text = call.metadata.get("echo-plan");
     const probe = new Probe(call, text === undefined ? {} : (JSON.parse(text) as Plan));
-    this.#probes.set(call.id, probe);
-    this.#waiting.get(call.id)?.(probe);
-    this.#waiting.delete(call.id);
+    const id = probe.plan.id ?? call.id;
+    this.#probes.set(id, probe);
+    this.#waiting.get(id)?.(probe);
+    this.#waiting.delete(id);
     for (const [name, value] of Object.entries(probe.plan.headers ?? {}))
       call.responseHeaders.append(name, bytesOf(name, value));
     for (const [name, value] of Object.entries(probe.plan.trailers ?? {}))
@@ -154,7 +166,7 @@ export class EchoService {
   async #unary(request: Message, call: CallHead): Promise<Message> {
     const probe = this.#begin(call);
     try {
-      if (probe.plan.wait === true) throw await probe.canceled;
+      if (probe.plan.wait === true) await probe.wait();
       probe.fail();
       return request;
     } finally {
@@ -174,7 +186,7 @@ export class EchoService {
         probe.produced += 1;
         yield text === undefined ? request : { ...request, text };
       }
-      if (plan.wait === true) throw await probe.canceled;
+      if (plan.wait === true) await probe.wait();
       probe.fail();
     } finally {
       probe.finish();
@@ -187,13 +199,13 @@ export class EchoService {
     try {
       let text = "";
       let size = 0;
-      if (probe.plan.wait === true && probe.plan.after === undefined) throw await probe.canceled;
+      if (probe.plan.wait === true && probe.plan.after === undefined) await probe.wait();
       for await (const request of requests as AsyncIterable<Loose>) {
         probe.consumed += 1;
         text += request.text ?? request.payload?.value?.text ?? "";
         size += request.payload?.value?.length ?? 0;
         if (probe.consumed === probe.plan.after) {
-          if (probe.plan.wait === true) throw await probe.canceled;
+          if (probe.plan.wait === true) await probe.wait();
           probe.fail();
         }
       }
@@ -209,7 +221,7 @@ export class EchoService {
     const { plan } = probe;
     const text = plan.size === undefined ? undefined : noise(plan.size);
     try {
-      if (plan.wait === true && plan.after === undefined) throw await probe.canceled;
+      if (plan.wait === true && plan.after === undefined) await probe.wait();
       if (plan.after === undefined) probe.fail();
       for await (const request of requests) {
         probe.consumed += 1;
@@ -218,7 +230,7 @@ export class EchoService {
           yield text === undefined ? request : { ...request, text };
         }
         if (probe.consumed === plan.after) {
-          if (plan.wait === true) throw await probe.canceled;
+          if (plan.wait === true) await probe.wait();
           probe.fail();
         }
       }

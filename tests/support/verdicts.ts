@@ -7,7 +7,7 @@ import { Client, credentials, Metadata, type ServiceError } from "@grpc/grpc-js"
 import { WebSocket } from "ws";
 import { hasUnaryReply, hasUnaryRequest, type Method } from "#rpc/method.ts";
 import type { Pem } from "./certificates.ts";
-import { frame } from "./drivers.ts";
+import { frame } from "./grpc-driver.ts";
 
 /** "unauthenticated" is 401 and 16, "forbidden" 403 and 7, and "allowed" is neither. */
 export type Verdict = "unauthenticated" | "forbidden" | "allowed";

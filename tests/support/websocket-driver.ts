@@ -1,7 +1,6 @@
 /** The echo service over WebSockets: a socket for each call, one for all of them, or the method's own socket at its REST path. */
 import { fromBinary, fromJson, type JsonValue, type Message, toBinary, toJson } from "@bufbuild/protobuf";
 import { WebSocket } from "ws";
-import { ErrorInfoSchema } from "#gen/google/rpc/error_details_pb.ts";
 import { StatusSchema } from "#gen/google/rpc/status_pb.ts";
 import {
   type ClientFrame,
@@ -12,6 +11,9 @@ import {
 import {
   type Driver,
   type End,
+  endOf as endOfBinary,
+  endOfJson,
+  type JsonStatus,
   type Kind,
   methods,
   type OpenOptions,
@@ -31,7 +33,7 @@ export interface WebSocketDriverOptions {
 type Frame = Omit<ServerFrame, "message"> & { readonly message?: Uint8Array | string };
 
 /** Nothing arrives unless somebody asks; what is there already is handed out first. */
-class Inbox<T> {
+export class Inbox<T> {
   readonly #items: T[] = [];
   #wake: (() => void) | undefined;
   #closed = false;
@@ -249,30 +251,12 @@ class SocketRunning implements Running {
   }
 }
 
-interface JsonStatus {
-  readonly code: number;
-  readonly message: string;
-  readonly details?: readonly { readonly "@type": string; readonly reason?: string }[];
-}
-
 function endOf(status: unknown): End {
-  const { code, message, details = [] } = status as JsonStatus;
-  if (code === 0) return { code, message: "", reason: undefined, details: [] };
-  if (details.length > 0 && "@type" in details[0]!)
-    return {
-      ...{ code, message, reason: details[0].reason },
-      details: details.map((detail) => detail["@type"].split(".").at(-1) ?? ""),
-    };
-  const binary = fromBinary(
-    StatusSchema,
-    toBinary(StatusSchema, make(StatusSchema, status as Record<string, unknown>) as never),
-  );
-  const info = binary.details.find(({ typeUrl }) => typeUrl.endsWith("ErrorInfo"));
-  return {
-    ...{ code, message },
-    reason: info === undefined ? undefined : fromBinary(ErrorInfoSchema, info.value).reason,
-    details: binary.details.map(({ typeUrl }) => typeUrl.split(".").at(-1) ?? ""),
-  };
+  const json = status as JsonStatus;
+  if (json.code === 0 || (json.details?.length ?? 0) === 0 || "@type" in json.details![0]!)
+    return endOfJson(json);
+  const bytes = toBinary(StatusSchema, make(StatusSchema, status as Record<string, unknown>) as never);
+  return endOfBinary(json.code, json.message, bytes);
 }
 
 const paths: Readonly<Record<Kind, string>> = {

@@ -17,6 +17,7 @@ import type { Encoding, MessageType } from "#rpc/payload.ts";
 import { decodeBinary, encodeBinary } from "./binary.ts";
 import { JsonReader } from "./json-reader.ts";
 import { JsonWriter } from "./json-writer.ts";
+import { requiredCheck } from "./required.ts";
 
 export interface CodecOptions {
   /** Fields and list elements in one message, nested ones included. Default 100 000. */
@@ -62,17 +63,21 @@ export function createCodec(services: Registry, options: CodecOptions = {}): Cod
     maxElements: limits.maxElements,
     unknown: options.unknownFields ?? "reject",
   });
-  const make = (desc: DescMessage): CompiledType => ({
-    desc,
-    decode: (bytes: Uint8Array, encoding: Encoding) =>
-      encoding === "proto" ? decodeBinary(desc, bytes, limits) : reader.read(desc, bytes),
-    encode: (message: Message, encoding: Encoding) =>
-      encoding === "proto" ? encodeBinary(desc, message) : writer.write(desc, message),
-    encodeText: (message: Message) => writer.writeText(desc, message),
-    decodeJsonFieldWithPaths: (field, bytes) => reader.readFieldWithPaths(field, bytes),
-    decodeJsonField: (field, bytes) => reader.readField(field, bytes),
-    encodeJsonField: (message, field) => writer.writeField(message, field),
-  });
+  const make = (desc: DescMessage): CompiledType => {
+    const check = requiredCheck(desc);
+    return {
+      desc,
+      ...(check === undefined ? {} : { check }),
+      decode: (bytes: Uint8Array, encoding: Encoding) =>
+        encoding === "proto" ? decodeBinary(desc, bytes, limits) : reader.read(desc, bytes),
+      encode: (message: Message, encoding: Encoding) =>
+        encoding === "proto" ? encodeBinary(desc, message) : writer.write(desc, message),
+      encodeText: (message: Message) => writer.writeText(desc, message),
+      decodeJsonFieldWithPaths: (field, bytes) => reader.readFieldWithPaths(field, bytes),
+      decodeJsonField: (field, bytes) => reader.readField(field, bytes),
+      encodeJsonField: (message, field) => writer.writeField(message, field),
+    };
+  };
   return {
     typeOf: (desc) => {
       const known = types.get(desc);

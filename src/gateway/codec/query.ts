@@ -14,6 +14,9 @@ import { compileFieldPath, type FieldPath, isTextField } from "./field-path.ts";
 /** More parameters than this are refused before any is looked at (trust C.4). */
 const maxParameters = 200;
 
+/** Compiled names that are kept; others are compiled each time. */
+const maxKnownPaths = 1000;
+
 export interface QueryBinder {
   /**
    * @param rawQuery without `?`, percent-encoding kept; `+` is a space.
@@ -38,7 +41,7 @@ export function compileQueryBinder(desc: DescMessage, options: QueryOptions): Qu
 class CompiledQuery implements QueryBinder {
   readonly #desc: DescMessage;
   readonly #options: QueryOptions;
-  /** By spelling as sent. Bounded: only names that exist are kept, and each field has few spellings. */
+  /** By spelling as sent. Bounded: a message that holds itself has no end of names that exist. */
   readonly #paths = new Map<string, FieldPath>();
 
   constructor(desc: DescMessage, options: QueryOptions) {
@@ -56,18 +59,19 @@ class CompiledQuery implements QueryBinder {
         `has ${pairs.length} parameters; ${maxParameters} are allowed`,
       );
     }
-    const seen = new Set<DescField>();
+    // By path: a message that holds itself has a field more than once.
+    const seen = new Set<string>();
     for (const pair of pairs) if (pair !== "") this.#bindPair(message, pair, seen);
   }
 
-  #bindPair(message: Message, pair: string, seen: Set<DescField>): void {
+  #bindPair(message: Message, pair: string, seen: Set<string>): void {
     const equals = pair.indexOf("=");
     const name = decode(equals === -1 ? pair : pair.slice(0, equals), "query");
     const path = this.#paths.get(name) ?? this.#resolve(name);
     if (path === undefined) return;
     if (path.leaf.fieldKind !== "list") {
-      if (seen.has(path.leaf)) throw fieldError("FIELD_REPEATED", name, "is given more than once");
-      seen.add(path.leaf);
+      if (seen.has(path.text)) throw fieldError("FIELD_REPEATED", name, "is given more than once");
+      seen.add(path.text);
     }
     path.setText(message, equals === -1 ? "" : decode(pair.slice(equals + 1), name));
   }
@@ -104,7 +108,7 @@ class CompiledQuery implements QueryBinder {
         name,
         "is not taken from the URL, which logs and histories keep: send the whole request as a body, to the method's own path or in a batch",
       );
-    this.#paths.set(name, found);
+    if (this.#paths.size < maxKnownPaths) this.#paths.set(name, found);
     return found;
   }
 

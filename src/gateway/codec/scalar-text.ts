@@ -45,26 +45,31 @@ export function parseScalarText(field: DescField): ((text: string) => unknown) |
     case "enum":
       return enumParser(field.enum);
     case "message":
-      return messageParser(field.message);
+      // Wrappers are held as their bare value in fields, but as messages in lists and oneofs.
+      return messageParser(field.message, field.oneof === undefined);
     case "list":
       if (field.listKind === "scalar") return scalarParser(field.scalar, field.longAsString);
-      return field.listKind === "enum" ? enumParser(field.enum) : messageParser(field.message, true);
+      return field.listKind === "enum" ? enumParser(field.enum) : messageParser(field.message, false);
     case "map":
       return undefined;
   }
 }
 
-function messageParser(desc: DescMessage, inList = false): ((text: string) => unknown) | undefined {
+function messageParser(desc: DescMessage, isBare: boolean): ((text: string) => unknown) | undefined {
   const form = scalarMessages.get(desc.typeName);
   if (form === undefined) return undefined;
-  // Wrappers are held as their bare value in fields, but as messages in lists.
-  const unwrap = desc.typeName.endsWith("Value") && !inList;
+  const unwrap = desc.typeName.endsWith("Value") && isBare;
   return (text) => {
     const json: JsonValue =
-      form === "text" ? text : form === "boolean" ? parseBoolean(text) : parseNumber(text);
+      form === "text" ? text : form === "boolean" ? parseBoolean(text) : numberJson(parseNumber(text));
     const message = readJson(desc, json);
     return unwrap ? (message as unknown as { value: unknown }).value : message;
   };
+}
+
+/** JSON has no number for NaN and the infinities. */
+function numberJson(value: number): JsonValue {
+  return Number.isFinite(value) ? value : String(value);
 }
 
 function readJson(desc: DescMessage, json: JsonValue) {

@@ -200,8 +200,13 @@ class TwoPorts implements Listener {
     const [accept] = server.listeners(event) as ((socket: Socket) => void)[];
     server.removeAllListeners(event);
     const give = (socket: Socket, isHttp2: boolean): void => {
-      if (isHttp2) this.#http2.emit("connection", socket);
-      else accept?.call(server, socket);
+      if (!isHttp2) {
+        accept?.call(server, socket);
+        return;
+      }
+      // An HTTP/1 server's sockets may be half open; HTTP/2 would never hear that such a client is gone.
+      socket.allowHalfOpen = false;
+      this.#http2.emit("connection", socket);
     };
     if (tls === undefined)
       server.on("connection", (socket: Socket) => {

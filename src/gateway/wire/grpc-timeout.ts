@@ -32,6 +32,18 @@ export function parseGrpcTimeout(text: string, header = "grpc-timeout"): number 
   return Number(match[1]) * unit;
 }
 
+/**
+ * What protocols on plain HTTP take: `Portico-Timeout` and `Grpc-Timeout` are one thing, spelled as gRPC does: `500m`, `2S`.
+ * @throws RpcError `invalid_argument` TIMEOUT_INVALID.
+ */
+export function readTimeout(headers: Readonly<Record<string, unknown>>): number | undefined {
+  for (const name of ["portico-timeout", "grpc-timeout"]) {
+    const text = headers[name];
+    if (text !== undefined) return parseGrpcTimeout(String(text), name);
+  }
+  return undefined;
+}
+
 /** The shortest exact spelling, rounded up to the next millisecond and never longer than eight digits. */
 export function printGrpcTimeout(milliseconds: number): string {
   const ms = Math.max(1, Math.ceil(milliseconds));

@@ -1,10 +1,11 @@
 /** Operations that came over HTTP, and the library that speaks graphql-transport-ws; loaded when somebody asks. */
+
 import type { ExecutionResult, GraphQLSchema } from "graphql";
 import type { Runtime } from "#gateway/dispatch/dispatch.ts";
+import { readTimeout } from "#gateway/wire/grpc-timeout.ts";
 import { RpcError } from "#rpc/error.ts";
 import { readMetadata } from "../connect/read.ts";
 import type { Exchange, ResponseHeaders } from "../exchange.ts";
-import { readTimeout } from "../rest/read.ts";
 import { Engine } from "./engine.ts";
 import { Operation } from "./operation.ts";
 import type { GraphqlOptions } from "./options.ts";

@@ -22,6 +22,7 @@ export interface ToolCall {
   readonly metadata: Metadata;
   readonly peer: Peer;
   readonly startedAtMs: number;
+  readonly timeoutMs: number | undefined;
   readonly signal: AbortSignal;
   /** Where its headers are kept for the answer. */
   readonly told: ResponseHeaders;
@@ -54,7 +55,7 @@ const maxStreamMs = 25_000;
 
 /** A call that fails is an answer too: the model reads why, and what to do. */
 export async function callTool(options: ToolCall): Promise<ToolResult> {
-  const { runtime, method, id, metadata, peer, startedAtMs, signal } = options;
+  const { runtime, method, id, metadata, peer, startedAtMs, timeoutMs, signal } = options;
   const json = Buffer.from(JSON.stringify(options.arguments ?? {}), "utf8");
   const call = createUnaryCall(
     {
@@ -64,7 +65,7 @@ export async function callTool(options: ToolCall): Promise<ToolResult> {
       peer,
       principal: localPrincipal,
       metadata,
-      timeoutMs: undefined,
+      timeoutMs,
       startedAtMs,
     },
     new BytesPayload(method.input, json, "json"),

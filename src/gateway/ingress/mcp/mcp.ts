@@ -10,6 +10,7 @@
 import type { McpHttpHandler, McpRequestContext, Server as McpServer } from "@modelcontextprotocol/server";
 import { describeTool, type Tool } from "#gateway/describe/describe.ts";
 import type { Runtime } from "#gateway/dispatch/dispatch.ts";
+import { readTimeout } from "#gateway/wire/grpc-timeout.ts";
 import { requestIdFrom } from "#gateway/wire/request-id.ts";
 import { httpStatusOf } from "#rpc/code.ts";
 import { RpcError, toRpcError } from "#rpc/error.ts";
@@ -18,6 +19,7 @@ import type { Method } from "#rpc/method.ts";
 import { allows, localPrincipal, type Principal } from "#rpc/principal.ts";
 import { readMetadata } from "../connect/read.ts";
 import type { Adapter, Exchange, ResponseHeaders } from "../exchange.ts";
+import { readPackedBody } from "../packed-body.ts";
 import { callTool } from "./call.ts";
 import { type MetaTools, metaTools } from "./meta-tools.ts";
 import { replyWith, toRequest } from "./web.ts";
@@ -103,7 +105,7 @@ class Mcp {
     this.#checkOrigin(exchange);
     const metadata = readMetadata(exchange.headers);
     const principal = await this.#principalOf(exchange, metadata);
-    const body = exchange.method === "POST" ? await exchange.readBody(maxBodyBytes) : undefined;
+    const body = exchange.method === "POST" ? await readPackedBody(exchange, maxBodyBytes) : undefined;
     const request = toRequest(exchange, this.#options.serverUrl(), body);
     // The library hands on what it was given here, and nothing of it to the client.
     const extra = { caller: { exchange, principal, metadata, own } satisfies Caller };
@@ -217,15 +219,16 @@ class Mcp {
     },
   ): Promise<object> {
     const runtime = this.#options.runtime();
-    const { peer, startedAtMs } = exchange;
-    const id = requestIdFrom(exchange.headers["x-request-id"]);
+    const { peer, startedAtMs, headers } = exchange;
+    const id = requestIdFrom(headers["x-request-id"]);
+    const timeoutMs = readTimeout(headers);
     const { signal, progress } = use;
     const run = (method: Method, given: unknown): Promise<object> =>
       callTool({
         runtime,
         method,
         arguments: given,
-        ...{ id, metadata, peer, startedAtMs, signal, progress, told: own },
+        ...{ id, metadata, peer, startedAtMs, timeoutMs, signal, progress, told: own },
       });
     const found = this.#all().get(use.name);
     if (found !== undefined) return await run(found.method, use.arguments);

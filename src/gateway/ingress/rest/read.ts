@@ -8,9 +8,8 @@ import {
 } from "@bufbuild/protobuf";
 import { type HttpRoute, requestHeaders, streamFields } from "#gateway/catalog/catalog.ts";
 import type { CompiledType } from "#gateway/codec/codec.ts";
-import { inflateBounded, isCompression } from "#gateway/codec/compression.ts";
 import { fieldError } from "#gateway/codec/field-error.ts";
-import { parseGrpcTimeout } from "#gateway/wire/grpc-timeout.ts";
+import { readTimeout } from "#gateway/wire/grpc-timeout.ts";
 import { type AdapterCall, type Call, type CallStart, createStreamCall, createUnaryCall } from "#rpc/call.ts";
 import { RpcError } from "#rpc/error.ts";
 import { Metadata, type MetadataValue } from "#rpc/metadata.ts";
@@ -18,6 +17,7 @@ import { hasUnaryRequest } from "#rpc/method.ts";
 import { LazyPayload, type Payload } from "#rpc/payload.ts";
 import { localPrincipal } from "#rpc/principal.ts";
 import type { Exchange, RequestHeaders } from "../exchange.ts";
+import { readPackedBody } from "../packed-body.ts";
 import { withTicket } from "../ticket.ts";
 import { httpBody } from "./accept.ts";
 import { bindIfMatch } from "./etag.ts";
@@ -123,15 +123,6 @@ function startOf(
     timeoutMs: readTimeout(headers) ?? (route.rest && waitingTimeoutMs(headers, route)),
     startedAtMs: exchange.startedAtMs,
   };
-}
-
-/** `Portico-Timeout` and `Grpc-Timeout` are one thing, spelled as gRPC does: `500m`, `2S`. */
-export function readTimeout(headers: RequestHeaders): number | undefined {
-  for (const name of ["portico-timeout", "grpc-timeout"]) {
-    const text = headers[name];
-    if (text !== undefined) return parseGrpcTimeout(String(text), name);
-  }
-  return undefined;
 }
 
 /** What is HTTP's own and means nothing to a service (RFC 9110 section 7.6.1), and what only a peer of gRPC may say. */
@@ -328,17 +319,8 @@ async function readJson(exchange: Exchange, limits: RestLimits): Promise<() => U
       message: `content-type: must be application/json in UTF-8${contentType === undefined ? "; the request names none" : ""}`,
     });
   }
-  const bytes = await exchange.readBody(limits.maxJsonBytes);
-  const encoding = String(exchange.headers["content-encoding"] ?? "identity").toLowerCase();
-  if (encoding === "identity") return () => bytes;
-  if (isCompression(encoding)) {
-    const inflated = await inflateBounded(bytes, encoding, limits.maxJsonBytes);
-    return () => inflated;
-  }
-  throw new RpcError("invalid_argument", {
-    reason: "ENCODING_UNSUPPORTED",
-    message: "content-encoding: must be gzip, br or identity",
-  });
+  const bytes = await readPackedBody(exchange, limits.maxJsonBytes);
+  return () => bytes;
 }
 
 function isJson(contentType: string): boolean {

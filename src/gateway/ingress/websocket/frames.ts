@@ -47,8 +47,8 @@ export interface FrameCodec {
   write(frame: Outgoing): string | Uint8Array;
 }
 
-/** Whether a text may hold a number that JSON.parse would round. */
-const long = /\d{16}/;
+/** Whether a text may hold a number that reading and writing would change: one that is rounded, or minus zero. */
+const inexact = /\d{16}|-0/;
 
 interface JsonFrame {
   readonly message?: unknown;
@@ -59,7 +59,7 @@ export const jsonFrames: FrameCodec = {
   read: (data, isBinary) => {
     if (isBinary) throw new Error("portico.v1+json has text frames");
     const text = data.toString("utf8");
-    const parsed: unknown = long.test(text) ? JSON.parse(text, exactNumber) : JSON.parse(text);
+    const parsed: unknown = inexact.test(text) ? JSON.parse(text, exactNumber) : JSON.parse(text);
     if (typeof parsed !== "object" || parsed === null || Array.isArray(parsed))
       throw new Error("a frame is a JSON object");
     const { message, ...rest } = parsed as JsonFrame;
@@ -86,7 +86,8 @@ export const jsonFrames: FrameCodec = {
 /** A number as it was written, where it is one that a double would change. */
 function exactNumber(_key: string, value: unknown, context?: { readonly source?: string }): unknown {
   const source = context?.source;
-  if (typeof value !== "number" || source === undefined || Number.isSafeInteger(value)) return value;
+  if (typeof value !== "number" || source === undefined) return value;
+  if (Number.isSafeInteger(value) && !Object.is(value, -0)) return value;
   return (JSON as unknown as { rawJSON(text: string): unknown }).rawJSON(source);
 }
 
