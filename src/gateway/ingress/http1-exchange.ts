@@ -19,6 +19,8 @@ const nothing = new Uint8Array(0);
 export class Http1Exchange implements Exchange {
   readonly http = 1;
   common: ResponseHeaders | undefined;
+  bytesIn = 0;
+  bytesOut = 0;
   readonly method: string;
   readonly path: string;
   readonly query: string;
@@ -64,19 +66,21 @@ export class Http1Exchange implements Exchange {
     return this.#response.headersSent;
   }
 
-  readBody(maxBytes: number): Promise<Uint8Array> {
-    return readWhole(this.#request, maxBytes);
+  async readBody(maxBytes: number): Promise<Uint8Array> {
+    const body = await readWhole(this.#request, maxBytes);
+    this.bytesIn += body.length;
+    return body;
   }
 
   collectBody(maxBytes: number, done: BodyListener): void {
-    readWhole(this.#request, maxBytes).then(
+    this.readBody(maxBytes).then(
       (body) => done(undefined, body),
       (error: unknown) => done(toRpcError(error), nothing),
     );
   }
 
   chunks(): AsyncIterable<Uint8Array> {
-    return readChunks(this.#request);
+    return readChunks(this.#request, this);
   }
 
   /** A request that began before the drain is answered in it: the client has to hear that this was the connection's last. */
@@ -92,6 +96,7 @@ export class Http1Exchange implements Exchange {
     if (response.destroyed) return;
     const length = body === undefined ? 0 : typeof body === "string" ? Buffer.byteLength(body) : body.length;
     if (status !== 304) headers["content-length"] = length;
+    this.bytesOut += length;
     this.#writeHead(status, headers);
     // HEAD carries the length of the body that GET would have.
     if (body === undefined || this.method === "HEAD" || status === 304) response.end();
@@ -109,6 +114,7 @@ export class Http1Exchange implements Exchange {
   write(chunk: Uint8Array | string): Promise<void> | undefined {
     const response = this.#response;
     if (response.destroyed) return Promise.reject(clientGone());
+    this.bytesOut += chunk.length;
     if (this.method === "HEAD" || response.write(chunk)) return undefined;
     return drained(response);
   }
@@ -118,6 +124,7 @@ export class Http1Exchange implements Exchange {
   }
 
   endWith(chunk: Uint8Array): void {
+    this.bytesOut += chunk.length;
     if (!this.#response.destroyed) this.#response.end(this.method === "HEAD" ? undefined : chunk);
   }
 

@@ -12,6 +12,7 @@ import type { Runtime } from "#gateway/dispatch/dispatch.ts";
 import { requestIdFrom } from "#gateway/wire/request-id.ts";
 import { httpStatusOf } from "#rpc/code.ts";
 import { toRpcError } from "#rpc/error.ts";
+import { refuseExchange } from "../close.ts";
 import { readMetadata } from "../connect/read.ts";
 import type { Adapter, Exchange, ResponseHeaders } from "../exchange.ts";
 import type { Engine } from "./engine.ts";
@@ -88,5 +89,6 @@ async function serve(
       { ...own, "content-type": "application/json; charset=utf-8" },
       JSON.stringify({ errors: [{ message: error.message, extensions }] }),
     );
+    refuseExchange(options.runtime(), exchange, { id, protocol: "graphql", error });
   }
 }

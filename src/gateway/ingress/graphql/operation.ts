@@ -39,20 +39,20 @@ export class Operation {
     try {
       const reply = await this.#options.runtime.dispatch(call);
       if (reply.kind !== "unary") throw new Error(`${method.name} answers with a stream`);
-      return JSON.parse(reply.response.text()) as Json;
+      const text = reply.response.text();
+      call.bytesOut = text.length;
+      return JSON.parse(text) as Json;
     } catch (thrown) {
-      throw this.#error(thrown);
+      throw this.#error(thrown, call);
     } finally {
-      this.#running.delete(call);
+      this.#over(call);
     }
   }
 
   /** @throws GraphQLError where the stream does not even begin. */
   async stream(method: Method, request: object): Promise<AsyncGenerator<Json, void, undefined>> {
     const call = this.#begin(method, request);
-    const over = (): void => {
-      this.#running.delete(call);
-    };
+    const over = (): void => this.#over(call);
     try {
       const reply = await this.#options.runtime.dispatch(call);
       if (reply.kind === "unary") throw new Error(`${method.name} answers with one message`);
@@ -64,17 +64,23 @@ export class Operation {
       return leavable(leave, async () => {
         try {
           const { done, value } = await messages.next();
-          if (done !== true) return { value: JSON.parse(value.text()) as Json };
-          over();
-          return { done, value: undefined };
+          if (done === true) {
+            over();
+            return { done, value: undefined };
+          }
+          const text = value.text();
+          call.bytesOut += text.length;
+          return { value: JSON.parse(text) as Json };
         } catch (thrown) {
+          const error = this.#error(thrown, call);
           over();
-          throw this.#error(thrown);
+          throw error;
         }
       });
     } catch (thrown) {
+      const error = this.#error(thrown, call);
       over();
-      throw this.#error(thrown);
+      throw error;
     }
   }
 
@@ -86,21 +92,30 @@ export class Operation {
 
   #begin(method: Method, request: object): AdapterCall<Call> {
     const { id, metadata, peer, startedAtMs } = this.#options;
+    const bytes = Buffer.from(JSON.stringify(request), "utf8");
     const call = createUnaryCall(
       {
         ...{ method, id, metadata, peer, startedAtMs, principal: localPrincipal },
         ...{ protocol: "graphql", timeoutMs: undefined },
       },
-      new BytesPayload(method.input, Buffer.from(JSON.stringify(request), "utf8"), "json"),
+      new BytesPayload(method.input, bytes, "json"),
     );
+    call.bytesIn = bytes.length;
     call.flushHeaders = () => {};
     if (this.#gone) call.cancel(clientGone());
     this.#running.add(call);
     return call;
   }
 
-  #error(thrown: unknown): GraphQLError {
-    return toGraphqlError(toRpcError(thrown), this.#options.id);
+  #over(call: AdapterCall<Call>): void {
+    this.#running.delete(call);
+    call.close();
+  }
+
+  #error(thrown: unknown, call: Call): GraphQLError {
+    const error = toRpcError(thrown);
+    call.failedBy ??= error;
+    return toGraphqlError(error, this.#options.id);
   }
 }
 

@@ -16,6 +16,7 @@ import { RpcError, toRpcError } from "#rpc/error.ts";
 import type { Metadata } from "#rpc/metadata.ts";
 import type { Method } from "#rpc/method.ts";
 import { allows, localPrincipal, type Principal } from "#rpc/principal.ts";
+import { refuseExchange } from "../close.ts";
 import { readMetadata } from "../connect/read.ts";
 import type { Adapter, Exchange, ResponseHeaders } from "../exchange.ts";
 import { callTool } from "./call.ts";
@@ -94,6 +95,7 @@ class Mcp {
       const error = toRpcError(thrown);
       if (exchange.started) exchange.reset();
       else this.#refuse(exchange, error, own);
+      refuseExchange(this.#options.runtime(), exchange, { id, protocol: "mcp", error });
     }
   }
 

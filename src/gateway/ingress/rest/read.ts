@@ -122,6 +122,8 @@ function startOf(
     metadata: new Metadata(() => metadataOf(headers), headers),
     timeoutMs: readTimeout(headers),
     startedAtMs: exchange.startedAtMs,
+    route,
+    path: exchange.path,
   };
 }
 

@@ -13,6 +13,7 @@ import { requestIdFrom } from "#gateway/wire/request-id.ts";
 import { type AdapterCall, type Call, clientGone } from "#rpc/call.ts";
 import { RpcError, toRpcError } from "#rpc/error.ts";
 import type { Reply } from "#rpc/reply.ts";
+import { closeCall, refuseExchange } from "../close.ts";
 import type { Adapter, Exchange } from "../exchange.ts";
 import { negotiate, type StreamType } from "./accept.ts";
 import { preconditionOf } from "./etag.ts";
@@ -40,7 +41,13 @@ export function createRest(options: RestOptions): Adapter {
         call: undefined,
       };
       try {
-        serve(exchange, context)?.catch((thrown: unknown) => refuse(exchange, thrown, context));
+        const answered = serve(exchange, context);
+        if (answered === undefined) close(exchange, context);
+        else
+          answered.then(
+            () => close(exchange, context),
+            (thrown: unknown) => refuse(exchange, thrown, context),
+          );
       } catch (thrown) {
         refuse(exchange, thrown, context);
       }
@@ -86,14 +93,17 @@ function run(
     : write(exchange, target, { reply, call, context, type });
 }
 
-function refuse(exchange: Exchange, thrown: unknown, { id, call }: Context): void {
+function close(exchange: Exchange, { call }: Context): void {
+  if (call !== undefined) closeCall(call, exchange);
+}
+
+function refuse(exchange: Exchange, thrown: unknown, { runtime, id, call }: Context): void {
+  const error = preconditionOf(exchange, credentialHint(exchange, toRpcError(thrown)));
   // Only a failure while an answer was being written finds it started.
   if (exchange.started) exchange.reset();
-  else
-    replyError(exchange, preconditionOf(exchange, credentialHint(exchange, toRpcError(thrown))), {
-      id,
-      call,
-    });
+  else replyError(exchange, error, { id, call });
+  if (call === undefined) refuseExchange(runtime, exchange, { id, protocol: "rest", error });
+  else closeCall(call, exchange, error);
 }
 
 /** Who sent a credential in the query is told so, instead of that none came. */
