@@ -3,7 +3,12 @@
  */
 import { readFileSync } from "node:fs";
 import { type Config, readDevelopmentKey, readSecret, writeDevelopmentKey } from "#config/config.ts";
-import { reasons as adminReasons, createHealth, createReflection } from "#gateway/admin/admin.ts";
+import {
+  reasons as adminReasons,
+  createHealth,
+  createLogService,
+  createReflection,
+} from "#gateway/admin/admin.ts";
 import { type Catalog, loadCatalog } from "#gateway/catalog/catalog.ts";
 import { createDeadline, createRuntime, type Runtime } from "#gateway/dispatch/dispatch.ts";
 import {
@@ -104,11 +109,17 @@ export async function start(config: Config): Promise<Portico> {
     policyRequired: ["portico."],
     policies: config.policies,
   });
-  const telemetry = createTelemetry({ logLevel: config.logLevel, clock });
+  const { registry } = catalog;
+  const encrypted = config.tls !== undefined;
+  const telemetry = await createTelemetry({
+    ...{ logLevel: config.logLevel, logBodyRatio: config.logBodies, clock, registry },
+    tracing: config.tracing && { ...config.tracing, version, encrypted },
+  });
   const storage = await openStorage({
     url: config.databaseUrl,
     migrations,
     autoMigrate: config.autoMigrate,
+    observer: telemetry.store,
   });
   let listener: Listener | undefined;
   const url = (): string =>
@@ -120,12 +131,15 @@ export async function start(config: Config): Promise<Portico> {
     issuer: url,
   });
 
-  const names = hosted.map((service) => service.desc.typeName);
+  const served = [...hosted, createLogService(telemetry)];
+  const names = served.map((service) => service.desc.typeName);
   const health = createHealth(names);
   const reflection = createReflection(catalog, [...names, "grpc.health.v1.Health"]);
   const runtime = createRuntime({
     catalog,
-    services: [...hosted, health.service, ...reflection],
+    services: [...served, health.service, ...reflection],
+    clock,
+    onRefused: (refusal) => telemetry.refused(refusal),
     interceptors: [
       telemetry.interceptor, // outermost: sees every call, the refused ones too
       createDeadline({ clock }), // before any work is done
@@ -136,9 +150,13 @@ export async function start(config: Config): Promise<Portico> {
   const close = async (): Promise<void> => {
     await closeServices();
     await storage.close();
-    telemetry.flush();
+    await telemetry.close();
   };
   let developmentKeyFile: string | undefined;
+  const adapters = adaptersOf(config, {
+    ...{ runtime, users, authenticator, telemetry, url },
+    ready: () => listener !== undefined && !listener.draining,
+  });
   try {
     developmentKeyFile = await developmentKeyOf(config, users);
     listener = await listen({
@@ -148,16 +166,18 @@ export async function start(config: Config): Promise<Portico> {
       clock,
       cors: config.cors,
       ...(config.tls === undefined ? {} : { tls: config.tls }),
-      adapters: adaptersOf(config, {
-        ...{ runtime, users, authenticator, telemetry, url },
-        ready: () => listener !== undefined && !listener.draining,
-      }),
+      adapters,
     });
   } catch (error) {
     await close();
     throw error;
   }
   const running = listener;
+  telemetry.watchSources({
+    connections: () => running.connections,
+    webSockets: () => adapters.webSockets?.sockets ?? 0,
+    pool: () => storage.pool(),
+  });
   return {
     version,
     url: url(),
@@ -196,7 +216,7 @@ function adaptersOf(
     grpc: createGrpc({ runtime }),
     grpcWeb: createGrpcWeb(createGrpc({ runtime, protocol: "grpc-web" })),
     connect: createConnect({ runtime }),
-    rest: createRest({ runtime }),
+    rest: createRest({ runtime, timingClock: config.serverTiming === "on" ? clock : undefined }),
     graphql,
     webSockets: createWebSockets({
       ...{ runtime, clock, graphql: graphql.engine },
@@ -211,7 +231,7 @@ function adaptersOf(
     pages: createPages({
       ...{ runtime, ready, reasons, version },
       publicKeys: () => users.signingKeys.published(),
-      renderMetrics: telemetry.renderMetrics,
+      renderMetrics: () => telemetry.renderMetrics(),
       serverUrl: url,
       authentication: authenticated,
     }),

@@ -234,7 +234,7 @@ class CallState implements CallHead {
     const listener = this.#whenClosed;
     if (listener === undefined) return;
     this.#whenClosed = undefined;
-    this.failedBy ??= error;
+    this.failedBy ??= error ?? this.canceledBy;
     listener(this as unknown as Call);
   }
 }

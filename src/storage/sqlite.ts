@@ -19,14 +19,23 @@ import {
   SqliteQueryCompiler,
 } from "kysely";
 import { RpcError } from "#rpc/error.ts";
+import { systemClock as clock } from "#std/clock.ts";
 import { compileRead } from "./compiled-read.ts";
-import { committed, type Parameter, type Storage, type Tables, withUnit } from "./shape.ts";
+import {
+  committed,
+  type Parameter,
+  type Pool,
+  type Storage,
+  type StoreObserver,
+  type Tables,
+  withUnit,
+} from "./shape.ts";
 
 /** @throws Error when the file cannot be opened or another process has it. */
-export function openSqlite(url: string): Storage {
+export function openSqlite(url: string, observer?: StoreObserver): Storage {
   const file = url === "memory:" ? undefined : path.resolve(url.slice("sqlite:".length));
   if (file !== undefined) mkdirSync(path.dirname(file), { recursive: true });
-  const connection = new SqliteConnection(openDatabase(file));
+  const connection = new SqliteConnection(openDatabase(file), observer);
   const db = new Kysely<unknown>({
     dialect: {
       createAdapter: () => new TransactionalDdl(),
@@ -38,6 +47,7 @@ export function openSqlite(url: string): Storage {
   return {
     engine: "sqlite",
     place: file ?? "in memory",
+    pool: () => connection.pool,
     tables: <Schema>() => tablesOf(db as Kysely<Schema>, connection),
     ping: async () => undefined,
     close: () => db.destroy(),
@@ -103,10 +113,18 @@ class SqliteConnection implements DatabaseConnection {
   readonly #database: DatabaseSync;
   readonly #statements = new Map<string, StatementSync>();
   readonly #waiting: (() => void)[] = [];
+  readonly #observer: StoreObserver | undefined;
   #held = false;
+  /** `clock.monotonic()` reading at the beginning of the transaction under way. */
+  #begunAtMs = 0;
 
-  constructor(database: DatabaseSync) {
+  constructor(database: DatabaseSync, observer: StoreObserver | undefined) {
     this.#database = database;
+    this.#observer = observer;
+  }
+
+  get pool(): Pool {
+    return { limit: 1, open: 1, idle: this.#held ? 0 : 1, waiting: this.#waiting.length };
   }
 
   get isFree(): boolean {
@@ -114,7 +132,11 @@ class SqliteConnection implements DatabaseConnection {
   }
 
   async acquire(): Promise<void> {
-    if (this.#held) await new Promise<void>((resolve) => this.#waiting.push(resolve));
+    if (this.#held) {
+      const askedAtMs = clock.monotonic();
+      await new Promise<void>((resolve) => this.#waiting.push(resolve));
+      this.#observer?.waited(clock.monotonic() - askedAtMs);
+    }
     this.#held = true;
   }
 
@@ -135,10 +157,28 @@ class SqliteConnection implements DatabaseConnection {
   }
 
   first(sql: string, parameters: readonly Parameter[]): unknown {
-    return this.#prepare(sql).get(...parameters);
+    const observer = this.#observer;
+    if (observer === undefined) return this.#prepare(sql).get(...parameters);
+    const startedAtMs = clock.monotonic();
+    const row = this.#prepare(sql).get(...parameters);
+    observer.statement(clock.monotonic() - startedAtMs);
+    return row;
   }
 
-  exec(sql: string): void {
+  begin(): void {
+    this.#begunAtMs = clock.monotonic();
+    this.#exec("BEGIN IMMEDIATE");
+  }
+
+  end(sql: "COMMIT" | "ROLLBACK"): void {
+    try {
+      this.#exec(sql);
+    } finally {
+      this.#observer?.transaction(clock.monotonic() - this.#begunAtMs);
+    }
+  }
+
+  #exec(sql: string): void {
     try {
       this.#database.exec(sql);
     } catch (error) {
@@ -147,6 +187,7 @@ class SqliteConnection implements DatabaseConnection {
   }
 
   async executeQuery<Row>({ sql, parameters }: CompiledQuery): Promise<QueryResult<Row>> {
+    const startedAtMs = clock.monotonic();
     try {
       const statement = this.#prepare(sql);
       const values = parameters as SQLInputValue[];
@@ -155,6 +196,8 @@ class SqliteConnection implements DatabaseConnection {
       return { rows: [], numAffectedRows: BigInt(changes) };
     } catch (error) {
       throw translated(error);
+    } finally {
+      this.#observer?.statement(clock.monotonic() - startedAtMs);
     }
   }
 
@@ -202,15 +245,15 @@ class SqliteDriver implements Driver {
   }
 
   async beginTransaction(): Promise<void> {
-    this.#connection.exec("BEGIN IMMEDIATE");
+    this.#connection.begin();
   }
 
   async commitTransaction(): Promise<void> {
-    this.#connection.exec("COMMIT");
+    this.#connection.end("COMMIT");
   }
 
   async rollbackTransaction(): Promise<void> {
-    this.#connection.exec("ROLLBACK");
+    this.#connection.end("ROLLBACK");
   }
 
   async destroy(): Promise<void> {

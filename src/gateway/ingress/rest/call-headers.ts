@@ -16,6 +16,7 @@ const allowedHeaders: ReadonlySet<string> = new Set([
   "ratelimit",
   "ratelimit-policy",
   "retry-after",
+  "traceparent",
 ]);
 
 export function copyHeaders(call: Call, headers: ResponseHeaders): void {

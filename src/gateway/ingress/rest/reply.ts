@@ -7,6 +7,7 @@ import type { Call } from "#rpc/call.ts";
 import { httpStatusOf } from "#rpc/code.ts";
 import type { RpcError } from "#rpc/error.ts";
 import type { Payload } from "#rpc/payload.ts";
+import type { Clock } from "#std/clock.ts";
 import type { Exchange } from "../exchange.ts";
 import { httpBody } from "./accept.ts";
 import { copyHeaders } from "./call-headers.ts";
@@ -19,22 +20,41 @@ export interface UnaryAnswer {
   readonly payload: Payload;
   readonly call: Call;
   readonly id: string;
+  /** Tells the client how long it took; undefined: it does not. */
+  readonly timing: Timing | undefined;
+}
+
+/** `Server-Timing` of a call until now. @see https://www.w3.org/TR/server-timing/ */
+export type Timing = (call: Call) => string;
+
+/** To the hundredth of a millisecond: a number in short digits costs a tenth of one with all of them. */
+export function createTiming(clock: Clock): Timing {
+  return (call) => {
+    const now = clock.monotonic();
+    const { serviceStartedAtMs: started, serviceEndedAtMs: ended } = call;
+    // One that does not hear of its end is still at it.
+    const service = (ended >= started ? ended : now) - started;
+    const gateway = now - call.dispatchedAtMs - service;
+    return `gateway;dur=${Math.round(gateway * 100) / 100}, service;dur=${Math.round(service * 100) / 100}`;
+  };
 }
 
 export function replyMessage(exchange: Exchange, route: HttpRoute, answer: UnaryAnswer): void {
-  const { payload, call, id } = answer;
+  const { payload, call, id, timing } = answer;
   const { output } = route.method;
   const headers = secure("application/json; charset=utf-8", id);
   if (call.hasResponseHeaders) copyHeaders(call, headers);
   if (output.desc.typeName === httpBody) {
     const body = payload.message() as HttpBody;
     headers["content-type"] = body.contentType || "application/octet-stream";
+    if (timing !== undefined) headers["server-timing"] = timing(call);
     exchange.reply(headers["content-range"] === undefined ? 200 : 206, headers, body.data);
     return;
   }
   const etag = etagOf(output.desc, payload.message());
   if (etag !== undefined) headers.etag = etag;
   if (etag !== undefined && isUnmodified(exchange, etag)) {
+    if (timing !== undefined) headers["server-timing"] = timing(call);
     exchange.reply(304, headers, undefined);
     return;
   }
@@ -43,18 +63,30 @@ export function replyMessage(exchange: Exchange, route: HttpRoute, answer: Unary
     responseBody === undefined
       ? payload.text()
       : (output as CompiledType).encodeJsonField(payload.message(), responseBody);
+  // After the body is made: that is the gateway's work too.
+  if (timing !== undefined) headers["server-timing"] = timing(call);
   exchange.reply(200, headers, body);
 }
 
 export type HttpBody = Message & { readonly contentType: string; readonly data: Uint8Array };
 
 /** What of a call's headers is said beside an error too. */
-const errorHeaderNames = ["content-range", "idempotent-replayed", "ratelimit", "ratelimit-policy"] as const;
+const errorHeaderNames = [
+  "content-range",
+  "idempotent-replayed",
+  "ratelimit",
+  "ratelimit-policy",
+  "traceparent",
+] as const;
 
 export function replyError(
   exchange: Exchange,
   error: RpcError & { readonly httpStatus?: number },
-  about: { readonly id: string; readonly call?: Call | undefined },
+  about: {
+    readonly id: string;
+    readonly call?: Call | undefined;
+    readonly timing?: Timing | undefined;
+  },
 ): void {
   const status = error.httpStatus ?? httpStatusOf(error);
   const headers = errorHeaders(exchange, error, about.id);
@@ -64,7 +96,10 @@ export function replyError(
       if (value !== undefined) headers[name] = value;
     }
   }
-  exchange.reply(status, headers, errorBody(exchange, error, { status, id: about.id }));
+  const body = errorBody(exchange, error, { status, id: about.id });
+  if (about.call !== undefined && about.timing !== undefined)
+    headers["server-timing"] = about.timing(about.call);
+  exchange.reply(status, headers, body);
 }
 
 /** To an EventSource that comes again after the end: by its standard, 204 stops it. */

@@ -13,13 +13,21 @@ import { requestIdFrom } from "#gateway/wire/request-id.ts";
 import { type AdapterCall, type Call, clientGone } from "#rpc/call.ts";
 import { RpcError, toRpcError } from "#rpc/error.ts";
 import type { Reply } from "#rpc/reply.ts";
+import type { Clock } from "#std/clock.ts";
 import { closeCall, refuseExchange } from "../close.ts";
 import type { Adapter, Exchange } from "../exchange.ts";
 import { negotiate, type StreamType } from "./accept.ts";
 import { preconditionOf } from "./etag.ts";
 import { matchPath, onOwnPlane } from "./plane-prefix.ts";
 import { defaultRestLimits, type RestLimits, readCall } from "./read.ts";
-import { replyError, replyMessage, replyNothingMore, replyOptions } from "./reply.ts";
+import {
+  createTiming,
+  replyError,
+  replyMessage,
+  replyNothingMore,
+  replyOptions,
+  type Timing,
+} from "./reply.ts";
 import { endedId, replyStream } from "./stream-reply.ts";
 
 export type { RestLimits } from "./read.ts";
@@ -28,16 +36,20 @@ export interface RestOptions {
   /** The runtime of the moment; a call keeps the one it began with. */
   runtime(): Runtime;
   readonly limits?: Partial<RestLimits>;
+  /** What answers say in `Server-Timing` is measured with; absent: they do not say it. */
+  readonly timingClock?: Clock | undefined;
 }
 
 export function createRest(options: RestOptions): Adapter {
   const limits: RestLimits = { ...defaultRestLimits, ...options.limits };
+  const timing = options.timingClock && createTiming(options.timingClock);
   return {
     handle: (exchange) => {
       const context: Context = {
         runtime: options.runtime(),
         id: requestIdFrom(exchange.headers["x-request-id"]),
         limits,
+        timing,
         call: undefined,
       };
       try {
@@ -59,6 +71,7 @@ interface Context {
   readonly runtime: Runtime;
   readonly id: string;
   readonly limits: RestLimits;
+  readonly timing: Timing | undefined;
   /** Once it was read. */
   call: Call | undefined;
 }
@@ -97,11 +110,11 @@ function close(exchange: Exchange, { call }: Context): void {
   if (call !== undefined) closeCall(call, exchange);
 }
 
-function refuse(exchange: Exchange, thrown: unknown, { runtime, id, call }: Context): void {
+function refuse(exchange: Exchange, thrown: unknown, { runtime, id, call, timing }: Context): void {
   const error = preconditionOf(exchange, credentialHint(exchange, toRpcError(thrown)));
   // Only a failure while an answer was being written finds it started.
   if (exchange.started) exchange.reset();
-  else replyError(exchange, error, { id, call });
+  else replyError(exchange, error, { id, call, timing });
   if (call === undefined) refuseExchange(runtime, exchange, { id, protocol: "rest", error });
   else closeCall(call, exchange, error);
 }
@@ -160,8 +173,9 @@ interface Answer {
 
 function write(exchange: Exchange, target: HttpRoute, answer: Answer): Promise<void> | void {
   const { reply, call, type } = answer;
-  const { id, limits } = answer.context;
-  if (reply.kind === "unary") return replyMessage(exchange, target, { payload: reply.response, call, id });
+  const { id, limits, timing } = answer.context;
+  if (reply.kind === "unary")
+    return replyMessage(exchange, target, { payload: reply.response, call, id, timing });
   return replyStream(exchange, target, {
     responses: reply.responses,
     ...{ call, id, type },
