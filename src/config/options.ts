@@ -119,27 +119,34 @@ const ratio = z
     "must be a number from 0 to 1",
   )
   .pipe(z.number().min(0, "must be at least 0").max(1, "must be at most 1"));
+const wrongHeaders = "must be name=value, several separated by commas";
 /** `name=value,name=value` as OpenTelemetry has it: values are percent-encoded. */
-const headerList = z.union([
-  z.record(z.string(), z.string()),
-  z
-    .string()
-    .regex(
-      /^\s*([\w!#$%&'*+.^`|~-]+\s*=[^,]*(,\s*|\s*$))*$/,
-      "must be name=value, several separated by commas",
-    )
-    .transform((list) =>
-      Object.fromEntries(
-        list
-          .split(",")
-          .filter((one) => one.trim() !== "")
-          .map((one) => {
-            const at = one.indexOf("=");
-            return [one.slice(0, at).trim().toLowerCase(), decodeURIComponent(one.slice(at + 1).trim())];
-          }),
-      ),
-    ),
-]);
+const headerList = z.union(
+  [
+    z.record(z.string(), z.string()),
+    z.string().transform((list, context) => {
+      try {
+        return Object.fromEntries(
+          list
+            .split(",")
+            .filter((one) => one.trim() !== "")
+            .map(parseHeader),
+        );
+      } catch {
+        context.issues.push({ code: "custom", message: wrongHeaders, input: list });
+        return z.NEVER;
+      }
+    }),
+  ],
+  wrongHeaders,
+);
+
+/** @throws URIError, SyntaxError */
+function parseHeader(text: string): [string, string] {
+  const match = /^\s*([\w!#$%&'*+.^`|~-]+)\s*=(.*)$/.exec(text);
+  if (match === null) throw new SyntaxError("not name=value");
+  return [String(match[1]).toLowerCase(), decodeURIComponent(String(match[2]).trim())];
+}
 
 export const options = {
   mode: {

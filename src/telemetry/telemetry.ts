@@ -17,7 +17,7 @@ import { createLog, type Line, type LogLevel, lineOf, refusalLineOf, type Times 
 import { ProcessMetrics } from "./process-metrics.ts";
 import { type PoolState, StoreMetrics } from "./store-metrics.ts";
 import { traceOf } from "./trace.ts";
-import { createTracing, type Tracing, type TracingOptions } from "./tracing.ts";
+import type { Tracing, TracingOptions } from "./tracing.ts";
 import { type Watched, watch } from "./watch.ts";
 
 export type { LogLevel } from "./log.ts";
@@ -83,8 +83,13 @@ const shedReasons: ReadonlyMap<string, string> = new Map([
 const limitedReasons: ReadonlyMap<string, string> = new Map([["RATE_LIMITED", "call"]]);
 
 export async function createTelemetry(options: TelemetryOptions): Promise<Telemetry> {
-  const tracing = options.tracing === undefined ? undefined : await createTracing(options.tracing);
-  return new Watcher(options, tracing);
+  return new Watcher(options, options.tracing && (await loadTracing(options.tracing)));
+}
+
+/** Loads OpenTelemetry. */
+async function loadTracing(options: TracingOptions): Promise<Tracing> {
+  const { openTelemetry } = await import("./otel.ts");
+  return openTelemetry(options);
 }
 
 class Watcher implements Telemetry {

@@ -34,8 +34,3 @@ export interface TracingOptions {
   /** Of every answer's scheme. */
   readonly encrypted: boolean;
 }
-
-export async function createTracing(options: TracingOptions): Promise<Tracing> {
-  const { openTelemetry } = await import("./otel.ts");
-  return openTelemetry(options);
-}
