@@ -16,6 +16,7 @@ import {
   type Listener,
   listen,
 } from "#gateway/ingress/ingress.ts";
+import type { Interceptor } from "#rpc/interceptor.ts";
 import { systemClock as clock } from "#std/clock.ts";
 import { EchoService, type Probe } from "./echo-service.ts";
 
@@ -36,6 +37,8 @@ export interface EchoOptions {
   readonly maxMessageBytes?: number;
   readonly limits?: Parameters<typeof listen>[0]["limits"];
   readonly heartbeatMs?: number;
+  /** Outside the deadline; calls are then timed, and agents reach every method. */
+  readonly interceptors?: readonly Interceptor[];
   readonly webSocketLimits?: Parameters<typeof createWebSockets>[0]["limits"];
 }
 
@@ -45,7 +48,8 @@ export async function startEcho(options: EchoOptions = {}): Promise<EchoServer> 
   const runtime = createRuntime({
     catalog,
     services: service.services(),
-    interceptors: [createDeadline({ clock })],
+    interceptors: [...(options.interceptors ?? []), createDeadline({ clock })],
+    ...(options.interceptors === undefined ? {} : { clock }),
   });
   const graphql = createGraphql({ runtime: () => runtime });
   const { maxMessageBytes, limits, heartbeatMs, webSocketLimits } = options;
@@ -81,6 +85,7 @@ export async function startEcho(options: EchoOptions = {}): Promise<EchoServer> 
       graphql,
       mcp: createMcp({
         ...{ runtime: () => runtime, version: "0.0.0", serverUrl: () => "http://localhost" },
+        metaTools: options.interceptors !== undefined,
       }),
       webSockets: createWebSockets({
         ...{ runtime: () => runtime, clock, graphql: graphql.engine },
