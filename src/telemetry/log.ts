@@ -15,8 +15,9 @@ export interface Log extends Logger {
 /** How long a line may wait, in milliseconds. */
 const flushEveryMs = 200;
 
-export function createLog(level: LogLevel): Log {
-  const destination = pino.destination({ fd: 1, minLength: 4096, sync: true });
+/** @param file in the place of standard output. */
+export function createLog(level: LogLevel, file?: string): Log {
+  const destination = pino.destination({ dest: file ?? 1, minLength: 4096, sync: true });
   const timer = setInterval(() => destination.flushSync(), flushEveryMs).unref();
   const log = pino({ level, base: null, timestamp: pino.stdTimeFunctions.isoTime }, destination);
   return Object.assign(log, {

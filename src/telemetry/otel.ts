@@ -10,9 +10,11 @@ import {
   type Attributes,
   type Context,
   context,
+  createContextKey,
   propagation,
   ROOT_CONTEXT,
   type Span,
+  type SpanContext,
   SpanKind,
   SpanStatusCode,
   type TextMapGetter,
@@ -32,6 +34,10 @@ import {
 import {
   BatchSpanProcessor,
   ParentBasedSampler,
+  RandomIdGenerator,
+  type Sampler,
+  SamplingDecision,
+  type SamplingResult,
   TraceIdRatioBasedSampler,
   TracerProvider,
 } from "@opentelemetry/sdk-trace";
@@ -66,6 +72,56 @@ const fromMetadata: TextMapGetter<Metadata> = {
   keys: (metadata) => [...metadata.entries()].map(([name]) => name),
 };
 
+/** Says that a call without a caller's trace was chosen to begin one. */
+const chosen = createContextKey("portico: chosen to be traced");
+const chosenRoot = ROOT_CONTEXT.setValue(chosen, true);
+
+/** For calls it was decided already; what services begin by themselves is decided by the id of its trace. */
+class RootSampler implements Sampler {
+  readonly #rest: TraceIdRatioBasedSampler;
+
+  constructor(ratio: number) {
+    this.#rest = new TraceIdRatioBasedSampler(ratio);
+  }
+
+  shouldSample(...given: Parameters<Sampler["shouldSample"]>): SamplingResult {
+    if (given[0].getValue(chosen) === true) return { decision: SamplingDecision.RECORD_AND_SAMPLED };
+    return this.#rest.shouldSample(given[0], given[1]);
+  }
+
+  toString(): string {
+    return `Root{${this.#rest.toString()}}`;
+  }
+}
+
+const ids = new RandomIdGenerator();
+
+/**
+ * The trace of a call that is not traced: it has ids only where a service's client passes them on, which tells others not to trace it
+ * either. Most calls are of this kind; a span of the library would cost them three times as much (bench/policies.ts).
+ */
+class Untraced implements SpanContext {
+  readonly traceFlags = TraceFlags.NONE;
+  #traceId: string | undefined;
+  #spanId: string | undefined;
+
+  get traceId(): string {
+    this.#traceId ??= ids.generateTraceId();
+    return this.#traceId;
+  }
+
+  get spanId(): string {
+    this.#spanId ??= ids.generateSpanId();
+    return this.#spanId;
+  }
+}
+
+function untraced(): OtelSpan {
+  const span = trace.wrapSpanContext(new Untraced());
+  const active = trace.setSpan(ROOT_CONTEXT, span);
+  return { span, context: active, traceId: undefined, spanId: undefined, sampled: false };
+}
+
 export function openTelemetry(options: TracingOptions): Tracing {
   const provider = new TracerProvider({
     resource: defaultResource()
@@ -74,7 +130,7 @@ export function openTelemetry(options: TracingOptions): Tracing {
       )
       .merge(detectResources({ detectors: [resourceAttributesEnvDetector] })),
     // The caller's decision stands, whoever it is: a trace in pieces helps nobody.
-    sampler: new ParentBasedSampler({ root: new TraceIdRatioBasedSampler(options.ratio) }),
+    sampler: new ParentBasedSampler({ root: new RootSampler(options.ratio) }),
     spanLimits: { attributeValueLengthLimit: 1024 },
     spanProcessors: [
       new BatchSpanProcessor({
@@ -93,9 +149,16 @@ export function openTelemetry(options: TracingOptions): Tracing {
   const mine = trace.setGlobalTracerProvider(provider);
   propagation.setGlobalPropagator(propagator);
   context.setGlobalContextManager(new AsyncLocalStorageContextManager().enable());
-  const tracer = provider.getTracer("portico", options.version);
+  const { ratio, encrypted } = options;
+  const about = { tracer: provider.getTracer("portico", options.version), encrypted };
   return {
-    begin: (call) => begin(call, { tracer, propagator, encrypted: options.encrypted }),
+    begin: (call) => {
+      const { metadata } = call;
+      const known = metadata.get("traceparent") !== undefined || metadata.get("baggage") !== undefined;
+      if (!known && Math.random() >= ratio) return untraced();
+      const parent = known ? propagator.extract(ROOT_CONTEXT, metadata, fromMetadata) : chosenRoot;
+      return begin(call, parent, about);
+    },
     run: (span, handler, call) =>
       span === undefined ? handler(call) : context.with((span as OtelSpan).context, handler, undefined, call),
     end: (span, call, error) => end((span as OtelSpan).span, call, error),
@@ -113,12 +176,9 @@ export function openTelemetry(options: TracingOptions): Tracing {
 
 function begin(
   call: Call,
-  about: { readonly tracer: Tracer; readonly propagator: CompositePropagator; readonly encrypted: boolean },
+  parent: Context,
+  { tracer, encrypted }: { readonly tracer: Tracer; readonly encrypted: boolean },
 ): OtelSpan {
-  const { tracer, propagator, encrypted } = about;
-  const hasParent =
-    call.metadata.get("traceparent") !== undefined || call.metadata.get("baggage") !== undefined;
-  const parent = hasParent ? propagator.extract(ROOT_CONTEXT, call.metadata, fromMetadata) : ROOT_CONTEXT;
   const { route } = call;
   const span = tracer.startSpan(
     call.protocol === "rest" && route !== undefined

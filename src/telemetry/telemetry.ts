@@ -67,6 +67,8 @@ export interface TelemetryOptions {
   readonly logLevel: LogLevel;
   /** Default 0: bodies are not written. */
   readonly logBodyRatio?: number;
+  /** In the place of standard output. */
+  readonly logFile?: string;
   readonly clock: Clock;
   /** For messages inside `google.protobuf.Any`. */
   readonly registry: Registry;
@@ -111,7 +113,7 @@ class Watcher implements Telemetry {
     this.#options = options;
     this.#tracing = tracing;
     this.#random = options.random ?? Math.random;
-    this.#log = createLog(options.logLevel);
+    this.#log = createLog(options.logLevel, options.logFile);
     this.#process = new ProcessMetrics(options.clock);
     this.#bodyRatio = options.logBodyRatio ?? 0;
     this.turned = {

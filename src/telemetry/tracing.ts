@@ -8,8 +8,9 @@ import type { Handler } from "#rpc/interceptor.ts";
 import type { Reply } from "#rpc/reply.ts";
 
 export interface CallSpan {
-  readonly traceId: string;
-  readonly spanId: string;
+  /** Undefined: of a call that nobody traces. */
+  readonly traceId: string | undefined;
+  readonly spanId: string | undefined;
   /** Whether it will be sent. */
   readonly sampled: boolean;
 }

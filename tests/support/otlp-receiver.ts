@@ -1,5 +1,5 @@
 /** Receives traces as a collector does: OTLP over HTTP, decoded with OpenTelemetry's own message definitions. */
-import { createServer } from "node:http";
+import { createServer, type IncomingMessage, type ServerResponse } from "node:http";
 import type { AddressInfo } from "node:net";
 import { gunzipSync } from "node:zlib";
 import { createFileRegistry, fromBinary, toJson } from "@bufbuild/protobuf";
@@ -57,7 +57,7 @@ export async function startOtlpReceiver(): Promise<OtlpReceiver> {
   const spans: ReceivedSpan[] = [];
   const headers: Json[] = [];
   const bodies: Buffer[] = [];
-  const server = createServer(async (incoming, answer) => {
+  const receive = async (incoming: IncomingMessage, answer: ServerResponse): Promise<void> => {
     const chunks: Buffer[] = [];
     for await (const chunk of incoming) chunks.push(chunk as Buffer);
     const raw = Buffer.concat(chunks);
@@ -70,7 +70,8 @@ export async function startOtlpReceiver(): Promise<OtlpReceiver> {
       spans.push(...spansOf(toJson(request, fromBinary(request, body)) as Json));
     }
     answer.writeHead(good ? 200 : 404, { "content-type": "application/x-protobuf" }).end();
-  });
+  };
+  const server = createServer((incoming, answer) => void receive(incoming, answer));
   await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
   return {
     url: `http://127.0.0.1:${(server.address() as AddressInfo).port}`,
