@@ -164,12 +164,9 @@ describe("secrets", () => {
   test("go to the authorization server", async () => {
     const made = await call("POST", "/api/v1/oauthClients", {
       headers: admin,
-      body: {
-        displayName: "c",
-        kind: "SERVICE",
-        scopes: ["bpmn:read"],
-      },
+      body: { displayName: "Web", kind: "CONFIDENTIAL", redirectUris: ["https://app.example.org/cb"] },
     });
+    assert.equal(made.status, 200, made.text);
     const basic = (secret: string) => ({
       authorization: `Basic ${Buffer.from(`${made.json.oauthClient?.id}:${secret}`).toString("base64")}`,
     });
