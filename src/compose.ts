@@ -232,6 +232,7 @@ function adaptersOf(
       ...{ runtime, ready, reasons, version },
       publicKeys: () => users.signingKeys.published(),
       renderMetrics: () => telemetry.renderMetrics(),
+      ...(authenticated ? { authenticator } : {}),
       serverUrl: url,
       authentication: authenticated,
     }),
