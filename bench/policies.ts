@@ -1,4 +1,4 @@
-/** What each policy costs a call, in microseconds: its interceptor around a handler that answers at once. */
+/** What telemetry and each policy cost a call, in microseconds: its interceptor around a handler that answers at once. */
 import { readFileSync } from "node:fs";
 import { create } from "@bufbuild/protobuf";
 import { loadCatalog } from "#gateway/catalog/catalog.ts";
@@ -22,9 +22,22 @@ import type { Reply } from "#rpc/reply.ts";
 import { createUsers, migrations as usersMigrations } from "#services/users/users.ts";
 import { systemClock as clock } from "#std/clock.ts";
 import { openStorage } from "#storage/storage.ts";
+import { createTelemetry, type TelemetryOptions } from "#telemetry/telemetry.ts";
 import { median, type Row } from "./table.ts";
 
 const reply = { kind: "unary" } as Reply;
+
+/** Nobody listens there: what is measured is what a call waits for, not what is sent behind its back. */
+const tracing = {
+  ...{ endpoint: "http://127.0.0.1:9", headers: {}, serviceName: "bench", version: "0", encrypted: false },
+};
+const watching: readonly (readonly [string, Partial<TelemetryOptions>])[] = [
+  ["metrics", {}],
+  ["metrics and the access log", { logLevel: "info", logFile: "/dev/null" }],
+  ["metrics and a trace that is not sampled", { tracing: { ...tracing, ratio: 0 } }],
+  ["metrics and a sampled trace", { tracing: { ...tracing, ratio: 1 } }],
+  ["metrics, the access log and its bodies", { logLevel: "info", logFile: "/dev/null", logBodyRatio: 1 }],
+];
 
 /** @param calls of one round. */
 export async function measurePolicies(calls: number): Promise<Row[]> {
@@ -97,6 +110,16 @@ export async function measurePolicies(calls: number): Promise<Row[]> {
       value: await costOf(interceptor, method, { calls, key }),
       digits: 2,
     });
+  for (const [name, options] of watching) {
+    const telemetry = await createTelemetry({ logLevel: "silent", clock, registry, ...options });
+    rows.push({
+      what: `telemetry: ${name} (µs)`,
+      target: "-",
+      value: await costOf(telemetry.interceptor, get, { calls, key }),
+      digits: 2,
+    });
+    await telemetry.close();
+  }
   await idempotency.close();
   await users.close();
   await storage.close();
@@ -132,8 +155,10 @@ async function costOf(
     for (let round = 0; round < 7; round += 1) {
       const started = performance.now();
       for (let count = 0; count < about.calls; count += 1) {
-        const answer = handler(newCall());
+        const call = newCall();
+        const answer = handler(call);
         if (answer instanceof Promise) await answer;
+        call.close();
       }
       times.push(((performance.now() - started) * 1000) / about.calls);
     }

@@ -37,7 +37,7 @@ ${option.doc}
 
 | | |
 |---|---|
-| variable | \`${option.env}\` |
+| variable | \`${option.env}\`${option.standardEnv === undefined ? "" : `, else \`${option.standardEnv}\``} |
 | flag | \`${option.flag}\` |
 | default | ${option.default.replaceAll("<", "&lt;")} |
 | values | ${option.range} |

@@ -3,7 +3,12 @@
  */
 import { readFileSync } from "node:fs";
 import { type Config, readDevelopmentKey, readSecret, writeDevelopmentKey } from "#config/config.ts";
-import { reasons as adminReasons, createHealth, createReflection } from "#gateway/admin/admin.ts";
+import {
+  reasons as adminReasons,
+  createHealth,
+  createLogService,
+  createReflection,
+} from "#gateway/admin/admin.ts";
 import { type Catalog, loadCatalog } from "#gateway/catalog/catalog.ts";
 import {
   createDeadline,
@@ -111,11 +116,17 @@ export async function start(config: Config): Promise<Portico> {
     policyRequired: ["portico."],
     policies: config.policies,
   });
-  const telemetry = createTelemetry({ logLevel: config.logLevel, clock });
+  const { registry } = catalog;
+  const encrypted = config.tls !== undefined;
+  const telemetry = await createTelemetry({
+    ...{ logLevel: config.logLevel, logBodyRatio: config.logBodies, clock, registry },
+    tracing: config.tracing && { ...config.tracing, version, encrypted },
+  });
   const storage = await openStorage({
     url: config.databaseUrl,
     migrations,
     autoMigrate: config.autoMigrate,
+    observer: telemetry.store,
   });
   let listener: Listener | undefined;
   const url = (): string =>
@@ -127,12 +138,15 @@ export async function start(config: Config): Promise<Portico> {
     issuer: url,
   });
 
-  const names = hosted.map((service) => service.desc.typeName);
+  const served = [...hosted, createLogService(telemetry)];
+  const names = served.map((service) => service.desc.typeName);
   const health = createHealth(names);
   const reflection = createReflection(catalog, [...names, "grpc.health.v1.Health"]);
   const runtime = createRuntime({
     catalog,
-    services: [...hosted, health.service, ...reflection],
+    services: [...served, health.service, ...reflection],
+    clock,
+    onRefused: (refusal) => telemetry.refused(refusal),
     interceptors: [
       telemetry.interceptor, // outermost: sees every call, the refused ones too
       createDeprecation({ noticeOf: (method) => catalog.optionsOf(method).deprecation }), // refused callers are told too
@@ -144,9 +158,13 @@ export async function start(config: Config): Promise<Portico> {
   const close = async (): Promise<void> => {
     await closeServices();
     await storage.close();
-    telemetry.flush();
+    await telemetry.close();
   };
   let developmentKeyFile: string | undefined;
+  const adapters = adaptersOf(config, {
+    ...{ runtime, users, authenticator, telemetry, url },
+    ready: () => listener !== undefined && !listener.draining,
+  });
   try {
     developmentKeyFile = await developmentKeyOf(config, users);
     listener = await listen({
@@ -156,16 +174,18 @@ export async function start(config: Config): Promise<Portico> {
       clock,
       ...{ cors: config.cors, maxConnections: config.maxConnections, reusePort: config.reusePort === "on" },
       ...(config.tls === undefined ? {} : { tls: config.tls }),
-      adapters: adaptersOf(config, {
-        ...{ runtime, users, authenticator, telemetry, url },
-        ready: () => listener !== undefined && !listener.draining,
-      }),
+      adapters,
     });
   } catch (error) {
     await close();
     throw error;
   }
   const running = listener;
+  telemetry.watchSources({
+    connections: () => running.connections,
+    webSockets: () => adapters.webSockets?.sockets ?? 0,
+    pool: () => storage.pool(),
+  });
   return {
     version,
     url: url(),
@@ -208,7 +228,10 @@ function adaptersOf(
     grpc: createGrpc({ runtime }),
     grpcWeb: createGrpcWeb(createGrpc({ runtime, protocol: "grpc-web" })),
     connect: createConnect({ runtime }),
-    rest: createRest({ runtime, serverUrl: url }),
+    rest: createRest({
+      ...{ runtime, serverUrl: url },
+      timingClock: config.serverTiming === "on" ? clock : undefined,
+    }),
     graphql,
     webSockets: createWebSockets({
       ...{ runtime, clock, graphql: graphql.server },
@@ -223,7 +246,8 @@ function adaptersOf(
     pages: createPages({
       ...{ runtime, ready, reasons, version },
       publicKeys: () => users.signingKeys.published(),
-      renderMetrics: telemetry.renderMetrics,
+      renderMetrics: () => telemetry.renderMetrics(),
+      ...(authenticated ? { authenticator } : {}),
       serverUrl: url,
       authentication: authenticated,
     }),

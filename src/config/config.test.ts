@@ -60,11 +60,42 @@ describe("configuration", () => {
         authentication: "on",
         rateLimit: { burst: 200, intervalMs: 10 },
         logLevel: "info",
+        logBodies: 0,
+        tracing: undefined,
+        serverTiming: "on",
         unknownParameters: "reject",
         unknownFields: "reject",
       },
     );
     assert.ok(Object.isFrozen(config));
+  });
+
+  test("OpenTelemetry's variables mean what ours do, and ours win", async () => {
+    const env = {
+      OTEL_EXPORTER_OTLP_ENDPOINT: "http://collector:4318",
+      OTEL_EXPORTER_OTLP_HEADERS: "Authorization=Basic%20abc,x-tenant=1",
+      OTEL_TRACES_SAMPLER_ARG: "0.5",
+      OTEL_SERVICE_NAME: "",
+    };
+    const headers = { authorization: "Basic abc", "x-tenant": "1" };
+    const endpoint = "http://collector:4318";
+    assert.deepEqual((await load({ env })).tracing, {
+      endpoint,
+      headers,
+      ratio: 0.5,
+      serviceName: "portico",
+    });
+    const more = { ...env, PORTICO_TRACE_RATIO: "1", PORTICO_SERVICE_NAME: "edge" };
+    assert.deepEqual((await load({ env: more })).tracing, {
+      endpoint,
+      headers,
+      ratio: 1,
+      serviceName: "edge",
+    });
+    const always = { OTEL_EXPORTER_OTLP_ENDPOINT: endpoint, OTEL_TRACES_SAMPLER: "parentbased_always_on" };
+    assert.equal((await load({ env: always })).tracing?.ratio, 1);
+    assert.equal((await load({ env: { ...env, OTEL_SDK_DISABLED: "true" } })).tracing, undefined);
+    assert.equal((await load({ env: { OTEL_TRACES_SAMPLER_ARG: "1" } })).tracing, undefined);
   });
 
   test("a flag beats the environment, the environment the file, the file the default", async () => {
@@ -153,6 +184,14 @@ const wrong: readonly (readonly [OptionName, string, RegExp])[] = [
   ["workers", "65", /must be at most 64/],
   ["reusePort", "yes", /must be on or off/],
   ["logLevel", "loud", /must be trace, debug, info, warn, error or silent; it is "loud"/],
+  ["logBodies", "2", /must be at most 1; it is "2"/],
+  ["logBodies", "some", /must be a number from 0 to 1; it is "some"/],
+  ["otlpEndpoint", "collector:4317", /must be an http or https URL; it is something else/],
+  ["otlpHeaders", "secret", /must be name=value, several separated by commas; it is something else/],
+  ["otlpHeaders", "a=%E0%A4%A", /must be name=value, several separated by commas; it is something else/],
+  ["traceRatio", "-1", /must be a number from 0 to 1; it is "-1"/],
+  ["serviceName", "", /must not be empty/],
+  ["serverTiming", "yes", /must be on or off; it is "yes"/],
   ["unknownParameters", "warn", /must be reject or ignore/],
   ["unknownFields", "keep", /must be reject or ignore/],
 ];
@@ -171,6 +210,12 @@ describe("values that are refused", () => {
 
   test("every option is among them", () => {
     assert.deepEqual([...new Set(wrong.map(([name]) => name))].sort(), Object.keys(options).sort());
+  });
+
+  test("a variable of OpenTelemetry is named where it is wrong", async () => {
+    assert.deepEqual(await problemsOf({ env: { OTEL_TRACES_SAMPLER_ARG: "many" } }), [
+      'OTEL_TRACES_SAMPLER_ARG: must be a number from 0 to 1; it is "many"',
+    ]);
   });
 
   test("all are reported together, from every source, and those that no single option can judge", async () => {

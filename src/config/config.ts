@@ -69,6 +69,19 @@ export interface Config {
   /** Whether other processes may listen on the same ports. */
   readonly reusePort: "on" | "off";
   readonly logLevel: "trace" | "debug" | "info" | "warn" | "error" | "silent";
+  /** Part of the calls whose bodies are logged. */
+  readonly logBodies: number;
+  /** Undefined: nothing is traced. */
+  readonly tracing:
+    | {
+        readonly endpoint: string;
+        readonly headers: Readonly<Record<string, string>>;
+        readonly ratio: number;
+        readonly serviceName: string;
+      }
+    | undefined;
+  /** Whether REST answers say how long they took. */
+  readonly serverTiming: "on" | "off";
   readonly unknownParameters: "reject" | "ignore";
   readonly unknownFields: "reject" | "ignore";
 }
@@ -115,8 +128,15 @@ export interface UserConfig {
   readonly maxConnections?: number;
   readonly workers?: number;
   readonly reusePort?: "on" | "off";
-  readonly log?: { readonly level?: Config["logLevel"] };
+  readonly log?: { readonly level?: Config["logLevel"]; readonly bodies?: number };
+  readonly telemetry?: {
+    readonly otlpEndpoint?: string;
+    readonly otlpHeaders?: Readonly<Record<string, string>>;
+    readonly traceRatio?: number;
+    readonly serviceName?: string;
+  };
   readonly rest?: {
+    readonly serverTiming?: "on" | "off";
     readonly unknownParameters?: "reject" | "ignore";
     readonly unknownFields?: "reject" | "ignore";
   };
@@ -166,8 +186,21 @@ function complete(given: Given, fallbackMode: Config["mode"]): Config {
     workers: given.workers ?? 1,
     reusePort: given.reusePort ?? ((given.workers ?? 1) > 1 ? "on" : "off"),
     logLevel: given.logLevel ?? "info",
+    logBodies: given.logBodies ?? 0,
+    tracing: tracingOf(given),
+    serverTiming: given.serverTiming ?? "on",
     unknownParameters: given.unknownParameters ?? "reject",
     unknownFields: given.unknownFields ?? "reject",
+  };
+}
+
+function tracingOf(given: Given): Config["tracing"] {
+  if (given.otlpEndpoint === undefined) return undefined;
+  return {
+    endpoint: given.otlpEndpoint,
+    headers: given.otlpHeaders ?? {},
+    ratio: given.traceRatio ?? 0.1,
+    serviceName: given.serviceName ?? "portico",
   };
 }
 

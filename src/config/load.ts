@@ -57,9 +57,9 @@ export async function gather(sources: Sources): Promise<{ given: Given; problems
   return { given: given as Given, problems };
 }
 
-/** A database URL may hold a password: it is named, not shown. */
+/** A URL may hold a password, and headers a token: those are named, not shown. */
 function shown(name: OptionName, value: unknown): string {
-  if (name === "databaseUrl") return "something else";
+  if (name === "databaseUrl" || name === "otlpEndpoint" || name === "otlpHeaders") return "something else";
   return JSON.stringify(value) ?? String(value);
 }
 
@@ -68,6 +68,7 @@ function hasPassword(url: string): boolean {
 }
 
 function readEnvironment(env: Sources["env"], raw: Map<OptionName, Source>, problems: string[]): void {
+  readStandards(env, raw);
   const byVariable = new Map(names.map((name) => [optionOf(name).env, name]));
   for (const [variable, value] of Object.entries(env)) {
     if (!variable.startsWith("PORTICO_") || value === undefined || ofClients.has(variable)) continue;
@@ -76,6 +77,20 @@ function readEnvironment(env: Sources["env"], raw: Map<OptionName, Source>, prob
     else
       problems.push(`${variable}: no such variable; did you mean ${nearest(variable, byVariable.keys())}?`);
   }
+}
+
+/** Variables of OpenTelemetry that mean the same as ours. Empty means unset there, as its specification has it. */
+function readStandards(env: Sources["env"], raw: Map<OptionName, Source>): void {
+  if (env.OTEL_SDK_DISABLED?.toLowerCase() === "true") return;
+  for (const name of names) {
+    const { standardEnv } = optionOf(name);
+    const value = standardEnv === undefined ? undefined : env[standardEnv];
+    if (standardEnv !== undefined && value !== undefined && value !== "")
+      raw.set(name, { name: standardEnv, value });
+  }
+  const [, always] = /^(?:parentbased_)?always_(on|off)$/.exec(env.OTEL_TRACES_SAMPLER ?? "") ?? [];
+  if (always !== undefined)
+    raw.set("traceRatio", { name: "OTEL_TRACES_SAMPLER", value: always === "on" ? 1 : 0 });
 }
 
 async function readFile(sources: Sources, raw: Map<OptionName, Source>, problems: string[]): Promise<void> {

@@ -8,6 +8,8 @@ export interface Option<T = unknown> {
   /** Dotted key in `portico.config.ts`. */
   readonly key: string;
   readonly env: string;
+  /** A variable of a standard that means the same; ours wins. */
+  readonly standardEnv?: string;
   readonly flag: string;
   /** Placeholder in the help text; absent for switches. */
   readonly value?: string;
@@ -123,6 +125,48 @@ const rate = z
   .string()
   .regex(/^(off|[1-9]\d{0,6}\/s(:[1-9]\d{0,6})?)$/, 'must be a rate such as 100/s or 100/s:200, or "off"')
   .transform(parseRate);
+
+/** A part of the whole, as people write it: 0.1. */
+const ratio = z
+  .union(
+    [
+      z.number(),
+      z
+        .string()
+        .regex(/^(\d+(\.\d+)?|\.\d+)$/)
+        .transform(Number),
+    ],
+    "must be a number from 0 to 1",
+  )
+  .pipe(z.number().min(0, "must be at least 0").max(1, "must be at most 1"));
+const wrongHeaders = "must be name=value, several separated by commas";
+/** `name=value,name=value` as OpenTelemetry has it: values are percent-encoded. */
+const headerList = z.union(
+  [
+    z.record(z.string(), z.string()),
+    z.string().transform((list, context) => {
+      try {
+        return Object.fromEntries(
+          list
+            .split(",")
+            .filter((one) => one.trim() !== "")
+            .map(parseHeader),
+        );
+      } catch {
+        context.issues.push({ code: "custom", message: wrongHeaders, input: list });
+        return z.NEVER;
+      }
+    }),
+  ],
+  wrongHeaders,
+);
+
+/** @throws URIError, SyntaxError */
+function parseHeader(text: string): [string, string] {
+  const match = /^\s*([\w!#$%&'*+.^`|~-]+)\s*=(.*)$/.exec(text);
+  if (match === null) throw new SyntaxError("not name=value");
+  return [String(match[1]).toLowerCase(), decodeURIComponent(String(match[2]).trim())];
+}
 
 export const options = {
   mode: {
@@ -438,7 +482,71 @@ export const options = {
     ),
     default: "info",
     range: "trace, debug, info, warn, error, silent",
-    doc: "Least severe log lines to write. Access lines are `info`.",
+    doc: "Least severe log lines to write. Access lines are `info`. Can be changed while the process runs: see the guide to operations.",
+  },
+  logBodies: {
+    key: "log.bodies",
+    env: "PORTICO_LOG_BODIES",
+    flag: "--log-bodies",
+    value: "RATIO",
+    schema: ratio,
+    default: "0: none",
+    range: "0 to 1",
+    doc: "Part of the calls whose request and response are written into their access line: what the contract marks as sensitive is masked, long ones are cut (4 KiB). Can be changed while the process runs.",
+  },
+  otlpEndpoint: {
+    key: "telemetry.otlpEndpoint",
+    env: "PORTICO_OTLP_ENDPOINT",
+    standardEnv: "OTEL_EXPORTER_OTLP_ENDPOINT",
+    flag: "--otlp-endpoint",
+    value: "URL",
+    schema: z.url({ protocol: /^https?$/, error: "must be an http or https URL" }),
+    default: "none: nothing is traced",
+    range: "an http or https URL, without /v1/traces",
+    doc: "Who receives traces: OTLP over HTTP, in protobuf. Without it no library of OpenTelemetry is even loaded.",
+  },
+  otlpHeaders: {
+    key: "telemetry.otlpHeaders",
+    env: "PORTICO_OTLP_HEADERS",
+    standardEnv: "OTEL_EXPORTER_OTLP_HEADERS",
+    flag: "--otlp-headers",
+    value: "HEADERS",
+    schema: headerList,
+    default: "none",
+    range: "name=value, several separated by commas",
+    doc: "Headers of what is sent there, such as its credential.",
+  },
+  traceRatio: {
+    key: "telemetry.traceRatio",
+    env: "PORTICO_TRACE_RATIO",
+    standardEnv: "OTEL_TRACES_SAMPLER_ARG",
+    flag: "--trace-ratio",
+    value: "RATIO",
+    schema: ratio,
+    default: "0.1",
+    range: "0 to 1",
+    doc: "Part of the calls that are traced, where the caller did not decide: one that sends `traceparent` is followed.",
+  },
+  serviceName: {
+    key: "telemetry.serviceName",
+    env: "PORTICO_SERVICE_NAME",
+    standardEnv: "OTEL_SERVICE_NAME",
+    flag: "--service-name",
+    value: "NAME",
+    schema: text,
+    default: "portico",
+    range: "any text",
+    doc: "What traces call this installation. `OTEL_RESOURCE_ATTRIBUTES` adds more.",
+  },
+  serverTiming: {
+    key: "rest.serverTiming",
+    env: "PORTICO_REST_SERVER_TIMING",
+    flag: "--rest-server-timing",
+    value: "SWITCH",
+    schema: z.enum(["on", "off"], "must be on or off"),
+    default: "on",
+    range: "on, off",
+    doc: "Whether REST answers say in `Server-Timing` how long the gateway and the service took.",
   },
   unknownParameters: {
     key: "rest.unknownParameters",

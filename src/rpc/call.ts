@@ -58,6 +58,31 @@ export interface CallHead extends UnitOfWork {
   readonly hasResponseTrailers: boolean;
   /** Sends the response headers now instead of with the first message; for streams whose first message may be far away. */
   sendHeaders(): void;
+
+  /** Of a call that came as a plain HTTP request to a route: which, and with which path. */
+  readonly route: CallRoute | undefined;
+  readonly path: string | undefined;
+  /** `std/clock` readings in milliseconds; `startedAtMs` until it is so far. Dispatch and whoever watches calls set them. */
+  dispatchedAtMs: number;
+  serviceStartedAtMs: number;
+  serviceEndedAtMs: number;
+  /** Bytes of messages as they were on the wire, without the protocol's own; the adapter counts them. */
+  bytesIn: number;
+  bytesOut: number;
+  /** What ended it; undefined: it was answered, or is not over. */
+  failedBy: RpcError | undefined;
+  /** Whoever watches calls keeps here what it needs at the end. */
+  watched: unknown;
+  /** Runs when the answer has been handed to the connection, or cannot be any more. One listener. */
+  onClose(listener: (call: Call) => void): void;
+  /** For the adapter, when there is nothing left to do; later ones are ignored. @param error what it answered, where dispatch did not fail. */
+  close(error?: RpcError): void;
+}
+
+/** An HTTP binding, as far as those who watch calls need it. */
+export interface CallRoute {
+  readonly httpMethod: string;
+  readonly template: string;
 }
 
 export interface CallStart {
@@ -69,6 +94,8 @@ export interface CallStart {
   readonly metadata: Metadata;
   readonly timeoutMs: number | undefined;
   readonly startedAtMs: number;
+  readonly route?: CallRoute | undefined;
+  readonly path?: string | undefined;
 }
 
 /** The state every adapter makes one of per call, through `createUnaryCall` or `createStreamCall`. */
@@ -82,11 +109,21 @@ class CallState implements CallHead {
   readonly metadata: Metadata;
   readonly timeoutMs: number | undefined;
   readonly startedAtMs: number;
+  readonly route: CallRoute | undefined;
+  readonly path: string | undefined;
+  dispatchedAtMs: number;
+  serviceStartedAtMs: number;
+  serviceEndedAtMs: number;
+  bytesIn: number;
+  bytesOut: number;
+  failedBy: RpcError | undefined;
+  watched: unknown;
   readonly request: Payload | undefined;
   requests: AsyncIterable<Payload> | undefined;
   canceledBy: RpcError | undefined;
   /** Set by the adapter of a protocol that can send headers early. */
   flushHeaders: (() => void) | undefined;
+  #whenClosed: ((call: Call) => void) | undefined;
   #controller: AbortController | undefined;
   #listeners: ((error: RpcError) => void)[] | undefined;
   #writers: CommitWriter[] | undefined;
@@ -104,6 +141,15 @@ class CallState implements CallHead {
     this.metadata = start.metadata;
     this.timeoutMs = start.timeoutMs;
     this.startedAtMs = start.startedAtMs;
+    this.route = start.route;
+    this.path = start.path;
+    this.dispatchedAtMs = start.startedAtMs;
+    this.serviceStartedAtMs = start.startedAtMs;
+    this.serviceEndedAtMs = start.startedAtMs;
+    this.bytesIn = 0;
+    this.bytesOut = 0;
+    this.failedBy = undefined;
+    this.watched = undefined;
     this.request = request;
     this.requests = requests;
     this.canceledBy = undefined;
@@ -178,6 +224,18 @@ class CallState implements CallHead {
 
   sendHeaders(): void {
     this.flushHeaders?.();
+  }
+
+  onClose(listener: (call: Call) => void): void {
+    this.#whenClosed = listener;
+  }
+
+  close(error?: RpcError): void {
+    const listener = this.#whenClosed;
+    if (listener === undefined) return;
+    this.#whenClosed = undefined;
+    this.failedBy ??= error ?? this.canceledBy;
+    listener(this as unknown as Call);
   }
 }
 

@@ -7,9 +7,12 @@
 import { Kysely, PostgresDialect, type PostgresPool, type PostgresPoolClient } from "kysely";
 import pg from "pg";
 import { RpcError } from "#rpc/error.ts";
+import { systemClock as clock } from "#std/clock.ts";
 import { compileRead } from "./compiled-read.ts";
 import { tenantRole, tenantSetting } from "./row-security.ts";
-import { committed, type Storage, type Tables, withUnit } from "./shape.ts";
+import { committed, type Storage, type StoreObserver, type Tables, withUnit } from "./shape.ts";
+
+const maxConnections = 10;
 
 const int8 = 20;
 /** 64-bit integers hold times and sizes: numbers, not the strings that pg gives by default. */
@@ -19,11 +22,11 @@ const types = {
 };
 
 /** @throws Error when the URL is not one. */
-export function openPostgres(url: string): Storage {
+export function openPostgres(url: string, observer?: StoreObserver): Storage {
   const pool = new pg.Pool({
     connectionString: url,
     application_name: "portico",
-    max: 10,
+    max: maxConnections,
     connectionTimeoutMillis: 2000,
     statement_timeout: 10_000,
     query_timeout: 12_000,
@@ -35,10 +38,17 @@ export function openPostgres(url: string): Storage {
   });
   // An idle connection that breaks is replaced at the next use: without a listener it would end the process.
   pool.on("error", () => undefined);
+  if (observer !== undefined) observe(pool, observer);
   const db = new Kysely<unknown>({ dialect: new PostgresDialect({ pool: translating(pool) }) });
   return {
     engine: "postgres",
     place: withoutPassword(url),
+    pool: () => ({
+      limit: maxConnections,
+      open: pool.totalCount,
+      idle: pool.idleCount,
+      waiting: pool.waitingCount,
+    }),
     tables: <Schema>() => tablesOf(db as Kysely<Schema>, pool),
     ping: async () => {
       try {
@@ -52,6 +62,62 @@ export function openPostgres(url: string): Storage {
     },
     close: () => db.destroy(),
   };
+}
+
+/** Times what passes through the pool: every way to a connection leads over `connect`, and every statement over its `query`. */
+function observe(pool: pg.Pool, observer: StoreObserver): void {
+  const connect = pool.connect.bind(pool) as () => Promise<pg.PoolClient>;
+  const asked = new WeakSet<pg.PoolClient>();
+  const timed = async (): Promise<pg.PoolClient> => {
+    const mustWait = pool.idleCount === 0;
+    const startedAtMs = clock.monotonic();
+    const client = await connect();
+    if (mustWait) observer.waited(clock.monotonic() - startedAtMs);
+    if (!asked.has(client)) {
+      asked.add(client);
+      observeStatements(client, observer);
+    }
+    return client;
+  };
+  pool.connect = ((callback?: Parameters<pg.Pool["connect"]>[0]) => {
+    if (callback === undefined) return timed();
+    // pg's own `pool.query` asks so.
+    timed().then(
+      (client) => callback(undefined, client, (destroy) => client.release(destroy)),
+      (error: Error) => callback(error, undefined, () => undefined),
+    );
+    return undefined;
+  }) as pg.Pool["connect"];
+}
+
+function observeStatements(client: pg.PoolClient, observer: StoreObserver): void {
+  const query = client.query.bind(client) as (...given: unknown[]) => unknown;
+  let begunAtMs: number | undefined;
+  const ended = (startedAtMs: number, text: string): void => {
+    const now = clock.monotonic();
+    observer.statement(now - startedAtMs);
+    if (!/^\s*(commit|rollback)/i.test(text) || begunAtMs === undefined) return;
+    observer.transaction(now - begunAtMs);
+    begunAtMs = undefined;
+  };
+  client.query = ((...given: unknown[]) => {
+    const [first] = given;
+    const text = typeof first === "string" ? first : String((first as { readonly text?: string }).text ?? "");
+    const startedAtMs = clock.monotonic();
+    if (/^\s*(begin|start transaction)/i.test(text)) begunAtMs = startedAtMs;
+    const callback = given.at(-1);
+    if (typeof callback === "function")
+      given[given.length - 1] = (...result: unknown[]) => {
+        ended(startedAtMs, text);
+        callback(...result);
+      };
+    const result = query(...given);
+    if (result instanceof Promise) {
+      const done = (): void => ended(startedAtMs, text);
+      result.then(done, done);
+    }
+    return result;
+  }) as pg.PoolClient["query"];
 }
 
 /** Tenants whose way to their rows is kept; making one costs a few microseconds. */

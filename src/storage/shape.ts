@@ -41,8 +41,26 @@ export interface Tables<Schema> {
   of(tenant: string): Pick<Tables<Schema>, "engine" | "db" | "transaction">;
 }
 
+/** Hears how long the database takes, in milliseconds. */
+export interface StoreObserver {
+  statement(durationMs: number): void;
+  /** From its beginning to its commit, or to what ended it; without the wait for a connection. */
+  transaction(durationMs: number): void;
+  /** For a connection, where one had to be waited for. */
+  waited(durationMs: number): void;
+}
+
+export interface Pool {
+  readonly limit: number;
+  readonly open: number;
+  readonly idle: number;
+  readonly waiting: number;
+}
+
 export interface Storage {
   readonly engine: Engine;
+  /** Connections now. */
+  pool(): Pool;
   /** Where the data is, for people; never holds a password. */
   readonly place: string;
   tables<Schema>(): Tables<Schema>;

@@ -20,14 +20,23 @@ import {
   SqliteQueryCompiler,
 } from "kysely";
 import { RpcError } from "#rpc/error.ts";
+import { systemClock as clock } from "#std/clock.ts";
 import { compileRead } from "./compiled-read.ts";
-import { committed, type Parameter, type Storage, type Tables, withUnit } from "./shape.ts";
+import {
+  committed,
+  type Parameter,
+  type Pool,
+  type Storage,
+  type StoreObserver,
+  type Tables,
+  withUnit,
+} from "./shape.ts";
 
 /** @throws Error when the file cannot be opened or another process has it. */
-export function openSqlite(url: string): Storage {
+export function openSqlite(url: string, observer?: StoreObserver): Storage {
   const file = url === "memory:" ? undefined : path.resolve(url.slice("sqlite:".length));
   if (file !== undefined) mkdirSync(path.dirname(file), { recursive: true });
-  const connection = new SqliteConnection(openDatabase(file));
+  const connection = new SqliteConnection(openDatabase(file), observer);
   const db = new Kysely<unknown>({
     dialect: {
       createAdapter: () => new OwnAdapter(),
@@ -39,6 +48,7 @@ export function openSqlite(url: string): Storage {
   return {
     engine: "sqlite",
     place: file ?? "in memory",
+    pool: () => connection.pool,
     tables: <Schema>() => tablesOf(db as Kysely<Schema>, connection),
     ping: async () => undefined,
     close: () => db.destroy(),
@@ -111,10 +121,18 @@ class SqliteConnection implements DatabaseConnection {
   readonly #waiting: (() => void)[] = [];
   /** Of the code that runs: the transaction that it belongs to. */
   readonly #inside = new AsyncLocalStorage<{ open: boolean }>();
+  readonly #observer: StoreObserver | undefined;
   #held = false;
+  /** `clock.monotonic()` reading at the beginning of the transaction under way. */
+  #begunAtMs = 0;
 
-  constructor(database: DatabaseSync) {
+  constructor(database: DatabaseSync, observer: StoreObserver | undefined) {
     this.#database = database;
+    this.#observer = observer;
+  }
+
+  get pool(): Pool {
+    return { limit: 1, open: 1, idle: this.#held ? 0 : 1, waiting: this.#waiting.length };
   }
 
   get isFree(): boolean {
@@ -129,7 +147,11 @@ class SqliteConnection implements DatabaseConnection {
         "a statement beside the transaction that is open here would wait for its end, and the transaction for the statement: " +
           "use the transaction's own handle, or ask before it begins",
       );
-    if (this.#held) await new Promise<void>((resolve) => this.#waiting.push(resolve));
+    if (this.#held) {
+      const askedAtMs = clock.monotonic();
+      await new Promise<void>((resolve) => this.#waiting.push(resolve));
+      this.#observer?.waited(clock.monotonic() - askedAtMs);
+    }
     this.#held = true;
   }
 
@@ -160,10 +182,28 @@ class SqliteConnection implements DatabaseConnection {
   }
 
   first(sql: string, parameters: readonly Parameter[]): unknown {
-    return this.#prepare(sql).get(...parameters);
+    const observer = this.#observer;
+    if (observer === undefined) return this.#prepare(sql).get(...parameters);
+    const startedAtMs = clock.monotonic();
+    const row = this.#prepare(sql).get(...parameters);
+    observer.statement(clock.monotonic() - startedAtMs);
+    return row;
   }
 
-  exec(sql: string): void {
+  begin(): void {
+    this.#begunAtMs = clock.monotonic();
+    this.#exec("BEGIN IMMEDIATE");
+  }
+
+  end(sql: "COMMIT" | "ROLLBACK"): void {
+    try {
+      this.#exec(sql);
+    } finally {
+      this.#observer?.transaction(clock.monotonic() - this.#begunAtMs);
+    }
+  }
+
+  #exec(sql: string): void {
     try {
       this.#database.exec(sql);
     } catch (error) {
@@ -172,6 +212,7 @@ class SqliteConnection implements DatabaseConnection {
   }
 
   async executeQuery<Row>({ sql, parameters }: CompiledQuery): Promise<QueryResult<Row>> {
+    const startedAtMs = clock.monotonic();
     try {
       const statement = this.#prepare(sql);
       const values = parameters as SQLInputValue[];
@@ -180,6 +221,8 @@ class SqliteConnection implements DatabaseConnection {
       return { rows: [], numAffectedRows: BigInt(changes) };
     } catch (error) {
       throw translated(error);
+    } finally {
+      this.#observer?.statement(clock.monotonic() - startedAtMs);
     }
   }
 
@@ -227,15 +270,15 @@ class SqliteDriver implements Driver {
   }
 
   async beginTransaction(): Promise<void> {
-    this.#connection.exec("BEGIN IMMEDIATE");
+    this.#connection.begin();
   }
 
   async commitTransaction(): Promise<void> {
-    this.#connection.exec("COMMIT");
+    this.#connection.end("COMMIT");
   }
 
   async rollbackTransaction(): Promise<void> {
-    this.#connection.exec("ROLLBACK");
+    this.#connection.end("ROLLBACK");
   }
 
   async destroy(): Promise<void> {

@@ -6,7 +6,7 @@
  * on a prepared statement (`prepare`). Knows no domain words and no tenants: the stores of the services do.
  */
 import { migrate } from "./migrate.ts";
-import type { Migration, Storage } from "./shape.ts";
+import type { Migration, Storage, StoreObserver } from "./shape.ts";
 import { openSqlite } from "./sqlite.ts";
 
 export { rowSecurity } from "./row-security.ts";
@@ -15,8 +15,10 @@ export type {
   Engine,
   Migration,
   Parameter,
+  Pool,
   PreparedRead,
   Storage,
+  StoreObserver,
   Tables,
 } from "./shape.ts";
 
@@ -26,13 +28,15 @@ export interface StorageOptions {
   readonly migrations: readonly Migration[];
   /** PostgreSQL only: false refuses to start on a schema that is not current. Default true. */
   readonly autoMigrate?: boolean;
+  /** Absent: nobody asks how long anything takes. */
+  readonly observer?: StoreObserver;
 }
 
 /** @throws Error with the place, the reason and the remedy; never with a password. */
 export async function openStorage(options: StorageOptions): Promise<Storage> {
   const storage = options.url.startsWith("postgres")
-    ? (await import("./postgres.ts")).openPostgres(options.url)
-    : openSqlite(options.url);
+    ? (await import("./postgres.ts")).openPostgres(options.url, options.observer)
+    : openSqlite(options.url, options.observer);
   try {
     await storage.ping();
     await migrate(storage, options);

@@ -1,56 +1,115 @@
 import assert from "node:assert/strict";
 import { describe, test } from "node:test";
-import type { Call } from "#rpc/call.ts";
+import { Metrics } from "../../tests/support/prometheus-text.ts";
 import { CallMetrics } from "./call-metrics.ts";
+import { Counters, family, Histogram, labels } from "./instruments.ts";
+import { scrubbed } from "./scrub.ts";
 import { parseTraceparent } from "./trace.ts";
 
-const call = (name: string, protocol = "rest"): Call => ({ method: { name }, protocol }) as unknown as Call;
+const observed = {
+  code: "ok" as const,
+  bytesIn: 10,
+  bytesOut: 200,
+  messagesIn: 1,
+  messagesOut: 1,
+};
 
-describe("metrics", () => {
+function rendered(lines: readonly string[]): Metrics {
+  return new Metrics(`${lines.join("\n")}\n`);
+}
+
+describe("metrics of calls", () => {
   test("count by method, protocol and code, and spread durations over cumulative buckets", () => {
-    const metrics = new CallMetrics();
-    metrics.observe(call("a.S/M"), "ok", 0.4);
-    metrics.observe(call("a.S/M"), "ok", 0.5); // a bound belongs to its bucket
-    metrics.observe(call("a.S/M"), "not_found", 30);
-    metrics.observe(call("a.S/M"), "ok", 60_000);
-    metrics.observe(call("a.S/M", "grpc"), "ok", 2);
-    const lines = metrics.render().split("\n");
-    const of = (prefix: string) => lines.filter((line) => line.startsWith(prefix));
-    assert.deepEqual(of("portico_calls_total"), [
-      'portico_calls_total{method="a.S/M",protocol="rest",code="ok"} 3',
-      'portico_calls_total{method="a.S/M",protocol="rest",code="not_found"} 1',
-      'portico_calls_total{method="a.S/M",protocol="grpc",code="ok"} 1',
-    ]);
-    const rest = of('portico_call_duration_seconds_bucket{method="a.S/M",protocol="rest"');
+    const calls = new CallMetrics();
+    const method = calls.method("a.S/M");
+    for (const durationMs of [0.4, 0.5, 60_000]) method.observe("rest", { ...observed, durationMs });
+    method.observe("rest", { ...observed, durationMs: 30, code: "not_found" });
+    calls.method("a.S/M").observe("grpc", { ...observed, durationMs: 2 });
+    const metrics = rendered(calls.lines());
+    const rest = { method: "a.S/M", protocol: "rest" };
+    assert.equal(metrics.value("portico_calls_total", { ...rest, code: "ok" }), 3);
+    assert.equal(metrics.value("portico_calls_total", { ...rest, code: "not_found" }), 1);
+    assert.equal(metrics.value("portico_calls_total", { protocol: "grpc" }), 1);
+    // A bound belongs to its bucket.
     assert.deepEqual(
-      rest.map((line) => / (\d+)$/.exec(line)?.[1]),
-      ["2", "2", "2", "2", "2", "2", "3", "3", "3", "3", "3", "3", "3", "3", "4"],
+      metrics
+        .samples("portico_call_duration_seconds_bucket")
+        .filter((sample) => sample.labels.protocol === "rest")
+        .map((sample) => sample.value),
+      [2, 2, 2, 2, 2, 2, 3, 3, 3, 3, 3, 3, 3, 3, 4],
     );
-    assert.match(rest.at(-1) ?? "", /le="\+Inf"/);
-    assert.deepEqual(of('portico_call_duration_seconds_sum{method="a.S/M",protocol="rest"}'), [
-      'portico_call_duration_seconds_sum{method="a.S/M",protocol="rest"} 60.0309',
-    ]);
-    assert.deepEqual(of('portico_call_duration_seconds_count{method="a.S/M",protocol="grpc"}'), [
-      'portico_call_duration_seconds_count{method="a.S/M",protocol="grpc"} 1',
+    assert.equal(metrics.value("portico_call_duration_seconds_sum", rest)?.toFixed(4), "60.0309");
+    assert.equal(metrics.value("portico_sent_bytes_total", rest), 800);
+    assert.equal(metrics.value("portico_received_messages_total", rest), 4);
+  });
+
+  test("have the gateway's own part as a histogram, and what is open", () => {
+    const calls = new CallMetrics();
+    calls.opened("rest", false);
+    calls.opened("rest", false);
+    calls.opened("websocket", true);
+    calls.closed("rest", false, 0.04);
+    const metrics = rendered(calls.lines());
+    assert.equal(
+      metrics.value("portico_gateway_overhead_seconds_bucket", { protocol: "rest", le: "0.000025" }),
+      0,
+    );
+    assert.equal(
+      metrics.value("portico_gateway_overhead_seconds_bucket", { protocol: "rest", le: "0.00005" }),
+      1,
+    );
+    assert.equal(metrics.value("portico_calls_open", { protocol: "rest" }), 1);
+    assert.equal(metrics.value("portico_streams_open", { protocol: "websocket" }), 1);
+  });
+
+  test("are bounded: what is no method is one series, and names too many are one", () => {
+    const calls = new CallMetrics();
+    for (let count = 0; count < 1000; count += 1)
+      calls.method(undefined).observe("rest", { ...observed, durationMs: 1, code: "not_found" });
+    const series = rendered(calls.lines()).samples("portico_calls_total");
+    assert.deepEqual(
+      series.map(({ labels: of, value }) => [of.method, value]),
+      [["unknown", 1000]],
+    );
+    const counters = new Counters(3);
+    for (const name of ["a", "b", "c", "d", "e", "a"]) counters.add(name);
+    assert.deepEqual(counters.lines("n_total", "what"), [
+      'n_total{what="a"} 2',
+      'n_total{what="b"} 1',
+      'n_total{what="c"} 1',
+      'n_total{what="other"} 2',
     ]);
   });
 
-  test("are in the text format: every series follows its help and type, and the text ends with a line end", () => {
-    const metrics = new CallMetrics();
-    metrics.observe(call("a.S/M"), "ok", 1);
-    const text = metrics.render();
-    assert.ok(text.endsWith("\n"));
-    const declared = new Set<string>();
-    for (const line of text.trimEnd().split("\n")) {
-      const comment = /^# (HELP|TYPE) ([a-z_]+) (.+)$/.exec(line);
-      if (comment !== null) {
-        declared.add(String(comment[2]));
-        continue;
-      }
-      const name = /^([a-z_]+)(?:\{(?:[a-z]+="[^"\\]*",?)+\})? -?\d+(\.\d+)?$/.exec(line)?.[1];
-      assert.ok(name !== undefined, line);
-      assert.ok(declared.has(name.replace(/_(bucket|sum|count)$/, "")), line);
-    }
+  test("write labels so that they can be read, whatever is in them", () => {
+    const histogram = new Histogram([1]);
+    histogram.observe(0.5);
+    const lines = histogram.lines("odd_seconds", labels({ what: 'a"b\\c\nd' }));
+    const metrics = rendered(family("odd_seconds", { type: "histogram", help: "Odd." }, lines));
+    assert.equal(metrics.value("odd_seconds_count", { what: 'a\\"b\\\\c\\nd' }), 1);
+  });
+});
+
+describe("texts of others", () => {
+  for (const [name, text] of Object.entries({
+    "a key": "no user for ptk_live_ABCDEFGHIJ_abcdefSECRET123456",
+    "a token": "bad eyJhbGciOiJFZERTQSJ9.eyJzdWIiOiJTRUNSRVQifQ.SECRET-signature",
+    "a header": "authorization: Bearer SECRET",
+    "basic credentials": "Basic SECRET==",
+    "a URL": "cannot reach postgres://portico:SECRET@db:5432/portico",
+    "quoted JSON": `Unexpected token 'S', "SECRET" is not valid JSON`,
+    "part of quoted JSON": `Unexpected token 'S', ..."password":SECRET"... is not valid JSON`,
+    "a form": "grant_type=refresh_token&refresh_token=SECRET&client_secret=SECRET",
+    JSON: `{"password":"SECRET","apiKey": "SECRET"}`,
+  }))
+    test(`are written without ${name}`, () => {
+      assert.ok(!scrubbed(text).includes("SECRET"), scrubbed(text));
+    });
+
+  test("stay readable, and short", () => {
+    const stack = "TypeError: x is not a function\n    at run (src/a.ts:1:2)";
+    assert.equal(scrubbed(stack), stack);
+    assert.equal(scrubbed("x".repeat(10_000)).length, 4000);
   });
 });
 

@@ -1,127 +1,247 @@
 /**
- * What happened: one access line a call, and rate, errors and duration per method and protocol.
+ * What happened: one access line a call, rate, errors and duration per method and protocol, what the gateway itself takes, and traces.
  *
- * An interceptor watches calls from outside every other; it changes nothing. Lines are JSON on standard output. Metrics are
- * Prometheus text; labels are method, protocol and code only, so their number is bounded by the contract. Credentials are
- * never written: metadata does not enter the log.
+ * An interceptor watches calls from outside every other; it changes nothing but the answer's `traceparent`. Lines are JSON on standard
+ * output. Metrics are Prometheus text; labels are method, protocol and code only, so the contract bounds their number. Credentials are never
+ * written: metadata enters no log, and what a contract marks as sensitive is masked. Traces cost nothing where nobody receives them.
  */
-import { pino } from "pino";
+import type { Registry } from "@bufbuild/protobuf";
 import type { Call } from "#rpc/call.ts";
-import type { RpcError } from "#rpc/error.ts";
-import { toRpcError } from "#rpc/error.ts";
 import type { Interceptor } from "#rpc/interceptor.ts";
-import type { Method } from "#rpc/method.ts";
-import type { Payload } from "#rpc/payload.ts";
-import type { Reply } from "#rpc/reply.ts";
+import type { Refusal } from "#rpc/refusal.ts";
 import type { Clock } from "#std/clock.ts";
+import { bodyOf } from "./bodies.ts";
 import { CallMetrics } from "./call-metrics.ts";
+import { Counters, family, line } from "./instruments.ts";
+import { createLog, type Line, type LogLevel, lineOf, refusalLineOf, type Times } from "./log.ts";
+import { ProcessMetrics } from "./process-metrics.ts";
+import { type PoolState, StoreMetrics } from "./store-metrics.ts";
 import { traceOf } from "./trace.ts";
+import type { Tracing, TracingOptions } from "./tracing.ts";
+import { type Watched, watch } from "./watch.ts";
+
+export type { LogLevel } from "./log.ts";
+export type { PoolState } from "./store-metrics.ts";
+export type { TracingOptions } from "./tracing.ts";
+
+/** What of the log can be changed while the process runs. */
+export interface LogSettings {
+  readonly level: LogLevel;
+  /** Part of the calls whose bodies are written, 0 … 1. */
+  readonly bodyRatio: number;
+}
+
+/** For whoever turns work away that is no call yet: connections, sockets, streams. Calls are counted by their error's reason. */
+export interface Turned {
+  /** @param what one of a few words, such as `connection`. */
+  shed(what: string): void;
+  limited(what: string): void;
+}
+
+/** What is asked when metrics are; compose.ts knows who can tell. */
+export interface Sources {
+  connections(): number;
+  webSockets(): number;
+  pool(): PoolState | undefined;
+}
 
 export interface Telemetry {
   /** Belongs outermost. */
   readonly interceptor: Interceptor;
+  /** What came and never became a call. */
+  refused(refusal: Refusal): void;
+  readonly turned: Turned;
+  /** The storage's port. */
+  readonly store: StoreMetrics;
+  readonly logSettings: LogSettings;
+  changeLog(settings: Partial<LogSettings>): void;
+  /** Whom the metrics ask; before that those numbers are not there. */
+  watchSources(sources: Sources): void;
   /** Prometheus text exposition format 0.0.4. */
   renderMetrics(): string;
-  /** Writes what is still buffered. */
-  flush(): void;
+  /** Writes and sends what is still buffered. */
+  close(): Promise<void>;
 }
 
 export interface TelemetryOptions {
-  readonly logLevel: "trace" | "debug" | "info" | "warn" | "error" | "silent";
+  readonly logLevel: LogLevel;
+  /** Default 0: bodies are not written. */
+  readonly logBodyRatio?: number;
+  /** In the place of standard output. */
+  readonly logFile?: string;
   readonly clock: Clock;
+  /** For messages inside `google.protobuf.Any`. */
+  readonly registry: Registry;
+  readonly random?: () => number;
+  /** Undefined: nobody receives traces. */
+  readonly tracing?: TracingOptions | undefined;
 }
 
-export function createTelemetry(options: TelemetryOptions): Telemetry {
-  // Buffered for a moment: a write per call would cost more than the call.
-  const destination = pino.destination({ fd: 1, minLength: 4096, sync: true });
-  const timer = setInterval(() => destination.flushSync(), 200).unref();
-  const log = pino(
-    { level: options.logLevel, base: null, timestamp: pino.stdTimeFunctions.isoTime },
-    destination,
-  );
-  const metrics = new CallMetrics();
-  const finish = (call: Call, error: RpcError | undefined): void => {
-    const durationMs = options.clock.monotonic() - call.startedAtMs;
-    metrics.observe(call, error?.code ?? "ok", durationMs);
-    if (error?.code === "internal")
-      log.error({ ...lineOf(call, error, durationMs), cause: causeOf(error) }, "call failed");
-    else if (log.isLevelEnabled("info")) log.info(lineOf(call, error, durationMs), "call");
-  };
-  return {
-    interceptor: (next, method) => watch(next, method, finish),
-    renderMetrics: () => metrics.render(),
-    flush: () => {
-      clearInterval(timer);
-      destination.flushSync();
-    },
-  };
+/** Reasons that say that a call was turned away for load, and what it is then called. */
+const shedReasons: ReadonlyMap<string, string> = new Map([
+  ["OVERLOADED", "call"],
+  ["SOCKETS_LIMITED", "socket"],
+]);
+const limitedReasons: ReadonlyMap<string, string> = new Map([["RATE_LIMITED", "call"]]);
+
+export async function createTelemetry(options: TelemetryOptions): Promise<Telemetry> {
+  return new Watcher(options, options.tracing && (await loadTracing(options.tracing)));
 }
 
-type Finish = (call: Call, error: RpcError | undefined) => void;
-
-function watch(
-  next: Parameters<Interceptor>[0],
-  _method: Method,
-  finish: Finish,
-): Parameters<Interceptor>[0] {
-  const done = (reply: Reply, call: Call): Reply => {
-    if (reply.kind === "stream")
-      return { kind: "stream", responses: followed(reply.responses, call, finish) };
-    finish(call, undefined);
-    return reply;
-  };
-  const failed = (thrown: unknown, call: Call): never => {
-    const error = toRpcError(thrown);
-    finish(call, error);
-    throw error;
-  };
-  return (call) => {
-    let reply: Reply | Promise<Reply>;
-    try {
-      reply = next(call);
-    } catch (thrown) {
-      return failed(thrown, call);
-    }
-    if (!(reply instanceof Promise)) return done(reply, call);
-    return reply.then(
-      (value) => done(value, call),
-      (thrown: unknown) => failed(thrown, call),
-    );
-  };
+/** Loads OpenTelemetry. */
+async function loadTracing(options: TracingOptions): Promise<Tracing> {
+  const { openTelemetry } = await import("./otel.ts");
+  return openTelemetry(options);
 }
 
-/** A stream is over when its last message is, or when its reader leaves. */
-async function* followed(
-  responses: AsyncIterable<Payload>,
-  call: Call,
-  finish: Finish,
-): AsyncGenerator<Payload> {
-  let error: RpcError | undefined;
-  try {
-    yield* responses;
-  } catch (thrown) {
-    error = toRpcError(thrown);
-    throw error;
-  } finally {
-    finish(call, error ?? call.canceledBy);
+class Watcher implements Telemetry {
+  readonly interceptor: Interceptor;
+  readonly turned: Turned;
+  readonly store = new StoreMetrics();
+  readonly #options: TelemetryOptions;
+  readonly #tracing: Tracing | undefined;
+  readonly #random: () => number;
+  readonly #log;
+  readonly #calls = new CallMetrics();
+  readonly #process: ProcessMetrics;
+  readonly #shed = new Counters();
+  readonly #limited = new Counters();
+  #sources: Sources | undefined;
+  #bodyRatio: number;
+
+  constructor(options: TelemetryOptions, tracing: Tracing | undefined) {
+    this.#options = options;
+    this.#tracing = tracing;
+    this.#random = options.random ?? Math.random;
+    this.#log = createLog(options.logLevel, options.logFile);
+    this.#process = new ProcessMetrics(options.clock);
+    this.#bodyRatio = options.logBodyRatio ?? 0;
+    this.turned = {
+      shed: (what) => this.#shed.add(what),
+      limited: (what) => this.#limited.add(what),
+    };
+    this.interceptor = (next, method) => {
+      const series = this.#calls.method(method.name);
+      const isStream = method.kind !== "unary";
+      return watch(next, method, {
+        tracing,
+        begin: (call) => this.#calls.opened(call.protocol, isStream),
+        sample: () => this.#bodyRatio > 0 && this.#random() < this.#bodyRatio,
+        finish: (call) => {
+          const times = this.#timesOf(call);
+          this.#calls.closed(call.protocol, isStream, times.gatewayMs);
+          const error = call.failedBy;
+          const watched = call.watched as Watched | undefined;
+          const counts = isStream && watched !== undefined ? watched : unaryCounts;
+          series.observe(call.protocol, {
+            code: error?.code ?? "ok",
+            durationMs: times.durationMs,
+            bytesIn: call.bytesIn,
+            bytesOut: call.bytesOut,
+            messagesIn: counts.messagesIn,
+            messagesOut: error !== undefined && !isStream ? 0 : counts.messagesOut,
+          });
+          if (error !== undefined) this.#failed(error.reason);
+          if (watched?.span !== undefined) tracing?.end(watched.span, call, error);
+          this.#write(call, { times, watched });
+        },
+      });
+    };
+  }
+
+  get logSettings(): LogSettings {
+    return { level: this.#log.level as LogLevel, bodyRatio: this.#bodyRatio };
+  }
+
+  changeLog({ level, bodyRatio }: Partial<LogSettings>): void {
+    if (level !== undefined) this.#log.level = level;
+    if (bodyRatio !== undefined) this.#bodyRatio = bodyRatio;
+  }
+
+  watchSources(sources: Sources): void {
+    this.#sources = sources;
+  }
+
+  refused(refusal: Refusal): void {
+    const { protocol, method, error, bytesIn, bytesOut } = refusal;
+    const durationMs = this.#options.clock.monotonic() - refusal.startedAtMs;
+    this.#calls
+      .method(method?.name)
+      .observe(protocol, { code: error.code, durationMs, bytesIn, bytesOut, messagesIn: 0, messagesOut: 0 });
+    this.#failed(error.reason);
+    if (error.code === "internal") this.#log.error(refusalLineOf(refusal, durationMs), "call failed");
+    else if (this.#log.isLevelEnabled("info")) this.#log.info(refusalLineOf(refusal, durationMs), "call");
+  }
+
+  renderMetrics(): string {
+    const sources = this.#sources;
+    const gauge = (name: string, help: string, value: number | undefined) =>
+      family(name, { type: "gauge", help }, value === undefined ? [] : [line(name, "", value)]);
+    const counter = (name: string, help: string, counters: Counters) =>
+      family(name, { type: "counter", help }, counters.lines(name, "what"));
+    const lines = [
+      ...this.#calls.lines(),
+      ...counter("portico_shed_total", "Work that was turned away because there was too much.", this.#shed),
+      ...counter(
+        "portico_limited_total",
+        "Work that was turned away because its sender sent too much.",
+        this.#limited,
+      ),
+      ...gauge("portico_connections_open", "Connections on both ports.", sources?.connections()),
+      ...gauge("portico_websockets_open", "WebSockets.", sources?.webSockets()),
+      ...this.store.lines(sources?.pool()),
+      ...this.#process.lines(),
+    ];
+    return `${lines.join("\n")}\n`;
+  }
+
+  async close(): Promise<void> {
+    this.#process.close();
+    await this.#tracing?.close();
+    this.#log.end();
+  }
+
+  #timesOf(call: Call): Times {
+    const now = this.#options.clock.monotonic();
+    const { serviceStartedAtMs: started, serviceEndedAtMs: ended, dispatchedAtMs } = call;
+    // A service that goes on after its call is over had all the time until now; one that never began had none.
+    const serviceMs = started === call.startedAtMs ? 0 : (ended >= started ? ended : now) - started;
+    // A query's calls begin when it asks for them, not when it came.
+    const beganAtMs = call.protocol === "graphql" ? dispatchedAtMs : call.startedAtMs;
+    return { durationMs: now - beganAtMs, serviceMs, gatewayMs: now - dispatchedAtMs - serviceMs };
+  }
+
+  #failed(reason: string): void {
+    this.#calls.failed(reason);
+    const shed = shedReasons.get(reason);
+    if (shed !== undefined) this.#shed.add(shed);
+    const limited = limitedReasons.get(reason);
+    if (limited !== undefined) this.#limited.add(limited);
+  }
+
+  #write(call: Call, { times, watched }: { times: Times; watched: Watched | undefined }): void {
+    const error = call.failedBy;
+    const failed = error?.code === "internal";
+    if (!failed && !this.#log.isLevelEnabled("info")) return;
+    const span = watched?.span;
+    const about: Line = {
+      ...{ error, times },
+      messagesIn: watched?.messagesIn ?? 1,
+      messagesOut: watched?.messagesOut ?? 1,
+      traceId: span?.traceId ?? traceOf(call)?.traceId,
+      spanId: span?.sampled === true ? span.spanId : undefined,
+      bodies: watched?.sampled === true ? this.#bodiesOf(call, watched) : undefined,
+    };
+    if (failed) this.#log.error(lineOf(call, about), "call failed");
+    else this.#log.info(lineOf(call, about), "call");
+  }
+
+  /** Of streams the first message in each direction. */
+  #bodiesOf(call: Call, watched: Watched): { request: unknown; response: unknown } {
+    const { registry } = this.#options;
+    const request = call.kind === "unary" ? call.request : watched.firstIn;
+    return { request: bodyOf(request, registry), response: bodyOf(watched.firstOut, registry) };
   }
 }
 
-function lineOf(call: Call, error: RpcError | undefined, durationMs: number) {
-  return {
-    method: call.method.name,
-    protocol: call.protocol,
-    code: error?.code ?? "ok",
-    ...(error === undefined ? {} : { reason: error.reason }),
-    durationMs: Math.round(durationMs * 1000) / 1000,
-    requestId: call.id,
-    peer: call.peer.address,
-    principal: call.principal.name,
-    traceId: traceOf(call)?.traceId,
-  };
-}
-
-function causeOf(error: RpcError): string | undefined {
-  if (error.cause instanceof Error) return error.cause.stack ?? error.cause.message;
-  return error.cause === undefined ? undefined : String(error.cause);
-}
+const unaryCounts = { messagesIn: 1, messagesOut: 1 };

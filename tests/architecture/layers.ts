@@ -75,7 +75,16 @@ export const layers: Readonly<Record<string, Row>> = {
   },
   telemetry: {
     uses: ["std", "rpc"],
-    packages: ["pino"],
+    packages: [
+      ...[
+        protobuf,
+        "pino",
+        "@opentelemetry/api",
+        "@opentelemetry/context-async-hooks",
+        "@opentelemetry/core",
+      ],
+      ...["@opentelemetry/exporter-trace-otlp-proto", "@opentelemetry/resources", "@opentelemetry/sdk-trace"],
+    ],
     why: "watches calls; changes nothing",
   },
   policy: {

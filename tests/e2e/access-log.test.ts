@@ -44,12 +44,13 @@ describe("the access log", () => {
     });
     const [line, ...more] = await linesOf("rest-1");
     assert.deepEqual(more, []);
-    const { time, durationMs, ...rest } = line ?? {};
+    const { time, durationMs, gatewayMs, serviceMs, bytesOut, ...rest } = line ?? {};
     assert.deepEqual(rest, {
       level: 30,
       method: "portico.bpmn.v1.BPMNService/ListBPMN",
       protocol: "rest",
       code: "ok",
+      bytesIn: 0,
       requestId: "rest-1",
       peer: "127.0.0.1",
       principal: "users/local",
@@ -57,7 +58,9 @@ describe("the access log", () => {
       msg: "call",
     });
     assert.match(String(time), /^\d{4}-\d\d-\d\dT/);
-    assert.equal(typeof durationMs, "number");
+    for (const number of [durationMs, gatewayMs, serviceMs, bytesOut])
+      assert.ok(Number(number) > 0, String(number));
+    assert.ok(Number(durationMs) >= Number(gatewayMs) + Number(serviceMs) - 0.002);
     assert.ok(!running.lines.join("\n").includes("hunter2"));
   });
 

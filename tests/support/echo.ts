@@ -17,6 +17,7 @@ import {
   listen,
 } from "#gateway/ingress/ingress.ts";
 import { createValidate } from "#policy/policy.ts";
+import type { Interceptor } from "#rpc/interceptor.ts";
 import { systemClock as clock } from "#std/clock.ts";
 import { EchoService, type Probe } from "./echo-service.ts";
 
@@ -40,6 +41,8 @@ export interface EchoOptions {
   readonly maxMessageBytes?: number;
   readonly limits?: Parameters<typeof listen>[0]["limits"];
   readonly heartbeatMs?: number;
+  /** Outside the deadline; calls are then timed, and agents reach every method. */
+  readonly interceptors?: readonly Interceptor[];
   readonly webSocketLimits?: Parameters<typeof createWebSockets>[0]["limits"];
   readonly graphqlIntrospection?: boolean;
 }
@@ -51,10 +54,12 @@ export async function startEcho(options: EchoOptions = {}): Promise<EchoServer> 
     catalog,
     services: service.services(),
     interceptors: [
+      ...(options.interceptors ?? []),
       createDeprecation({ noticeOf: (method) => catalog.optionsOf(method).deprecation }),
       createDeadline({ clock }),
       createValidate({ registry: catalog.registry }),
     ],
+    ...(options.interceptors === undefined ? {} : { clock }),
   });
   const { maxMessageBytes, limits, heartbeatMs, webSocketLimits } = options;
   const graphql = createGraphql({
@@ -96,6 +101,7 @@ export async function startEcho(options: EchoOptions = {}): Promise<EchoServer> 
       graphql,
       mcp: createMcp({
         ...{ runtime: () => runtime, version: "0.0.0", serverUrl: () => "http://localhost" },
+        metaTools: options.interceptors !== undefined,
       }),
       webSockets: createWebSockets({
         ...{ runtime: () => runtime, clock, graphql: graphql.server },

@@ -10,8 +10,10 @@ import type { Call } from "#rpc/call.ts";
 import { RpcError, toRpcError } from "#rpc/error.ts";
 import type { Handler, Interceptor } from "#rpc/interceptor.ts";
 import type { Method } from "#rpc/method.ts";
+import type { Refusal } from "#rpc/refusal.ts";
 import type { Reply } from "#rpc/reply.ts";
 import type { HostedService } from "#rpc/service.ts";
+import type { Clock } from "#std/clock.ts";
 import { localHandler } from "./local-handler.ts";
 
 export { createDeadline, type DeadlineOptions } from "./deadline.ts";
@@ -26,6 +28,8 @@ export interface Runtime {
    * @throws RpcError always of this class, thrown or as a rejection; `unimplemented` METHOD_UNHOSTED where nothing serves the method.
    */
   dispatch(call: Call): Reply | Promise<Reply>;
+  /** For adapters: something came that is no call. */
+  refused(refusal: Refusal): void;
 }
 
 export interface RuntimeOptions {
@@ -33,19 +37,25 @@ export interface RuntimeOptions {
   readonly services: readonly HostedService[];
   /** Running order: the first is outermost. */
   readonly interceptors: readonly Interceptor[];
+  /** Measures how long services take; absent: nobody asks. */
+  readonly clock?: Clock;
+  /** Hears of what never became a call. */
+  onRefused?(refusal: Refusal): void;
 }
 
 export function createRuntime(options: RuntimeOptions): Runtime {
   const handlers = new Map<Method, Handler>();
   for (const method of options.catalog.methods.values()) {
-    handlers.set(method, fold(options.interceptors, innermost(method, options.services), method));
+    handlers.set(method, fold(options.interceptors, innermost(method, options), method));
   }
+  const { clock } = options;
   return {
     catalog: options.catalog,
     hosted: options.services.map((service) => service.desc.typeName).sort(),
     dispatch: (call) => {
       const handler = handlers.get(call.method);
       if (handler === undefined) throw unhosted(call.method);
+      if (clock !== undefined) call.dispatchedAtMs = clock.monotonic();
       try {
         const reply = handler(call);
         return reply instanceof Promise ? reply.catch(rethrow) : reply;
@@ -53,6 +63,7 @@ export function createRuntime(options: RuntimeOptions): Runtime {
         throw toRpcError(thrown);
       }
     },
+    refused: (refusal) => options.onRefused?.(refusal),
   };
 }
 
@@ -61,13 +72,13 @@ function fold(interceptors: readonly Interceptor[], handler: Handler, method: Me
   return interceptors.reduceRight((next, interceptor) => interceptor(next, method), handler);
 }
 
-function innermost(method: Method, services: readonly HostedService[]): Handler {
+function innermost(method: Method, { services, clock }: RuntimeOptions): Handler {
   const service = services.find((candidate) => candidate.desc.typeName === method.service);
   if (service === undefined)
     return () => {
       throw unhosted(method);
     };
-  return localHandler(method, service);
+  return localHandler(method, service, clock);
 }
 
 function unhosted(method: Method): RpcError {

@@ -10,13 +10,17 @@ import { hasUnaryRequest, type Method } from "#rpc/method.ts";
 import { MessagePayload, type Payload } from "#rpc/payload.ts";
 import type { Reply } from "#rpc/reply.ts";
 import type { HostedService } from "#rpc/service.ts";
+import type { Clock } from "#std/clock.ts";
 
 type UnaryFunction = (request: Message, call: Call) => object | Promise<object>;
 type StreamFunction = (request: unknown, call: Call) => AsyncIterable<object>;
 type CollectFunction = (requests: AsyncIterable<Message>, call: Call) => Promise<object>;
 
-/** @throws Error when the implementation lacks the method: a mistake of the program, seen at start. */
-export function localHandler(method: Method, service: HostedService): Handler {
+/**
+ * @param clock tells the call when the service began and when it was done; reading the message is not the service's time.
+ * @throws Error when the implementation lacks the method: a mistake of the program, seen at start.
+ */
+export function localHandler(method: Method, service: HostedService, clock: Clock | undefined): Handler {
   const name = method.desc.localName;
   const implementation = service.implementation[name];
   if (typeof implementation !== "function")
@@ -24,33 +28,61 @@ export function localHandler(method: Method, service: HostedService): Handler {
   const bound = implementation.bind(service.implementation);
   switch (method.kind) {
     case "unary":
-      return unary(method, bound as UnaryFunction);
+      return unary(method, bound as UnaryFunction, clock);
     case "client_stream":
-      return collect(method, bound as CollectFunction);
+      return collect(method, bound as CollectFunction, clock);
     case "server_stream":
     case "bidi_stream":
-      return stream(method, bound as StreamFunction);
+      return stream(method, bound as StreamFunction, clock);
   }
 }
 
-function unary(method: Method, run: UnaryFunction): Handler {
+function unary(method: Method, run: UnaryFunction, clock: Clock | undefined): Handler {
   const toReply = (answer: object): Reply => unaryReply(method, answer);
+  if (clock === undefined)
+    return (call) => {
+      const answer = run((call as UnaryCall).request.message(), call);
+      return answer instanceof Promise ? answer.then(toReply) : unaryReply(method, answer);
+    };
   return (call) => {
-    const answer = run((call as UnaryCall).request.message(), call);
-    return answer instanceof Promise ? answer.then(toReply) : unaryReply(method, answer);
+    const message = (call as UnaryCall).request.message();
+    call.serviceStartedAtMs = clock.monotonic();
+    let answer: object | Promise<object>;
+    try {
+      answer = run(message, call);
+    } catch (thrown) {
+      call.serviceEndedAtMs = clock.monotonic();
+      throw thrown;
+    }
+    if (answer instanceof Promise) return timed(answer, call, clock).then(toReply);
+    call.serviceEndedAtMs = clock.monotonic();
+    return unaryReply(method, answer);
   };
 }
 
-function collect(method: Method, run: CollectFunction): Handler {
+function collect(method: Method, run: CollectFunction, clock: Clock | undefined): Handler {
   const toReply = (answer: object): Reply => unaryReply(method, answer);
-  return (call) => run(messages((call as StreamCall).requests), call).then(toReply);
+  return (call) => {
+    if (clock !== undefined) call.serviceStartedAtMs = clock.monotonic();
+    const answer = run(messages((call as StreamCall).requests), call);
+    return (clock === undefined ? answer : timed(answer, call, clock)).then(toReply);
+  };
 }
 
-function stream(method: Method, run: StreamFunction): Handler {
+function timed(answer: Promise<object>, call: Call, clock: Clock): Promise<object> {
+  const ended = (): void => {
+    call.serviceEndedAtMs = clock.monotonic();
+  };
+  answer.then(ended, ended);
+  return answer;
+}
+
+function stream(method: Method, run: StreamFunction, clock: Clock | undefined): Handler {
   const single = hasUnaryRequest(method.kind);
   return (call) => {
     const request = single ? (call as UnaryCall).request.message() : messages((call as StreamCall).requests);
-    return { kind: "stream", responses: new Responses(method, run(request, call), call) };
+    if (clock !== undefined) call.serviceStartedAtMs = clock.monotonic();
+    return { kind: "stream", responses: new Responses(method, run(request, call), { call, clock }) };
   };
 }
 
@@ -79,10 +111,16 @@ class Responses implements AsyncIterableIterator<Payload> {
   readonly #method: Method;
   readonly #source: AsyncIterator<object>;
   readonly #call: Call;
+  readonly #clock: Clock | undefined;
   /** Rejects the pull under way; set while one is, cleared when it settles. */
   #interrupt: ((error: RpcError) => void) | undefined;
 
-  constructor(method: Method, source: AsyncIterable<object>, call: Call) {
+  constructor(
+    method: Method,
+    source: AsyncIterable<object>,
+    { call, clock }: { readonly call: Call; readonly clock: Clock | undefined },
+  ) {
+    this.#clock = clock;
     this.#method = method;
     this.#source = source[Symbol.asyncIterator]();
     this.#call = call;
@@ -104,6 +142,7 @@ class Responses implements AsyncIterableIterator<Payload> {
       this.#source.next().then(
         (result) => {
           this.#interrupt = undefined;
+          if (result.done === true) this.#ended();
           resolve(
             result.done
               ? { done: true, value: undefined }
@@ -112,6 +151,7 @@ class Responses implements AsyncIterableIterator<Payload> {
         },
         (thrown: unknown) => {
           this.#interrupt = undefined;
+          this.#ended();
           reject(this.#call.canceledBy ?? toRpcError(thrown));
         },
       );
@@ -123,8 +163,13 @@ class Responses implements AsyncIterableIterator<Payload> {
     return { done: true, value: undefined };
   }
 
+  #ended(): void {
+    if (this.#clock !== undefined) this.#call.serviceEndedAtMs = this.#clock.monotonic();
+  }
+
   /** Lets the handler run its `finally`; not awaited, because a handler in the middle of a step answers only after it. */
   #close(): void {
+    this.#ended();
     this.#source.return?.().catch(() => {
       // The client is gone: an error in the handler's clean-up has nobody left to reach.
     });

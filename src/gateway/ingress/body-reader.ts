@@ -41,10 +41,20 @@ export function readWhole(stream: Readable, maxBytes: number): Promise<Uint8Arra
   });
 }
 
-/** Pulled: the stream is paused while nobody asks. @throws RpcError CALL_CANCELED when the client leaves. */
-export async function* readChunks(stream: Readable): AsyncGenerator<Uint8Array> {
+/**
+ * Pulled: the stream is paused while nobody asks.
+ * @param counted is told how much came.
+ * @throws RpcError CALL_CANCELED when the client leaves.
+ */
+export async function* readChunks(
+  stream: Readable,
+  counted: { bytesIn: number },
+): AsyncGenerator<Uint8Array> {
   try {
-    for await (const chunk of stream.iterator({ destroyOnReturn: false })) yield chunk as Uint8Array;
+    for await (const chunk of stream.iterator({ destroyOnReturn: false })) {
+      counted.bytesIn += (chunk as Uint8Array).length;
+      yield chunk as Uint8Array;
+    }
   } catch {
     // Whatever the socket said, for the call it means that the client is gone.
     throw clientGone();

@@ -51,6 +51,9 @@ export interface Exchange {
   /** HTTP/2: one HEADERS frame with END_STREAM and no body (gRPC's Trailers-Only). HTTP/1: an empty answer. */
   replyHeadersOnly(status: number, headers: ResponseHeaders): void;
   readonly started: boolean;
+  /** Bytes of the body so far, as they were on the connection, in each direction. */
+  readonly bytesIn: number;
+  readonly bytesOut: number;
   /** Headers that the answer has besides, whoever gives it. */
   common: ResponseHeaders | undefined;
   /** Cuts the answer so that the client sees it is incomplete (HTTP/1: destroys the socket; HTTP/2: RST_STREAM with `code`). */

@@ -25,6 +25,8 @@ const nothing = new Uint8Array(0);
 export class Http1Exchange implements Exchange {
   readonly http = 1;
   common: ResponseHeaders | undefined;
+  bytesIn = 0;
+  bytesOut = 0;
   readonly method: string;
   readonly path: string;
   readonly query: string;
@@ -70,19 +72,21 @@ export class Http1Exchange implements Exchange {
     return this.#response.headersSent;
   }
 
-  readBody(maxBytes: number): Promise<Uint8Array> {
-    return readWhole(this.#request, maxBytes);
+  async readBody(maxBytes: number): Promise<Uint8Array> {
+    const body = await readWhole(this.#request, maxBytes);
+    this.bytesIn += body.length;
+    return body;
   }
 
   collectBody(maxBytes: number, done: BodyListener): void {
-    readWhole(this.#request, maxBytes).then(
+    this.readBody(maxBytes).then(
       (body) => done(undefined, body),
       (error: unknown) => done(toRpcError(error), nothing),
     );
   }
 
   chunks(): AsyncIterable<Uint8Array> {
-    return readChunks(this.#request);
+    return readChunks(this.#request, this);
   }
 
   /** A request that began before the drain is answered in it: the client has to hear that this was the connection's last. */
@@ -99,6 +103,7 @@ export class Http1Exchange implements Exchange {
     const length = body === undefined ? 0 : typeof body === "string" ? Buffer.byteLength(body) : body.length;
     // RFC 9110 section 8.6: there is none where there is no body, and 304 would have to know that of 200.
     if (status !== 304 && status !== 204) headers["content-length"] = length;
+    this.bytesOut += length;
     this.#writeHead(status, headers);
     // HEAD carries the length of the body that GET would have.
     if (body === undefined || this.method === "HEAD" || status === 304) response.end();
@@ -116,6 +121,7 @@ export class Http1Exchange implements Exchange {
   write(chunk: Uint8Array | string): Promise<void> | undefined {
     const response = this.#response;
     if (response.destroyed) return Promise.reject(clientGone());
+    this.bytesOut += chunk.length;
     if (this.method === "HEAD" || response.write(chunk)) return undefined;
     return drained(response);
   }
@@ -125,6 +131,7 @@ export class Http1Exchange implements Exchange {
   }
 
   endWith(chunk: Uint8Array): void {
+    this.bytesOut += chunk.length;
     if (!this.#response.destroyed) this.#response.end(this.method === "HEAD" ? undefined : chunk);
   }
 

@@ -82,6 +82,8 @@ interface Collecting {
 export class Http2Exchange implements Exchange {
   readonly http = 2;
   common: ResponseHeaders | undefined;
+  bytesIn = 0;
+  bytesOut = 0;
   readonly method: string;
   readonly path: string;
   readonly query: string;
@@ -140,6 +142,7 @@ export class Http2Exchange implements Exchange {
     const body = this.#collecting;
     if (body === undefined) return;
     body.size += chunk.length;
+    this.bytesIn += chunk.length;
     if (body.size > body.maxBytes) {
       // The rest flows into nothing, so that the connection can carry the answer.
       this.#collecting = undefined;
@@ -184,15 +187,15 @@ export class Http2Exchange implements Exchange {
   }
 
   chunks(): AsyncIterable<Uint8Array> {
-    return readChunks(this.#stream);
+    return readChunks(this.#stream, this);
   }
 
   reply(status: number, headers: ResponseHeaders, body: Uint8Array | string | undefined): void {
     const stream = this.#stream;
     if (stream.destroyed || stream.closed) return;
-    if (status !== 304 && status !== 204)
-      headers["content-length"] =
-        body === undefined ? 0 : typeof body === "string" ? Buffer.byteLength(body) : body.length;
+    const length = body === undefined ? 0 : typeof body === "string" ? Buffer.byteLength(body) : body.length;
+    if (status !== 304 && status !== 204) headers["content-length"] = length;
+    this.bytesOut += length;
     headers[":status"] = status;
     if (this.common !== undefined) addCommon(headers, this.common);
     if (stream.session?.encrypted === true) headers["strict-transport-security"] = strictTransportSecurity;
@@ -222,6 +225,7 @@ export class Http2Exchange implements Exchange {
   write(chunk: Uint8Array | string): Promise<void> | undefined {
     const stream = this.#stream;
     if (stream.destroyed || stream.closed) return Promise.reject(clientGone());
+    this.bytesOut += chunk.length;
     if (this.method === "HEAD" || stream.write(chunk)) return undefined;
     return drained(stream);
   }
@@ -238,6 +242,7 @@ export class Http2Exchange implements Exchange {
     const stream = this.#stream;
     if (stream.destroyed || stream.closed) return;
     this.#trailers = trailers;
+    this.bytesOut += chunk.length;
     stream.end(chunk);
     this.#finishEarly();
   }

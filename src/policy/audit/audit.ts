@@ -4,13 +4,13 @@
  * The entry of a change is written in the transaction of the change: there is never one without the other. What was not done has
  * nothing to be written with and gets a transaction of its own. Sensitive fields are left out, long texts are cut.
  */
-import { type DescMessage, getOption, hasOption, type Registry, toJson } from "@bufbuild/protobuf";
-import { sensitive } from "#gen/portico/options/v1/options_pb.ts";
+import type { Registry } from "@bufbuild/protobuf";
 import type { Call, UnaryCall } from "#rpc/call.ts";
 import { type Code, codes } from "#rpc/code.ts";
 import { toRpcError } from "#rpc/error.ts";
 import type { Handler, Interceptor } from "#rpc/interceptor.ts";
 import { hasUnaryReply, hasUnaryRequest, type Method } from "#rpc/method.ts";
+import { redactedJson } from "#rpc/redact.ts";
 import type { Reply } from "#rpc/reply.ts";
 import type { Clock } from "#std/clock.ts";
 
@@ -50,7 +50,6 @@ export interface AuditOptions {
 
 /** Whose entries are kept where the caller's tenant is not known. */
 const unknownTenant = "default";
-const maxText = 200;
 const maxRequest = 8192;
 
 export function createAudit(options: AuditOptions): Interceptor {
@@ -112,40 +111,13 @@ function compileRequest(method: Method, registry: Registry): (call: Call) => str
   const { desc } = method.input;
   return (call) => {
     try {
-      const json = toJson(desc, (call as UnaryCall).request.message(), { registry }) as Json;
-      const text = JSON.stringify(redacted(desc, json));
+      const text = JSON.stringify(redactedJson(desc, (call as UnaryCall).request.message(), { registry }));
       return text.length > maxRequest ? '{"truncated":true}' : text;
     } catch {
       // A request that is not one was refused for that: there is nothing to keep of it.
       return "{}";
     }
   };
-}
-
-type Json = { readonly [field: string]: unknown };
-
-/** Without sensitive fields, at any depth, and with long texts cut. */
-function redacted(desc: DescMessage, json: Json): Json {
-  const kept: Record<string, unknown> = {};
-  for (const field of desc.fields) {
-    const value = json[field.jsonName];
-    if (value === undefined || (hasOption(field, sensitive) && getOption(field, sensitive))) continue;
-    kept[field.jsonName] = field.message === undefined ? cut(value) : within(field.message, value);
-  }
-  // Well-known types are no objects of their fields.
-  return desc.typeName.startsWith("google.protobuf.") ? json : kept;
-}
-
-function within(desc: DescMessage, value: unknown): unknown {
-  if (Array.isArray(value)) return value.map((one) => within(desc, one));
-  return typeof value === "object" && value !== null ? redacted(desc, value as Json) : cut(value);
-}
-
-function cut(value: unknown): unknown {
-  if (Array.isArray(value)) return value.slice(0, 50).map(cut);
-  return typeof value === "string" && value.length > maxText
-    ? `${value.slice(0, maxText)}… (${value.length} characters)`
-    : value;
 }
 
 /** The first name or id in the request: requests of the AIPs begin with what they are about. */

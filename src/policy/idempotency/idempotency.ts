@@ -14,18 +14,16 @@ import {
   type DescField,
   type DescMessage,
   fromBinary,
-  getOption,
-  hasOption,
   type Message,
   type Registry,
   toBinary,
 } from "@bufbuild/protobuf";
-import { sensitive } from "#gen/portico/options/v1/options_pb.ts";
 import type { Call, UnaryCall } from "#rpc/call.ts";
 import type { ErrorCode } from "#rpc/code.ts";
 import { RpcError, toRpcError } from "#rpc/error.ts";
 import type { Handler, Interceptor } from "#rpc/interceptor.ts";
 import { BytesPayload } from "#rpc/payload.ts";
+import { isSensitive } from "#rpc/redact.ts";
 import type { Reply } from "#rpc/reply.ts";
 import { demand } from "#rpc/resource.ts";
 
@@ -225,9 +223,7 @@ function hasSecrets(desc: DescMessage, seen = new Set<DescMessage>()): boolean {
   if (seen.has(desc)) return false;
   seen.add(desc);
   return desc.fields.some(
-    (field) =>
-      (hasOption(field, sensitive) && getOption(field, sensitive)) ||
-      (field.message !== undefined && hasSecrets(field.message, seen)),
+    (field) => isSensitive(field) || (field.message !== undefined && hasSecrets(field.message, seen)),
   );
 }
 

@@ -20,6 +20,7 @@ import { RpcError, toRpcError } from "#rpc/error.ts";
 import { hasUnaryRequest, type Method } from "#rpc/method.ts";
 import { BytesPayload, type Encoding } from "#rpc/payload.ts";
 import { localPrincipal } from "#rpc/principal.ts";
+import { closeCall, refuseExchange } from "../close.ts";
 import type { Adapter, Exchange } from "../exchange.ts";
 import { readGet } from "./get.ts";
 import { inflateBody, readMessages, readMetadata, readTimeout, streamTypes, unaryTypes } from "./read.ts";
@@ -67,6 +68,7 @@ function handle(context: Context): void {
       message: `there is no method ${exchange.path.slice(1, 200)}; reflection lists the methods that are here`,
     });
     new UnaryReply(exchange, "json", { id, ownDetails }).fail(unknown, undefined, 404);
+    refuseExchange(runtime, exchange, { id, protocol: "connect", error: unknown });
     return;
   }
   const isUnary = method.kind === "unary";
@@ -122,8 +124,12 @@ function runUnary(
       const answer = await runtime.dispatch(call);
       if (answer.kind !== "unary") throw new Error(`${method.name} answered a stream`);
       await reply.message(answer.response, call);
+      closeCall(call, exchange);
     } catch (thrown) {
-      fail(exchange, () => reply.fail(toRpcError(thrown), call));
+      fail(context, toRpcError(thrown), {
+        ...{ id, method, call },
+        answer: (error) => reply.fail(error, call),
+      });
     }
   };
   void run();
@@ -151,8 +157,12 @@ function runStream(
       const answer = await runtime.dispatch(call);
       if (answer.kind === "unary") await reply.messages([answer.response], call);
       else await reply.messages(answer.responses, call);
+      closeCall(call, exchange);
     } catch (thrown) {
-      fail(exchange, () => reply.fail(toRpcError(thrown), call));
+      fail(context, toRpcError(thrown), {
+        ...{ id, method, call },
+        answer: (error) => reply.fail(error, call),
+      });
     }
   };
   void run();
@@ -174,11 +184,23 @@ async function single<T>(messages: AsyncIterable<T>): Promise<T> {
 }
 
 /** The answer of a failure; where even that fails, closing the stream is all that is left. */
-function fail(exchange: Exchange, answer: () => void): void {
+function fail(
+  { exchange, runtime }: Context,
+  error: RpcError,
+  about: {
+    readonly id: string;
+    readonly method: Method;
+    readonly call: Call | undefined;
+    answer(error: RpcError): void;
+  },
+): void {
+  const { id, method, call, answer } = about;
   try {
-    answer();
+    answer(error);
   } catch {
     // RFC 9113 section 7: INTERNAL_ERROR.
     exchange.reset(2);
   }
+  if (call === undefined) refuseExchange(runtime, exchange, { id, protocol: "connect", error, method });
+  else closeCall(call, exchange, error);
 }

@@ -12,6 +12,7 @@ import type { Runtime } from "#gateway/dispatch/dispatch.ts";
 import { requestIdFrom } from "#gateway/wire/request-id.ts";
 import { httpStatusOf } from "#rpc/code.ts";
 import { toRpcError } from "#rpc/error.ts";
+import { refuseExchange } from "../close.ts";
 import type { Adapter, Exchange } from "../exchange.ts";
 import type { GraphqlOptions } from "./options.ts";
 import { isPageAsked, pagePaths, servePage } from "./page.ts";
@@ -54,12 +55,12 @@ export function createGraphql(options: GraphqlOptions): Graphql {
     handle: (exchange) => {
       if (exchange.path !== path || (options.page === true && isPageAsked(exchange)))
         servePage(exchange, options.page === true);
-      else void serve(exchange, current);
+      else void serve(exchange, current, options.runtime());
     },
   };
 }
 
-async function serve(exchange: Exchange, current: () => Promise<Server>): Promise<void> {
+async function serve(exchange: Exchange, current: () => Promise<Server>, runtime: Runtime): Promise<void> {
   const id = requestIdFrom(exchange.headers["x-request-id"]);
   let type: AnswerType = "application/json";
   try {
@@ -68,6 +69,7 @@ async function serve(exchange: Exchange, current: () => Promise<Server>): Promis
   } catch (thrown) {
     if (exchange.started) exchange.reset();
     else refuse({ exchange, id, type: type === "text/event-stream" ? "application/json" : type }, thrown);
+    refuseExchange(runtime, exchange, { id, protocol: "graphql", error: toRpcError(thrown) });
   }
 }
 

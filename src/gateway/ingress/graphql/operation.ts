@@ -84,7 +84,11 @@ export class Operation {
       return leavable(leave, async () => {
         try {
           const { done, value } = await messages.next();
-          if (done !== true) return { value: JSON.parse(value.text()) as Json };
+          if (done !== true) {
+            const text = value.text();
+            call.bytesOut += text.length;
+            return { value: JSON.parse(text) as Json };
+          }
           this.#over(call);
           return { done, value: undefined };
         } catch (thrown) {
@@ -105,13 +109,16 @@ export class Operation {
   #begin(method: Method, request: unknown, place: string): AdapterCall<Call> {
     const { id, peer, startedAtMs, timeoutMs } = this.#options;
     const metadata = method.sideEffectFree ? this.#options.metadata : this.#metadataOf(method, place);
+    const bytes = Buffer.from(JSON.stringify(request), "utf8");
     const call = createUnaryCall(
       {
         ...{ method, id, metadata, peer, startedAtMs, principal: localPrincipal },
         ...{ protocol: "graphql", timeoutMs },
       },
-      new BytesPayload(method.input, Buffer.from(JSON.stringify(request), "utf8"), "json"),
+      new BytesPayload(method.input, bytes, "json"),
     );
+    call.bytesIn = bytes.length;
+    call.flushHeaders = () => {};
     if (this.#gone) call.cancel(clientGone());
     this.#running.add(call);
     return call;
@@ -134,7 +141,9 @@ export class Operation {
   #answered(call: AdapterCall<Call>, reply: Reply): Json {
     try {
       if (reply.kind !== "unary") throw new Error(`${call.method.name} answers with a stream`);
-      const answer = JSON.parse(reply.response.text()) as Json;
+      const text = reply.response.text();
+      call.bytesOut = text.length;
+      const answer = JSON.parse(text) as Json;
       this.#over(call);
       return answer;
     } catch (thrown) {
@@ -143,8 +152,9 @@ export class Operation {
   }
 
   #failed(call: AdapterCall<Call>, thrown: unknown): GraphQLError {
-    this.#over(call);
     const error = toRpcError(thrown);
+    call.failedBy ??= error;
+    this.#over(call);
     const wait = retryAfter(error);
     if (wait !== undefined) this.headers["retry-after"] = wait;
     return toGraphqlError(error, this.#options.id);
@@ -153,6 +163,7 @@ export class Operation {
   #over(call: AdapterCall<Call>): void {
     this.#running.delete(call);
     hearCall(call, this.headers);
+    call.close();
   }
 }
 

@@ -73,11 +73,11 @@ function sendAndWait(socket: WebSocket, data: string): Promise<void> {
   });
 }
 
-/** Clients that cannot set headers say it in `connection_init`, under the headers' names. */
+/** Clients that cannot set headers say it in `connection_init`, under the headers' names: who they are, and what trace they belong to. */
 function credentialIn(shown: Readonly<Record<string, unknown>>): Record<string, string> {
   const credential: Record<string, string> = {};
   for (const [name, value] of Object.entries(shown))
-    if (typeof value === "string" && /^(authorization|x-api-key)$/i.test(name))
+    if (typeof value === "string" && /^(authorization|x-api-key|traceparent|tracestate|baggage)$/i.test(name))
       credential[name.toLowerCase()] = value;
   return credential;
 }

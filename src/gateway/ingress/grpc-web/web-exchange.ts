@@ -51,6 +51,14 @@ export class WebExchange implements Exchange {
     return this.#inner.started;
   }
 
+  get bytesIn(): number {
+    return this.#inner.bytesIn;
+  }
+
+  get bytesOut(): number {
+    return this.#inner.bytesOut;
+  }
+
   get common(): ResponseHeaders | undefined {
     return this.#inner.common;
   }

@@ -22,6 +22,7 @@ import { BytesPayload } from "#rpc/payload.ts";
 import type { Protocol } from "#rpc/peer.ts";
 import { localPrincipal } from "#rpc/principal.ts";
 import type { Reply } from "#rpc/reply.ts";
+import { closeCall, refuseExchange } from "../close.ts";
 import type { Adapter, Exchange } from "../exchange.ts";
 import {
   type RequestFormat,
@@ -82,15 +83,16 @@ function handle(exchange: Exchange, settings: Settings): void {
   const id = requestIdFrom(given);
   // A client that names its request hears the name back; the others find it in errors.
   const reply = new GrpcReply(exchange, format, { id, echo: given !== undefined, ownDetails });
+  let method: Method | undefined;
   try {
-    const method = findMethod(runtime, exchange.path);
+    method = findMethod(runtime, exchange.path);
     if (format.refusal !== undefined) throw format.refusal;
     const start = startOf(exchange, method, { id, protocol });
     const step = { exchange, runtime, format, reply, start, maxMessageBytes };
     if (hasUnaryRequest(method.kind)) runSingle(step);
     else runStream(step);
   } catch (thrown) {
-    fail(reply, thrown, undefined);
+    refuse({ exchange, runtime, reply, id, protocol, method }, thrown);
   }
 }
 
@@ -132,18 +134,17 @@ function startOf(
 /** The unary fast path: from the last byte of the request to the answer without a promise where nothing waits. */
 function runSingle(step: Step): void {
   const { exchange, format, reply, maxMessageBytes } = step;
+  const { id, protocol, method } = step.start;
+  const refused = (thrown: unknown): void =>
+    refuse({ exchange, runtime: step.runtime, reply, id, protocol, method }, thrown);
   exchange.collectBody(maxMessageBytes + slackBytes, (error, body) => {
     try {
       if (error !== undefined) throw error;
       const bytes = readSingle(body, format, maxMessageBytes);
       if (!(bytes instanceof Promise)) answerSingle(step, bytes);
-      else
-        bytes.then(
-          (inflated) => answerSingle(step, inflated),
-          (thrown: unknown) => fail(reply, thrown, undefined),
-        );
+      else bytes.then((inflated) => answerSingle(step, inflated), refused);
     } catch (thrown) {
-      fail(reply, thrown, undefined);
+      refused(thrown);
     }
   });
 }
@@ -160,18 +161,22 @@ function runStream(step: Step): void {
 }
 
 function answer(call: AdapterCall<Call>, step: Step): void {
-  const { reply } = step;
+  const { reply, exchange } = step;
   try {
     call.flushHeaders = () => reply.start(call);
     const result = step.runtime.dispatch(call);
     if (!(result instanceof Promise) && result.kind === "unary" && !reply.compresses) {
       reply.unary(result.response, call);
+      closeCall(call, exchange);
       return;
     }
-    step.exchange.onAbort(() => call.cancel(clientGone()));
-    write(result, call, reply).catch((thrown: unknown) => fail(reply, thrown, call));
+    exchange.onAbort(() => call.cancel(clientGone()));
+    write(result, call, reply).then(
+      () => closeCall(call, exchange),
+      (thrown: unknown) => fail(step, thrown, call),
+    );
   } catch (thrown) {
-    fail(reply, thrown, call);
+    fail(step, thrown, call);
   }
 }
 
@@ -186,10 +191,28 @@ async function write(
   else reply.unary(made.response, call);
 }
 
+function fail({ reply, exchange }: Step, thrown: unknown, call: Call): void {
+  const error = toRpcError(thrown);
+  tell(reply, error, call);
+  closeCall(call, exchange, error);
+}
+
+/** What did not become a call. */
+function refuse(
+  about: Pick<Step, "exchange" | "runtime" | "reply"> &
+    Pick<CallStart, "id" | "protocol"> & { readonly method: Method | undefined },
+  thrown: unknown,
+): void {
+  const error = toRpcError(thrown);
+  const { exchange, runtime, reply, id, protocol, method } = about;
+  tell(reply, error, undefined);
+  refuseExchange(runtime, exchange, { id, protocol, error, method });
+}
+
 /** The answer of a failure; where even that fails, closing the stream is all that is left. */
-function fail(reply: GrpcReply, thrown: unknown, call: Call | undefined): void {
+function tell(reply: GrpcReply, error: RpcError, call: Call | undefined): void {
   try {
-    reply.fail(toRpcError(thrown), call);
+    reply.fail(error, call);
   } catch {
     reply.reset();
   }

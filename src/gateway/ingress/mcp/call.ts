@@ -70,13 +70,18 @@ export async function callTool(options: ToolCall): Promise<ToolResult> {
     },
     new BytesPayload(method.input, json, "json"),
   );
+  call.bytesIn = json.length;
   const leave = (): void => call.cancel(clientGone());
   if (signal.aborted) leave();
   signal.addEventListener("abort", leave);
   try {
     const reply = await runtime.dispatch(call);
     hearCall(call, options.told);
-    if (reply.kind === "unary") return resultOf(method, reply.response);
+    if (reply.kind === "unary") {
+      const result = resultOf(method, reply.response);
+      call.bytesOut = sizeOf(result);
+      return result;
+    }
     const stream = new Collected();
     const late = setTimeout(() => {
       stream.truncated = true;
@@ -85,6 +90,7 @@ export async function callTool(options: ToolCall): Promise<ToolResult> {
     try {
       for await (const message of reply.responses) {
         const text = message.text();
+        call.bytesOut += text.length;
         await options.progress?.(stream.add(message, text), text.slice(0, 1000));
         if (stream.full) break;
       }
@@ -97,8 +103,11 @@ export async function callTool(options: ToolCall): Promise<ToolResult> {
     return stream.result(method);
   } catch (thrown) {
     hearCall(call, options.told);
-    return failure(toRpcError(thrown), id);
+    const error = toRpcError(thrown);
+    call.failedBy ??= error;
+    return failure(error, id);
   } finally {
+    call.close();
     signal.removeEventListener("abort", leave);
   }
 }
@@ -129,6 +138,11 @@ class Collected {
     const messages = this.#messages.map((message) => JSON.parse(message.text()) as JsonObject);
     return asJson({ messages, ...(this.truncated ? { truncated: true } : {}) });
   }
+}
+
+/** Of what a model reads; the same again in `structuredContent` is not counted. */
+function sizeOf({ content }: ToolResult): number {
+  return content.reduce((size, one) => size + (one.type === "text" ? one.text.length : 0), 0);
 }
 
 function resultOf(method: Method, reply: Payload): ToolResult {

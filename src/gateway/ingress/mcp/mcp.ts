@@ -14,9 +14,10 @@ import { readTimeout } from "#gateway/wire/grpc-timeout.ts";
 import { requestIdFrom } from "#gateway/wire/request-id.ts";
 import { httpStatusOf } from "#rpc/code.ts";
 import { RpcError, toRpcError } from "#rpc/error.ts";
-import type { Metadata } from "#rpc/metadata.ts";
+import { Metadata } from "#rpc/metadata.ts";
 import type { Method } from "#rpc/method.ts";
 import { allows, localPrincipal, type Principal } from "#rpc/principal.ts";
+import { refuseExchange } from "../close.ts";
 import { readMetadata } from "../connect/read.ts";
 import type { Adapter, Exchange, ResponseHeaders } from "../exchange.ts";
 import { readPackedBody } from "../packed-body.ts";
@@ -98,6 +99,7 @@ class Mcp {
       const error = toRpcError(thrown);
       if (exchange.started) exchange.reset();
       else this.#refuse(exchange, error, own);
+      refuseExchange(this.#options.runtime(), exchange, { id, protocol: "mcp", error });
     }
   }
 
@@ -188,7 +190,9 @@ class Mcp {
         const about = { progressToken: token, progress: count, message };
         await mcpReq.notify({ method: "notifications/progress", params: about });
       };
-      return (await this.#call(caller, { ...params, signal: mcpReq.signal, progress })) as never;
+      const metadata = withTrace(caller.metadata, mcpReq._meta);
+      const use = { ...params, signal: mcpReq.signal, progress };
+      return (await this.#call({ ...caller, metadata }, use)) as never;
     });
     return server;
   }
@@ -253,6 +257,18 @@ class Mcp {
     this.#tools = tools;
     return tools;
   }
+}
+
+/** An agent's trace comes with the use of the tool, where its HTTP client knows of none: what is there wins over the headers. */
+function withTrace(metadata: Metadata, meta: Readonly<Record<string, unknown>> | undefined): Metadata {
+  const given = ["traceparent", "tracestate", "baggage"].flatMap((name) => {
+    const value = meta?.[name];
+    return typeof value === "string" && value.length <= 8192 ? [[name, value] as const] : [];
+  });
+  if (given.length === 0) return metadata;
+  const own = new Metadata(() => metadata.entries());
+  for (const [name, value] of given) own.set(name, value);
+  return own;
 }
 
 function replyJson(exchange: Exchange, value: object, own: ResponseHeaders, status = 200): void {

@@ -1,9 +1,8 @@
 /**
  * What is not the API: the API reference, its OpenAPI document, health and metrics, under exact paths.
  *
- * Pages come whole from this process and ask nothing of any other: no script, no font and no style from
- * elsewhere. Metrics are
- * for peers on this machine only.
+ * Pages come whole from this process and ask nothing of any other: no script, no font and no style from elsewhere. Metrics are for peers
+ * on this machine, and for callers of the installation's own tenant who may read them.
  */
 import { createHash } from "node:crypto";
 import type { DescMessage } from "@bufbuild/protobuf";
@@ -16,7 +15,11 @@ import {
 } from "#gateway/describe/describe.ts";
 import type { Runtime } from "#gateway/dispatch/dispatch.ts";
 import { requestIdFrom } from "#gateway/wire/request-id.ts";
+import type { Metadata } from "#rpc/metadata.ts";
+import type { Peer } from "#rpc/peer.ts";
+import { allows, type Principal } from "#rpc/principal.ts";
 import type { Reasons } from "#rpc/reasons.ts";
+import { readMetadata } from "../connect/read.ts";
 import type { Adapter, Exchange, ResponseHeaders } from "../exchange.ts";
 import { docsPage } from "./docs-page.ts";
 import { errorsPage } from "./errors-page.ts";
@@ -42,6 +45,10 @@ export interface PagesOptions {
   /** False while starting and draining. */
   ready(): boolean;
   renderMetrics(): string;
+  /** Who asks for metrics from elsewhere; absent: nobody may. */
+  readonly authenticator?: {
+    principalOf(caller: { readonly metadata: Metadata; readonly peer: Peer }): Principal | Promise<Principal>;
+  };
   /** RFC 7517: the keys that verify access tokens. */
   publicKeys(): Promise<object>;
   /** Every area's: what `/docs/errors` explains. */
@@ -207,9 +214,24 @@ function oncePerRuntime<T>(options: PagesOptions, make: (runtime: Runtime) => T)
   };
 }
 
-function metrics(exchange: Exchange, options: PagesOptions): Page {
-  if (!isLoopback(exchange.peer.address)) return text(403, "metrics are for peers on this machine");
+/** Metrics are the installation's, not a tenant's: an administrator of another tenant has every scope too, in that tenant. */
+const metricsScope = "telemetry:read";
+const home = "default";
+
+async function metrics(exchange: Exchange, options: PagesOptions): Promise<Page> {
+  if (!isLoopback(exchange.peer.address) && !(await mayRead(exchange, options)))
+    return text(403, `metrics are for peers on this machine, and for callers with ${metricsScope}`);
   return { status: 200, type: "text/plain; version=0.0.4; charset=utf-8", body: options.renderMetrics() };
+}
+
+async function mayRead({ headers, peer }: Exchange, { authenticator }: PagesOptions): Promise<boolean> {
+  try {
+    const principal = await authenticator?.principalOf({ metadata: readMetadata(headers), peer });
+    return principal?.tenant === home && allows(principal.scopes, metricsScope);
+  } catch {
+    // A credential that is none is as none.
+    return false;
+  }
 }
 
 function isLoopback(address: string): boolean {

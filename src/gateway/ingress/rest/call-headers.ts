@@ -19,6 +19,7 @@ const allowedHeaders: ReadonlySet<string> = new Set([
   "ratelimit-policy",
   "retry-after",
   "sunset",
+  "traceparent",
 ]);
 
 export function copyHeaders(call: Call, headers: ResponseHeaders): void {

@@ -122,6 +122,8 @@ function startOf(
     metadata: new Metadata(() => metadataOf(headers), headers),
     timeoutMs: readTimeout(headers) ?? (route.rest && waitingTimeoutMs(headers, route)),
     startedAtMs: exchange.startedAtMs,
+    route,
+    path: exchange.path,
   };
 }
 

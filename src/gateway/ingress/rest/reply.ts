@@ -7,6 +7,7 @@ import type { Call } from "#rpc/call.ts";
 import { httpStatusOf } from "#rpc/code.ts";
 import type { RpcError } from "#rpc/error.ts";
 import type { Payload } from "#rpc/payload.ts";
+import type { Clock } from "#std/clock.ts";
 import type { Exchange } from "../exchange.ts";
 import { httpBody } from "./accept.ts";
 import { copyHeaders } from "./call-headers.ts";
@@ -23,22 +24,41 @@ export interface UnaryAnswer {
   readonly id: string;
   readonly pretty: boolean;
   serverUrl(): string;
+  /** Tells the client how long it took; undefined: it does not. */
+  readonly timing: Timing | undefined;
+}
+
+/** `Server-Timing` of a call until now. @see https://www.w3.org/TR/server-timing/ */
+export type Timing = (call: Call) => string;
+
+/** To the hundredth of a millisecond: a number in short digits costs a tenth of one with all of them. */
+export function createTiming(clock: Clock): Timing {
+  return (call) => {
+    const now = clock.monotonic();
+    const { serviceStartedAtMs: started, serviceEndedAtMs: ended } = call;
+    // One that does not hear of its end is still at it.
+    const service = (ended >= started ? ended : now) - started;
+    const gateway = now - call.dispatchedAtMs - service;
+    return `gateway;dur=${Math.round(gateway * 100) / 100}, service;dur=${Math.round(service * 100) / 100}`;
+  };
 }
 
 export function replyMessage(exchange: Exchange, route: HttpRoute, answer: UnaryAnswer): void {
-  const { payload, call, id } = answer;
+  const { payload, call, id, timing } = answer;
   const { output } = route.method;
   const headers = secure("application/json; charset=utf-8", id);
   if (call.hasResponseHeaders) copyHeaders(call, headers);
   if (output.desc.typeName === httpBody) {
     const body = payload.message() as HttpBody;
     headers["content-type"] = body.contentType || "application/octet-stream";
+    if (timing !== undefined) headers["server-timing"] = timing(call);
     exchange.reply(headers["content-range"] === undefined ? 200 : 206, headers, body.data);
     return;
   }
   const etag = etagOf(output.desc, payload.message());
   if (etag !== undefined) headers.etag = etag;
   if (etag !== undefined && isUnmodified(exchange, etag)) {
+    if (timing !== undefined) headers["server-timing"] = timing(call);
     exchange.reply(304, headers, undefined);
     return;
   }
@@ -59,6 +79,8 @@ export function replyMessage(exchange: Exchange, route: HttpRoute, answer: Unary
     responseBody === undefined
       ? payload.text()
       : (output as CompiledType).encodeJsonField(payload.message(), responseBody);
+  // After the body is made: that is the gateway's work too.
+  if (timing !== undefined) headers["server-timing"] = timing(call);
   exchange.reply(status, headers, answer.pretty ? prettyJson(body) : body);
 }
 
@@ -73,12 +95,18 @@ const errorHeaderNames = [
   "ratelimit",
   "ratelimit-policy",
   "sunset",
+  "traceparent",
 ] as const;
 
 export function replyError(
   exchange: Exchange,
   error: RpcError & { readonly httpStatus?: number },
-  about: { readonly id: string; readonly call?: Call | undefined; readonly pretty?: boolean },
+  about: {
+    readonly id: string;
+    readonly call?: Call | undefined;
+    readonly pretty?: boolean;
+    readonly timing?: Timing | undefined;
+  },
 ): void {
   const status = error.httpStatus ?? httpStatusOf(error);
   const headers = errorHeaders(exchange, error, about.id);
@@ -89,6 +117,8 @@ export function replyError(
     }
   }
   const body = errorBody(exchange, error, { status, id: about.id });
+  if (about.call !== undefined && about.timing !== undefined)
+    headers["server-timing"] = about.timing(about.call);
   exchange.reply(status, headers, about.pretty === true ? prettyJson(body) : body);
 }
 

@@ -15,13 +15,22 @@ import { type AdapterCall, type Call, clientGone } from "#rpc/call.ts";
 import { RpcError, toRpcError } from "#rpc/error.ts";
 import { hasUnaryReply } from "#rpc/method.ts";
 import type { Reply } from "#rpc/reply.ts";
+import type { Clock } from "#std/clock.ts";
+import { closeCall, refuseExchange } from "../close.ts";
 import type { Adapter, Exchange } from "../exchange.ts";
 import { httpBody, negotiate, type StreamType } from "./accept.ts";
 import { preconditionOf } from "./etag.ts";
 import { matchPath, onOwnPlane } from "./plane-prefix.ts";
 import { readPretty } from "./pretty.ts";
 import { defaultRestLimits, type RestLimits, readCall } from "./read.ts";
-import { replyError, replyMessage, replyNothingMore, replyOptions } from "./reply.ts";
+import {
+  createTiming,
+  replyError,
+  replyMessage,
+  replyNothingMore,
+  replyOptions,
+  type Timing,
+} from "./reply.ts";
 import { endedId, replyStream } from "./stream-reply.ts";
 
 export type { RestLimits } from "./read.ts";
@@ -32,10 +41,13 @@ export interface RestOptions {
   readonly limits?: Partial<RestLimits>;
   /** Where Portico is, without a slash at the end: `Location` and `Link` begin with it. */
   serverUrl(): string;
+  /** What answers say in `Server-Timing` is measured with; absent: they do not say it. */
+  readonly timingClock?: Clock | undefined;
 }
 
 export function createRest(options: RestOptions): Adapter {
   const limits: RestLimits = { ...defaultRestLimits, ...options.limits };
+  const timing = options.timingClock && createTiming(options.timingClock);
   return {
     handle: (exchange) => {
       const context: Context = {
@@ -43,11 +55,18 @@ export function createRest(options: RestOptions): Adapter {
         id: requestIdFrom(exchange.headers["x-request-id"]),
         limits,
         serverUrl: options.serverUrl,
+        timing,
         call: undefined,
         pretty: false,
       };
       try {
-        serve(exchange, context)?.catch((thrown: unknown) => refuse(exchange, thrown, context));
+        const answered = serve(exchange, context);
+        if (answered === undefined) close(exchange, context);
+        else
+          answered.then(
+            () => close(exchange, context),
+            (thrown: unknown) => refuse(exchange, thrown, context),
+          );
       } catch (thrown) {
         refuse(exchange, thrown, context);
       }
@@ -60,6 +79,7 @@ interface Context {
   readonly id: string;
   readonly limits: RestLimits;
   serverUrl(): string;
+  readonly timing: Timing | undefined;
   /** Whether the answer is to be laid out for people. */
   pretty: boolean;
   /** Once it was read. */
@@ -112,15 +132,18 @@ function run(
     : write(exchange, target, { reply, call, context, type });
 }
 
-function refuse(exchange: Exchange, thrown: unknown, { id, call, pretty }: Context): void {
+function close(exchange: Exchange, { call }: Context): void {
+  if (call !== undefined) closeCall(call, exchange);
+}
+
+function refuse(exchange: Exchange, thrown: unknown, context: Context): void {
+  const { runtime, id, call, timing, pretty } = context;
+  const error = preconditionOf(exchange, credentialHint(exchange, toRpcError(thrown)));
   // Only a failure while an answer was being written finds it started.
   if (exchange.started) exchange.reset();
-  else
-    replyError(exchange, preconditionOf(exchange, credentialHint(exchange, toRpcError(thrown))), {
-      id,
-      call,
-      pretty,
-    });
+  else replyError(exchange, error, { id, call, pretty, timing });
+  if (call === undefined) refuseExchange(runtime, exchange, { id, protocol: "rest", error });
+  else closeCall(call, exchange, error);
 }
 
 /** Who sent a credential in the query is told so, instead of that none came. */
@@ -177,9 +200,12 @@ interface Answer {
 
 function write(exchange: Exchange, target: HttpRoute, answer: Answer): Promise<void> | void {
   const { reply, call, type } = answer;
-  const { id, limits, pretty, serverUrl } = answer.context;
+  const { id, limits, pretty, serverUrl, timing } = answer.context;
   if (reply.kind === "unary")
-    return replyMessage(exchange, target, { payload: reply.response, call, id, pretty, serverUrl });
+    return replyMessage(exchange, target, {
+      ...{ payload: reply.response, call, id },
+      ...{ pretty, serverUrl, timing },
+    });
   return replyStream(exchange, target, {
     responses: reply.responses,
     ...{ call, id, type },

@@ -180,11 +180,17 @@ export class Session {
     const { clock, codec } = this.#options;
     const runtime = this.#options.runtime();
     const method = runtime.catalog.methods.get(`/${frame.method}`);
-    if (method === undefined)
-      throw new RpcError("unimplemented", {
+    if (method === undefined) {
+      const error = new RpcError("unimplemented", {
         reason: "METHOD_UNKNOWN",
         message: `there is no method ${frame.method.slice(0, 200)}; /asyncapi.json lists the methods that are here`,
       });
+      runtime.refused({
+        ...{ id: requestIdFrom(frame.metadata["x-request-id"]), protocol: "websocket", method, error },
+        ...{ peer: this.#peer, startedAtMs: clock.monotonic(), bytesIn: 0, bytesOut: 0 },
+      });
+      throw error;
+    }
     const call = new SocketCall({
       id,
       ...{ runtime, codec, outlet: this.#outlet, connectionCredit: this.#credit },

@@ -37,23 +37,40 @@ export function serveSingle(options: SingleOptions): void {
     if (queue.length < maxQueued / 2) socket.resume();
   });
   let call: AdapterCall<Call> | undefined;
+  let bytesIn = 0;
   const fail = (error: RpcError): void => {
+    const { peer, startedAtMs } = options.head;
+    if (call !== undefined) call.close(error);
+    else
+      runtime.refused({
+        ...{ id, method, peer, startedAtMs, error, bytesIn, bytesOut: 0 },
+        protocol: "websocket",
+      });
     outlet.now(`{"error":${statusJson(error, id)}}`);
     socket.close(failedCall + error.number, shortened(`${error.reason}: ${error.message}`));
   };
   const begin = (body: Uint8Array | undefined): void => {
     const start = async (): Promise<void> => {
       const { head, variables } = options;
-      call = readSocketCall(head, route, { variables, id, body, requests: queue });
-      call.flushHeaders = () => {};
-      const reply = await runtime.dispatch(call);
-      if (reply.kind === "unary") outlet.now(reply.response.text());
-      else for await (const message of reply.responses) await outlet.write(message.text());
+      const begun = readSocketCall(head, route, { variables, id, body, requests: queue });
+      call = begun;
+      begun.bytesIn = bytesIn;
+      begun.flushHeaders = () => {};
+      const reply = await runtime.dispatch(begun);
+      const counted = (text: string): string => {
+        begun.bytesOut += text.length;
+        return text;
+      };
+      if (reply.kind === "unary") outlet.now(counted(reply.response.text()));
+      else for await (const message of reply.responses) await outlet.write(counted(message.text()));
       socket.close(closeCodes.normal);
+      begun.close();
     };
     start().catch((thrown: unknown) => fail(toRpcError(thrown)));
   };
   socket.on("message", (data: Buffer, isBinary) => {
+    bytesIn += data.length;
+    if (call !== undefined) call.bytesIn = bytesIn;
     if (isBinary) socket.close(closeCodes.badFrame, "messages are JSON, in text frames");
     else if (hasUnaryRequest(method.kind)) {
       if (call === undefined && route.body.kind !== "none") begin(data);

@@ -43,6 +43,7 @@ export class SocketCall {
   #call: AdapterCall<Call> | undefined;
   #taken = 0;
   #over = false;
+  #bytesIn = 0;
   #headersSent = false;
 
   constructor(options: SocketCallOptions) {
@@ -56,6 +57,8 @@ export class SocketCall {
   message(bytes: Uint8Array): void {
     const { start, codec } = this.#options;
     if (this.#over) return;
+    this.#bytesIn += bytes.length;
+    if (this.#call !== undefined) this.#call.bytesIn = this.#bytesIn;
     const payload = new BytesPayload(start.method.input, bytes, codec.encoding);
     if (!hasUnaryRequest(start.method.kind)) {
       if (this.#queue.length >= requestCredit) this.cancel(creditExceeded());
@@ -78,15 +81,29 @@ export class SocketCall {
   }
 
   fail(error: RpcError): void {
-    const { start } = this.#options;
+    const { start, runtime } = this.#options;
     // What a refused call tells of itself: its limits, and when to come again.
     if (this.#call !== undefined) this.#headers(this.#call);
     this.#send({ end: { status: toStatus(error, start.id), trailers: this.#trailers() } });
-    this.#finish();
+    if (this.#call === undefined && !this.#over) {
+      const { id, protocol, method, peer, startedAtMs } = start;
+      runtime.refused({
+        id,
+        protocol,
+        method,
+        peer,
+        startedAtMs,
+        error,
+        bytesIn: this.#bytesIn,
+        bytesOut: 0,
+      });
+    }
+    this.#finish(error);
   }
 
   #begin(call: AdapterCall<Call>): void {
     this.#call = call;
+    call.bytesIn = this.#bytesIn;
     call.flushHeaders = () => this.#headers(call);
     call.onCancel((error) => this.#queue.fail(error));
     this.#run(call).catch((thrown: unknown) => {
@@ -115,7 +132,9 @@ export class SocketCall {
       this.#headers(call);
       for (const credit of [this.credit, connectionCredit])
         while (!credit.take()) await Promise.race([credit.more(), canceled]);
-      const room = outlet.write(codec.write({ id, message }));
+      const frame = codec.write({ id, message });
+      call.bytesOut += frame.length;
+      const room = outlet.write(frame);
       if (room !== undefined) await Promise.race([room, canceled]);
     }
     this.#headers(call);
@@ -143,12 +162,15 @@ export class SocketCall {
 
   #send(frame: Omit<Outgoing, "id">): void {
     const { outlet, codec, id } = this.#options;
-    outlet.now(codec.write({ id, ...frame }));
+    const text = codec.write({ id, ...frame });
+    if (this.#call !== undefined && frame.message !== undefined) this.#call.bytesOut += text.length;
+    outlet.now(text);
   }
 
-  #finish(): void {
+  #finish(error?: RpcError): void {
     if (this.#over) return;
     this.#over = true;
+    this.#call?.close(error);
     // Who still waits for messages of a call that is over waits for nothing.
     this.#queue.fail(clientGone());
     this.#options.over();

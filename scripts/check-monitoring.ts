@@ -1,0 +1,195 @@
+/**
+ * `npm run monitoring`: asks a real Prometheus, which scrapes a Portico with traffic on it, for every expression of deploy/dashboards and
+ * deploy/alerts. One that is not understood, or that finds nothing, fails. The alerts are tried on made-up series besides
+ * (deploy/alerts/portico.test.yaml). Says so where there is no Prometheus.
+ */
+import { execFileSync, spawn, spawnSync } from "node:child_process";
+import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { createServer } from "node:net";
+import { tmpdir } from "node:os";
+import path from "node:path";
+import { serve } from "../tests/support/process.ts";
+
+const root = path.resolve(import.meta.dirname, "..");
+const rules = path.join(root, "deploy/alerts/portico.yaml");
+const dashboards = path.join(root, "deploy/dashboards");
+/** Long enough for rates over a few scrapes of a second. */
+const trafficMs = 9000;
+
+interface Asked {
+  readonly where: string;
+  readonly expression: string;
+}
+
+/** Expressions of alerts find something only while they ring: those are only to be understood. */
+const alerts: Asked[] = [];
+const shown: Asked[] = [];
+
+if (
+  spawnSync("prometheus", ["--version"]).status !== 0 ||
+  spawnSync("promtool", ["--version"]).status !== 0
+) {
+  console.log("monitoring: not run: there is no prometheus here; scripts/install-prometheus.sh installs it");
+  process.exit(0);
+}
+for (const [command, file] of [
+  ["check", rules],
+  ["test", rules.replace(".yaml", ".test.yaml")],
+] as const)
+  execFileSync("promtool", [command, "rules", file], { stdio: "inherit" });
+readDashboards();
+readRules();
+const failed = await run();
+console.log(
+  `monitoring: ${shown.length} expressions of dashboards and rules and ${alerts.length} of alerts, ${failed.length} failed`,
+);
+for (const line of failed) console.log(`  ${line}`);
+process.exit(failed.length === 0 ? 0 : 1);
+
+function readDashboards(): void {
+  for (const file of readdirSync(dashboards)) {
+    const { panels } = JSON.parse(readFileSync(path.join(dashboards, file), "utf8")) as {
+      panels: { title: string; targets?: { expr: string }[] }[];
+    };
+    for (const { title, targets = [] } of panels)
+      for (const { expr } of targets) shown.push({ where: `${file}: ${title}`, expression: plain(expr) });
+  }
+}
+
+/** As Grafana would fill it in. */
+function plain(expression: string): string {
+  return expression.replaceAll("$__rate_interval", "5s").replaceAll(/\$(method|protocol|instance)\b/g, ".*");
+}
+
+function readRules(): void {
+  const text = readFileSync(rules, "utf8");
+  const rule = /- (record|alert): (\S+)\n\s+expr: \|\n((?: {10}.*\n)+)/g;
+  for (const [, kind, name, expression] of text.matchAll(rule))
+    (kind === "record" ? shown : alerts).push({
+      where: `alerts: ${name}`,
+      expression: String(expression).trim(),
+    });
+  const declared = text.match(/expr:/g)?.length;
+  if (declared !== [...text.matchAll(rule)].length) throw new Error(`${rules}: not every rule was read`);
+}
+
+async function run(): Promise<string[]> {
+  const folder = mkdtempSync(path.join(tmpdir(), "portico-monitoring-"));
+  const portico = await serve(folder, [
+    ...["--authentication", "on", "--rate-limit", "50/s:50", "--max-concurrent-calls", "2"],
+    ...["--log-level", "error"],
+  ]);
+  const port = await freePort();
+  const prometheus = spawn(
+    "prometheus",
+    prometheusFlags(folder, { port, target: new URL(portico.base).host }),
+    {
+      stdio: ["ignore", "ignore", "ignore"],
+    },
+  );
+  try {
+    const key = readFileSync(path.join(folder, "dev-key"), "utf8").trim();
+    await traffic(portico.base, key);
+    const failures: string[] = [];
+    for (const asked of [...shown, ...alerts]) {
+      const wrong = await ask(`http://127.0.0.1:${port}`, asked, alerts.includes(asked));
+      if (wrong !== undefined) failures.push(`${asked.where}: ${wrong}: ${asked.expression}`);
+    }
+    return failures;
+  } finally {
+    prometheus.kill("SIGKILL");
+    portico.child.kill("SIGKILL");
+    await portico.ended;
+    rmSync(folder, { recursive: true, force: true });
+  }
+}
+
+function prometheusFlags(
+  folder: string,
+  { port, target }: { readonly port: number; readonly target: string },
+): string[] {
+  // The rules as they are, only sooner.
+  const soon = readFileSync(rules, "utf8").replaceAll("interval: 30s", "interval: 1s");
+  writeFileSync(path.join(folder, "rules.yaml"), soon);
+  writeFileSync(
+    path.join(folder, "prometheus.yaml"),
+    JSON.stringify({
+      global: { scrape_interval: "1s", evaluation_interval: "1s" },
+      rule_files: ["rules.yaml"],
+      scrape_configs: [{ job_name: "portico", static_configs: [{ targets: [target] }] }],
+    }),
+  );
+  return [
+    `--config.file=${path.join(folder, "prometheus.yaml")}`,
+    `--storage.tsdb.path=${path.join(folder, "prometheus")}`,
+    `--web.listen-address=127.0.0.1:${port}`,
+  ];
+}
+
+/** Calls of many kinds: done, refused, failed, over the limit, and more at once than are taken. */
+async function traffic(base: string, key: string): Promise<void> {
+  const headers = { "x-api-key": key, "content-type": "application/json" };
+  const xml = '<definitions xmlns="http://www.omg.org/spec/BPMN/20100524/MODEL" id="d"/>';
+  const call = (
+    method: string,
+    target: string,
+    more: { body?: object; headers?: object } = {},
+  ): Promise<unknown> =>
+    fetch(base + target, {
+      method,
+      headers: { ...headers, ...more.headers },
+      ...(more.body === undefined ? {} : { body: JSON.stringify(more.body) }),
+    }).then((answer) => answer.arrayBuffer());
+  const following = new AbortController();
+  const follow = fetch(`${base}/api/v1/events:subscribe?topics=bpmn/*`, {
+    headers,
+    signal: following.signal,
+  });
+  const until = performance.now() + trafficMs;
+  for (let round = 0; performance.now() < until; round += 1) {
+    const create = (at: number) =>
+      call("POST", `/api/v1/bpmn?documentId=d-${round}-${at}`, { body: { xml } });
+    await Promise.all([
+      ...Array.from({ length: 8 }, (_, at) => create(at)),
+      call("GET", "/api/v1/bpmn?pageSize=10"),
+      ...Array.from({ length: 10 }, () => call("GET", "/api/v1/bpmn/none")),
+      call("GET", "/nothing/here"),
+      call("POST", "/portico.bpmn.v1.BPMNService/ListBPMN", {
+        body: {},
+        headers: { "connect-protocol-version": "1" },
+      }),
+      call("POST", "/graphql", { body: { query: "{ listBpmn { bpmn { id } } }" } }),
+    ]);
+    await new Promise((resolve) => setTimeout(resolve, 60));
+  }
+  following.abort();
+  await follow.then((answer) => answer.body?.cancel()).catch(() => undefined);
+}
+
+/** @returns what is wrong. */
+async function ask(base: string, { expression }: Asked, mayBeEmpty: boolean): Promise<string | undefined> {
+  const answer = await fetch(`${base}/api/v1/query`, {
+    method: "POST",
+    body: new URLSearchParams({ query: expression }),
+  });
+  const { status, error, data } = (await answer.json()) as {
+    status: string;
+    error?: string;
+    data?: { result: { value: [number, string] }[] };
+  };
+  if (status !== "success") return error ?? status;
+  if (mayBeEmpty) return undefined;
+  const values = (data?.result ?? []).map(({ value }) => Number(value[1]));
+  if (values.length === 0) return "finds nothing";
+  return values.some((value) => Number.isFinite(value)) ? undefined : "finds no number";
+}
+
+function freePort(): Promise<number> {
+  return new Promise((resolve) => {
+    const server = createServer();
+    server.listen(0, "127.0.0.1", () => {
+      const address = server.address();
+      server.close(() => resolve(typeof address === "object" && address !== null ? address.port : 0));
+    });
+  });
+}

@@ -1,0 +1,103 @@
+import assert from "node:assert/strict";
+import { describe, test } from "node:test";
+import { createFileRegistry, fromBinary, fromJson, type JsonObject } from "@bufbuild/protobuf";
+import { FileDescriptorSetSchema } from "@bufbuild/protobuf/wkt";
+import { compileProto } from "../../tests/support/compile-proto.ts";
+import { redactedJson } from "./redact.ts";
+
+const proto = `syntax = "proto3";
+package test.v1;
+import "google/protobuf/any.proto";
+import "google/protobuf/struct.proto";
+import "google/protobuf/timestamp.proto";
+import "google/protobuf/wrappers.proto";
+import "portico/options/v1/options.proto";
+message Secret {
+  string text = 1 [(portico.options.v1.sensitive) = true];
+  bytes data = 2 [(portico.options.v1.sensitive) = true];
+  repeated string many = 3 [(portico.options.v1.sensitive) = true];
+  map<string, string> pairs = 4 [(portico.options.v1.sensitive) = true];
+  google.protobuf.StringValue wrapped = 5 [(portico.options.v1.sensitive) = true];
+  Secret whole = 6 [(portico.options.v1.sensitive) = true];
+  oneof one { string chosen = 7 [(portico.options.v1.sensitive) = true]; }
+  string open = 8;
+}
+message Everything {
+  Secret nested = 1;
+  repeated Secret list = 2;
+  map<string, Secret> map = 3;
+  google.protobuf.Any any = 4;
+  repeated google.protobuf.Any anys = 5;
+  map<string, google.protobuf.Any> any_map = 6;
+  google.protobuf.Struct struct = 7;
+  google.protobuf.Timestamp time = 8;
+  string text = 9;
+  repeated int32 numbers = 10;
+}`;
+const registry = createFileRegistry(fromBinary(FileDescriptorSetSchema, compileProto("test.proto", proto)));
+const desc = registry.getMessage("test.v1.Everything")!;
+const canary = "canary-4711";
+const base64 = Buffer.from(canary).toString("base64");
+const secret = {
+  text: canary,
+  data: base64,
+  many: [canary],
+  pairs: { [canary]: canary },
+  wrapped: canary,
+  whole: { text: canary, open: canary },
+  chosen: canary,
+  open: "shown",
+};
+const any = { "@type": "type.googleapis.com/test.v1.Secret", ...secret };
+
+function written(json: JsonObject, mask?: string): string {
+  const message = fromJson(desc, json, { registry });
+  return JSON.stringify(redactedJson(desc, message, { registry, ...(mask === undefined ? {} : { mask }) }));
+}
+
+describe("what may be written down of a message", () => {
+  const places: Readonly<Record<string, JsonObject>> = {
+    "a nested message": { nested: secret },
+    "a list": { list: [secret, secret] },
+    // A key of that name would be taken for a field by who walks maps like messages.
+    "a map": { map: { a: secret, open: secret, text: secret } },
+    "an Any": { any },
+    "an Any in an Any": { any: { "@type": "type.googleapis.com/google.protobuf.Any", value: any } },
+    "a list of Any": { anys: [any] },
+    "a map of Any": { anyMap: { text: any, value: any } },
+    "an Any in a message in an Any": {
+      any: { "@type": "type.googleapis.com/test.v1.Everything", nested: secret, any, map: { open: secret } },
+    },
+  };
+  for (const [place, json] of Object.entries(places))
+    test(`has no sensitive field of ${place}`, () => {
+      for (const mask of [undefined, "***"]) {
+        const text = written(json, mask);
+        assert.ok(!text.includes(canary) && !text.includes(base64), text);
+        assert.ok(text.includes("shown"), text);
+        assert.equal(text.includes("***"), mask !== undefined);
+      }
+    });
+
+  test("keeps the rest, in short", () => {
+    const long = "x".repeat(300);
+    assert.deepEqual(
+      JSON.parse(
+        written({
+          text: long,
+          time: "2026-01-02T03:04:05Z",
+          numbers: Array.from({ length: 60 }, (_, at) => at),
+          struct: { a: [{ b: long }] },
+          any: { "@type": "type.googleapis.com/google.protobuf.Timestamp", value: "2026-01-02T03:04:05Z" },
+        }),
+      ),
+      {
+        text: `${"x".repeat(200)}… (300 characters)`,
+        time: "2026-01-02T03:04:05Z",
+        numbers: Array.from({ length: 50 }, (_, at) => at),
+        struct: { a: [{ b: `${"x".repeat(200)}… (300 characters)` }] },
+        any: { "@type": "type.googleapis.com/google.protobuf.Timestamp", value: "2026-01-02T03:04:05Z" },
+      },
+    );
+  });
+});

@@ -1,0 +1,102 @@
+/** Lines of JSON on standard output, buffered for a moment: a write a call would cost more than the call. */
+import { type Logger, pino } from "pino";
+import type { Call } from "#rpc/call.ts";
+import type { RpcError } from "#rpc/error.ts";
+import type { Refusal } from "#rpc/refusal.ts";
+import { scrubbed } from "./scrub.ts";
+
+export type LogLevel = "trace" | "debug" | "info" | "warn" | "error" | "silent";
+
+export interface Log extends Logger {
+  /** Writes what is still buffered and buffers no more. */
+  end(): void;
+}
+
+/** How long a line may wait, in milliseconds. */
+const flushEveryMs = 200;
+
+/** @param file in the place of standard output. */
+export function createLog(level: LogLevel, file?: string): Log {
+  const destination = pino.destination({ dest: file ?? 1, minLength: 4096, sync: true });
+  const timer = setInterval(() => destination.flushSync(), flushEveryMs).unref();
+  const log = pino({ level, base: null, timestamp: pino.stdTimeFunctions.isoTime }, destination);
+  return Object.assign(log, {
+    end: () => {
+      clearInterval(timer);
+      destination.flushSync();
+    },
+  });
+}
+
+/** How long it took, in milliseconds. */
+export interface Times {
+  /** From the head of the request to the end of the answer. */
+  readonly durationMs: number;
+  /** The service's part. What is neither's is the time in which the request was still coming. */
+  readonly serviceMs: number;
+  readonly gatewayMs: number;
+}
+
+export interface Line {
+  readonly error: RpcError | undefined;
+  readonly times: Times;
+  readonly messagesIn: number;
+  readonly messagesOut: number;
+  readonly traceId: string | undefined;
+  readonly spanId: string | undefined;
+  /** Bodies without what is sensitive; undefined: not of this call. */
+  readonly bodies: { readonly request: unknown; readonly response: unknown } | undefined;
+}
+
+/** What is written of a call. Metadata is not: credentials are in it. */
+export function lineOf(call: Call, line: Line): object {
+  const { error, times, bodies } = line;
+  const isStream = call.method.kind !== "unary";
+  return {
+    method: call.method.name,
+    protocol: call.protocol,
+    code: error?.code ?? "ok",
+    ...(error === undefined ? {} : { reason: error.reason }),
+    durationMs: rounded(times.durationMs),
+    gatewayMs: rounded(times.gatewayMs),
+    serviceMs: rounded(times.serviceMs),
+    bytesIn: call.bytesIn,
+    bytesOut: call.bytesOut,
+    ...(isStream ? { messagesIn: line.messagesIn, messagesOut: line.messagesOut } : {}),
+    peer: call.peer.address,
+    principal: call.principal.name,
+    requestId: call.id,
+    traceId: line.traceId,
+    spanId: line.spanId,
+    ...bodies,
+    ...(error?.code === "internal" ? { cause: causeOf(error) } : {}),
+  };
+}
+
+export function refusalLineOf(refusal: Refusal, durationMs: number): object {
+  const { error } = refusal;
+  return {
+    // Not what was asked for: it may be anything.
+    method: refusal.method?.name,
+    protocol: refusal.protocol,
+    code: error.code,
+    reason: error.reason,
+    durationMs: rounded(durationMs),
+    bytesIn: refusal.bytesIn,
+    bytesOut: refusal.bytesOut,
+    peer: refusal.peer.address,
+    requestId: refusal.id,
+    ...(error.code === "internal" ? { cause: causeOf(error) } : {}),
+  };
+}
+
+/** To the microsecond. */
+function rounded(ms: number): number {
+  return Math.round(ms * 1000) / 1000;
+}
+
+function causeOf(error: RpcError): string | undefined {
+  const { cause } = error;
+  if (cause === undefined) return undefined;
+  return scrubbed(cause instanceof Error ? (cause.stack ?? cause.message) : String(cause));
+}
