@@ -206,6 +206,7 @@ function adaptersOf(
       ...{ runtime, version, serverUrl: url, origins: config.cors.origins },
       ...(authenticated ? { authenticator } : {}),
       metaTools: config.mcpMetaTools === "on",
+      secret: readSecret(config),
     }),
     ...(authenticated ? { mounted: createMount(users.oauth) } : {}),
     pages: createPages({

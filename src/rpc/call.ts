@@ -8,6 +8,7 @@
  *   RpcError as reason, and both iterables settle.
  */
 import { RpcError } from "./error.ts";
+import type { CallInput } from "./input.ts";
 import { Metadata } from "./metadata.ts";
 import type { Method } from "./method.ts";
 import type { Payload } from "./payload.ts";
@@ -41,6 +42,8 @@ export interface CallHead extends UnitOfWork {
   readonly timeoutMs: number | undefined;
   /** `std/clock` reading, in milliseconds, when the head of the request had arrived. */
   readonly startedAtMs: number;
+  /** What can be asked of the caller, and what was answered; undefined: the protocol cannot ask. */
+  readonly input: CallInput | undefined;
   /** Fires once, with an RpcError as its reason. Made on first use: a unary handler that never looks pays nothing. */
   readonly signal: AbortSignal;
   /** Why the call was cancelled, without making a signal; undefined while it runs. */
@@ -69,6 +72,7 @@ export interface CallStart {
   readonly metadata: Metadata;
   readonly timeoutMs: number | undefined;
   readonly startedAtMs: number;
+  readonly input?: CallInput | undefined;
 }
 
 /** The state every adapter makes one of per call, through `createUnaryCall` or `createStreamCall`. */
@@ -82,6 +86,7 @@ class CallState implements CallHead {
   readonly metadata: Metadata;
   readonly timeoutMs: number | undefined;
   readonly startedAtMs: number;
+  readonly input: CallInput | undefined;
   readonly request: Payload | undefined;
   requests: AsyncIterable<Payload> | undefined;
   canceledBy: RpcError | undefined;
@@ -104,6 +109,7 @@ class CallState implements CallHead {
     this.metadata = start.metadata;
     this.timeoutMs = start.timeoutMs;
     this.startedAtMs = start.startedAtMs;
+    this.input = start.input;
     this.request = request;
     this.requests = requests;
     this.canceledBy = undefined;

@@ -171,8 +171,8 @@ describe("a contract that cannot be served", () => {
       tool("Many", "", "stream Item"),
     ]).join("\n");
     assert.match(problems, /Other.*"read_it" is that of t\.v1\.S\/ReadIt already/);
-    assert.match(problems, /Bad.*"Bad-Name" is not 1 to 40 of/);
-    assert.match(problems, /GetEverything.*"get_everything_that.*" is not 1 to 40/);
+    assert.match(problems, /Bad.*"Bad-Name" is not 1 to 48 of/);
+    assert.match(problems, /GetEverything.*"get_everything_that.*" is not 1 to 48/);
     assert.match(problems, /Many.*a tool takes one message/);
   });
 });

@@ -9,7 +9,17 @@ import { load } from "./load.ts";
 import type { Catalog, CatalogInput } from "./shape.ts";
 
 export { CatalogError, type CatalogProblem } from "./problems.ts";
-export type { AccessRule, Catalog, CatalogInput, HttpRoute, MethodOptions, Plane } from "./shape.ts";
+export type {
+  AccessRule,
+  Catalog,
+  CatalogInput,
+  HttpRoute,
+  MethodOptions,
+  Plane,
+  PromptOptions,
+  ResourceOptions,
+  ValueSource,
+} from "./shape.ts";
 export { isWatch, type StreamFields, streamFields } from "./stream-fields.ts";
 
 /** @throws CatalogError with every problem at once. */

@@ -20,6 +20,8 @@ import {
 import type { Method, MethodKind } from "#rpc/method.ts";
 import { compileRoutes } from "./http-rule.ts";
 import { CatalogError, type CatalogProblem } from "./problems.ts";
+import { compilePrompts } from "./prompts.ts";
+import { compileResources } from "./resources.ts";
 import { selectPolicies } from "./selectors.ts";
 import type { AccessRule, Catalog, CatalogInput, HttpRoute, MethodOptions, Plane } from "./shape.ts";
 import { SourceInfo } from "./source-info.ts";
@@ -52,6 +54,9 @@ export function load(input: CatalogInput): Catalog {
         "has no policy: say with (portico.options.v1.policy) which scopes let callers in, or that it is public",
       );
   reportTools(methods, report);
+  const byPath = new Map(methods.map((method) => [method.path, method]));
+  const resources = compileResources(byPath, report);
+  const prompts = compilePrompts(byPath, report);
   const selection = selectPolicies(input.policies ?? [], methods, input.policyRequired ?? []);
   for (const message of selection.problems) problems.push({ file: "(policies)", message });
   const routes = methods.flatMap((method) =>
@@ -67,13 +72,16 @@ export function load(input: CatalogInput): Catalog {
     report((problem.binding as Binding<HttpRoute>).target.method, problem.message);
   if (problems.length > 0) throw new CatalogError(problems);
   const options = new Map(
-    methods.map((method) => [method, { ...readOptions(method.desc), ...selection.of(method) }]),
+    methods.map((method) => {
+      const mcp = { resource: resources.get(method), prompt: prompts.get(method) };
+      return [method, { ...readOptions(method.desc), ...mcp, ...selection.of(method) }];
+    }),
   );
   return {
     registry,
     codec,
     services,
-    methods: new Map(methods.map((method) => [method.path, method])),
+    methods: byPath,
     routes: routes.filter((route) => !route.default),
     match: router.match,
     optionsOf: (method) => options.get(method) ?? noOptions,
@@ -135,6 +143,8 @@ const noOptions: MethodOptions = {
   audited: false,
   upload: false,
   tool: undefined,
+  resource: undefined,
+  prompt: undefined,
 };
 
 const planes: Readonly<Record<number, Plane>> = {
@@ -153,7 +163,7 @@ const wellKnownAccess: ReadonlyMap<string, AccessRule> = new Map([
   ["grpc.reflection.v1alpha.ServerReflection", everybody],
 ]);
 
-function readOptions(desc: DescMethod): MethodOptions {
+function readOptions(desc: DescMethod): Omit<MethodOptions, "resource" | "prompt"> {
   const policy = hasOption(desc, policyOption) ? getOption(desc, policyOption) : undefined;
   return {
     plane: planes[policy?.plane ?? PlaneValue.PLANE_UNSPECIFIED],

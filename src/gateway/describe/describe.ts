@@ -15,6 +15,7 @@ export {
   type Operation,
 } from "./openapi.ts";
 export type { Parameter } from "./parameters.ts";
+export { describePrompt, type Prompt } from "./prompts.ts";
 export type { Answer, Content } from "./responses.ts";
 export type { Schema } from "./schemas.ts";
 export { describeTool, type Tool } from "./tools.ts";

@@ -1,45 +1,23 @@
 /** One use of a tool: a call of its method, and its reply as what a model reads. */
-import { create, type JsonObject } from "@bufbuild/protobuf";
-import type { Runtime } from "#gateway/dispatch/dispatch.ts";
+import type { JsonObject } from "@bufbuild/protobuf";
 import { toStatus } from "#gateway/wire/error-status.ts";
 import { type HttpBody, HttpBodySchema } from "#gen/google/api/httpbody_pb.ts";
-import { clientGone, createUnaryCall } from "#rpc/call.ts";
+import { type ToolResult as ToolResultMessage, ToolResultSchema } from "#gen/portico/mcp/v1/mcp_pb.ts";
+import { clientGone, type UnaryCall } from "#rpc/call.ts";
 import { type RpcError, toRpcError } from "#rpc/error.ts";
-import type { Metadata } from "#rpc/metadata.ts";
 import type { Method } from "#rpc/method.ts";
-import { BytesPayload, type Payload } from "#rpc/payload.ts";
-import type { Peer } from "#rpc/peer.ts";
-import { localPrincipal } from "#rpc/principal.ts";
+import type { Payload } from "#rpc/payload.ts";
+import type { Reply } from "#rpc/reply.ts";
 import { statusToJson } from "../rest/error-body.ts";
+import { fileContent, joined, type ToolResult, toContent } from "./content.ts";
+import { questionsIn } from "./input.ts";
+import { toBytes, type Use, use } from "./use.ts";
 
-export interface ToolCall {
-  readonly runtime: Runtime;
+export interface ToolCall extends Use {
   readonly method: Method;
   readonly arguments: unknown;
-  readonly id: string;
-  readonly metadata: Metadata;
-  readonly peer: Peer;
-  readonly startedAtMs: number;
-  readonly signal: AbortSignal;
   /** Tells of a message of a stream; undefined: nobody asked to be told. */
   readonly progress?: ((count: number, message: string) => Promise<void>) | undefined;
-}
-
-export type Content =
-  | { readonly type: "text"; readonly text: string }
-  | { readonly type: "image" | "audio"; readonly data: string; readonly mimeType: string }
-  | {
-      readonly type: "resource";
-      readonly resource: { readonly uri: string; readonly mimeType: string } & (
-        | { readonly text: string }
-        | { readonly blob: string }
-      );
-    };
-
-export interface ToolResult {
-  readonly content: readonly Content[];
-  readonly structuredContent?: JsonObject;
-  readonly isError?: true;
 }
 
 /** A model's attention is small: streams are cut there. */
@@ -48,52 +26,47 @@ const maxStreamBytes = 256 * 1024;
 /** A stream that goes on is answered after so long with what came, in milliseconds. */
 const maxStreamMs = 25_000;
 
-/** A call that fails is an answer too: the model reads why, and what to do. */
+/**
+ * A call that fails is an answer too: the model reads why, and what to do.
+ *
+ * @throws RpcError INPUT_REQUIRED alone: what is asked is not the model's to answer.
+ */
 export async function callTool(options: ToolCall): Promise<ToolResult> {
-  const { runtime, method, id, metadata, peer, startedAtMs, signal } = options;
-  const json = Buffer.from(JSON.stringify(options.arguments ?? {}), "utf8");
-  const call = createUnaryCall(
-    {
-      method,
-      id,
-      protocol: "mcp",
-      peer,
-      principal: localPrincipal,
-      metadata,
-      timeoutMs: undefined,
-      startedAtMs,
-    },
-    new BytesPayload(method.input, json, "json"),
-  );
-  const leave = (): void => call.cancel(clientGone());
-  if (signal.aborted) leave();
-  signal.addEventListener("abort", leave);
+  const { method, arguments: given } = options;
   try {
-    const reply = await runtime.dispatch(call);
-    if (reply.kind === "unary") return resultOf(method, reply.response);
-    const stream = new Collected();
-    const late = setTimeout(() => {
-      stream.truncated = true;
-      call.cancel(clientGone());
-    }, maxStreamMs);
-    try {
-      for await (const message of reply.responses) {
-        const text = message.text();
-        await options.progress?.(stream.add(message, text), text.slice(0, 1000));
-        if (stream.full) break;
-      }
-    } catch (thrown) {
-      // The end that was set here is none of the method's.
-      if (!stream.truncated) throw thrown;
-    } finally {
-      clearTimeout(late);
-    }
-    return stream.result(method);
+    return await use(options, { method, request: toBytes(given) }, (reply, call) =>
+      reply.kind === "unary" ? resultOf(method, reply.response) : collect(options, reply, call),
+    );
   } catch (thrown) {
-    return failure(toRpcError(thrown), id);
-  } finally {
-    signal.removeEventListener("abort", leave);
+    const error = toRpcError(thrown);
+    if (questionsIn(error) !== undefined) throw error;
+    return failure(error, options.caller.id);
   }
+}
+
+async function collect(
+  { method, progress }: ToolCall,
+  reply: Extract<Reply, { readonly kind: "stream" }>,
+  call: UnaryCall,
+): Promise<ToolResult> {
+  const stream = new Collected();
+  const late = setTimeout(() => {
+    stream.truncated = true;
+    call.cancel(clientGone());
+  }, maxStreamMs);
+  try {
+    for await (const message of reply.responses) {
+      const text = message.text();
+      await progress?.(stream.add(message, text), text.slice(0, 1000));
+      if (stream.full) break;
+    }
+  } catch (thrown) {
+    // The end that was set here is none of the method's.
+    if (!stream.truncated) throw thrown;
+  } finally {
+    clearTimeout(late);
+  }
+  return stream.result(method);
 }
 
 class Collected {
@@ -114,10 +87,7 @@ class Collected {
   result(method: Method): ToolResult {
     if (method.output.desc.typeName === HttpBodySchema.typeName) {
       const parts = this.#messages.map((message) => message.message() as HttpBody);
-      const data = Buffer.concat(parts.map((part) => part.data));
-      return {
-        content: [fileContent(create(HttpBodySchema, { contentType: parts[0]?.contentType ?? "", data }))],
-      };
+      return { content: [fileContent(joined(parts))] };
     }
     const messages = this.#messages.map((message) => JSON.parse(message.text()) as JsonObject);
     return asJson({ messages, ...(this.truncated ? { truncated: true } : {}) });
@@ -125,28 +95,20 @@ class Collected {
 }
 
 function resultOf(method: Method, reply: Payload): ToolResult {
-  if (method.output.desc.typeName === HttpBodySchema.typeName)
-    return { content: [fileContent(reply.message() as HttpBody)] };
-  const text = reply.text();
-  return { content: [{ type: "text", text }], structuredContent: JSON.parse(text) as JsonObject };
+  switch (method.output.desc.typeName) {
+    case HttpBodySchema.typeName:
+      return { content: [fileContent(reply.message() as HttpBody)] };
+    case ToolResultSchema.typeName:
+      return { content: (reply.message() as ToolResultMessage).contents.map(toContent) };
+    default: {
+      const text = reply.text();
+      return { content: [{ type: "text", text }], structuredContent: JSON.parse(text) as JsonObject };
+    }
+  }
 }
 
 function asJson(value: JsonObject): ToolResult {
   return { content: [{ type: "text", text: JSON.stringify(value) }], structuredContent: value };
-}
-
-function fileContent({ contentType, data }: HttpBody): Content {
-  const [type = ""] = contentType.split(";", 1);
-  const bytes = Buffer.from(data.buffer, data.byteOffset, data.length);
-  if (type === "text/plain") return { type: "text", text: bytes.toString("utf8") };
-  if (type.startsWith("image/")) return { type: "image", data: bytes.toString("base64"), mimeType: type };
-  if (type.startsWith("audio/")) return { type: "audio", data: bytes.toString("base64"), mimeType: type };
-  const isText = /^text\/|[/+](json|xml|yaml)$/.test(type);
-  const content = isText ? { text: bytes.toString("utf8") } : { blob: bytes.toString("base64") };
-  return {
-    type: "resource",
-    resource: { uri: "portico://answer", mimeType: type || "application/octet-stream", ...content },
-  };
 }
 
 function failure(error: RpcError, id: string): ToolResult {
