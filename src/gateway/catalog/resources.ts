@@ -1,5 +1,5 @@
 /** Which methods are resources for agents, under what addresses, and what tells of their changes. */
-import { type DescMethod, getOption, hasOption } from "@bufbuild/protobuf";
+import { type DescMethod, getOption, hasOption, isFieldSet, type Message } from "@bufbuild/protobuf";
 import {
   type McpResource,
   type McpWatch,
@@ -82,15 +82,14 @@ function compileWatch(option: McpWatch, template: UriTemplate, scope: OptionScop
     scope.report(`"${option.method}" is no method that streams answers: nothing could tell of changes`);
     return undefined;
   }
-  const changed = method.output.desc.fields.find(({ name }) => name === option.changed)?.jsonName;
+  const changed = method.output.desc.fields.find(({ name }) => name === option.changed);
   if (option.changed !== "" && changed === undefined) {
     scope.report(
       `"${option.changed}" is no field of ${method.output.desc.typeName}, which ${method.name} streams`,
     );
     return undefined;
   }
-  const isChange = (message: string): boolean =>
-    changed === undefined || changed in (JSON.parse(message) as Record<string, unknown>);
+  const isChange = (message: Message): boolean => changed === undefined || isFieldSet(message, changed);
   const unknown = [...option.request.matchAll(/\{([a-z][a-z0-9_]*)\}/g)].find(
     ([, name = ""]) => !template.variables.includes(name),
   );

@@ -1,5 +1,5 @@
 /** What a catalogue is made of: its routes, options and itself. */
-import type { AnyDesc, DescField, DescService, FileRegistry } from "@bufbuild/protobuf";
+import type { AnyDesc, DescField, DescService, FileRegistry, Message } from "@bufbuild/protobuf";
 import type { Codec, CodecOptions } from "#gateway/codec/codec.ts";
 import type { FieldPath } from "#gateway/codec/field-path.ts";
 import type { QueryBinder } from "#gateway/codec/query.ts";
@@ -101,8 +101,8 @@ export interface WatchOptions {
   readonly method: Method;
   /** @returns its request as JSON, for one resource. */
   request(variables: Readonly<Record<string, string>>): Uint8Array;
-  /** Whether a message of it, in JSON, says that something changed. */
-  isChange(message: string): boolean;
+  /** Whether a message of it says that something changed. */
+  isChange(message: Message): boolean;
 }
 
 /** A method as a prompt of MCP. */

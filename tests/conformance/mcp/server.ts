@@ -22,10 +22,14 @@ export interface ToolsServer {
   change(number: number): void;
   /** How many follow it. */
   readonly followers: number;
+  /** As a process does that is told to end. */
+  drain(): void;
   close(): Promise<void>;
 }
 
-export async function startTools(): Promise<ToolsServer> {
+export async function startTools(
+  options: Pick<Parameters<typeof createMcp>[0], "secret" | "sessionLimits" | "authenticator"> = {},
+): Promise<ToolsServer> {
   const changes = new EventEmitter();
   const implementation = createTools(async function* (_: object, call: CallHead) {
     call.sendHeaders();
@@ -39,6 +43,7 @@ export async function startTools(): Promise<ToolsServer> {
   });
   const own = { runtime: () => runtime };
   let url = "";
+  const mcp = createMcp({ ...own, ...options, version: "0.0.0", serverUrl: () => url });
   const listener = await listen({
     ...{ host: "127.0.0.1", httpPort: 0, grpcPort: 0, clock },
     adapters: {
@@ -46,7 +51,7 @@ export async function startTools(): Promise<ToolsServer> {
       grpcWeb: createGrpcWeb(createGrpc({ ...own, protocol: "grpc-web" })),
       connect: createConnect(own),
       rest: createRest(own),
-      mcp: createMcp({ ...own, version: "0.0.0", serverUrl: () => url }),
+      mcp,
       pages: createPages({
         ...{ ...own, ready: () => true, publicKeys: async () => ({ keys: [] }), reasons: [] },
         ...{ renderMetrics: () => "", serverUrl: () => url, version: "0.0.0", authentication: false },
@@ -60,6 +65,7 @@ export async function startTools(): Promise<ToolsServer> {
     get followers() {
       return changes.listenerCount("change");
     },
+    drain: () => mcp.drain(),
     close: () => listener.close(),
   };
 }

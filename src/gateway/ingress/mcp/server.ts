@@ -61,7 +61,7 @@ export function createServer(parts: ServerParts, era: Era): ServerType {
       requestState: { verify: rounds.verify },
     },
   );
-  const handlers = new Handlers(parts, server);
+  const handlers = new Handlers(parts, server, era);
   if (era === "session") handlers.logs();
   handlers.tools();
   if (resources.length > 0) handlers.resources();
@@ -75,15 +75,15 @@ class Handlers {
   readonly #server: ServerType;
   /** Of a session: what its client asked for. Undefined: it says so with each request, or did not ask. */
   #level: string | undefined;
-  #ownLevel = false;
+  readonly #era: Era;
 
-  constructor(parts: ServerParts, server: ServerType) {
+  constructor(parts: ServerParts, server: ServerType, era: Era) {
+    this.#era = era;
     this.#parts = parts;
     this.#server = server;
   }
 
   logs(): void {
-    this.#ownLevel = true;
     this.#server.setRequestHandler("logging/setLevel", ({ params }) => {
       this.#level = params.level;
       return {};
@@ -215,7 +215,7 @@ class Handlers {
       if (progressToken !== undefined) {
         const params = { progressToken, progress, message: data };
         await mcpReq.notify({ method: "notifications/progress", params });
-      } else if (!this.#ownLevel) await mcpReq.log("info", data, logger);
+      } else if (this.#era !== "session") await mcpReq.log("info", data, logger);
       else if (this.#level === "info" || this.#level === "debug")
         await mcpReq.notify({ method: "notifications/message", params: { level: "info", logger, data } });
     };

@@ -35,7 +35,7 @@ export async function watch(options: Use, uri: string, watcher: Watcher): Promis
     if (reply.kind !== "stream") return;
     for await (const message of reply.responses) {
       began.resolve(undefined);
-      if (about.isChange(message.text())) watcher.changed(uri);
+      if (about.isChange(message.message())) watcher.changed(uri);
     }
   };
   const ended = (error: RpcError | undefined): void => {
