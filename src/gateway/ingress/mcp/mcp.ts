@@ -12,12 +12,11 @@ import type { AuthInfo, McpHttpHandler, ServerEventBus } from "@modelcontextprot
 import type { Runtime } from "#gateway/dispatch/dispatch.ts";
 import { requestIdFrom } from "#gateway/wire/request-id.ts";
 import { httpStatusOf } from "#rpc/code.ts";
-import { RpcError, toRpcError } from "#rpc/error.ts";
-import type { Metadata } from "#rpc/metadata.ts";
-import { localPrincipal, type Principal } from "#rpc/principal.ts";
+import { type RpcError, toRpcError } from "#rpc/error.ts";
 import { type Clock, systemClock } from "#std/clock.ts";
 import { readMetadata } from "../connect/read.ts";
 import type { Adapter, Exchange, ResponseHeaders } from "../exchange.ts";
+import { checkOrigin, type Gate, principalOf } from "./gate.ts";
 import { type ListenStream, listenedTo, openListen } from "./listen.ts";
 import { metaTools } from "./meta-tools.ts";
 import { offersOf } from "./offers.ts";
@@ -26,20 +25,9 @@ import { type SessionLimits, Sessions } from "./sessions.ts";
 import type { Caller } from "./use.ts";
 import { replyWith, toRequest } from "./web.ts";
 
-export interface McpOptions {
+export interface McpOptions extends Gate {
   runtime(): Runtime;
   readonly version: string;
-  /** Where Portico is, without a slash at the end. */
-  serverUrl(): string;
-  /** Pages that may call; others than these, and those of `serverUrl` and of this machine, are refused. */
-  readonly origins?: readonly string[];
-  /** Absent: nobody asks who calls. */
-  readonly authenticator?: {
-    principalOf(caller: {
-      readonly metadata: Metadata;
-      readonly peer: Exchange["peer"];
-    }): Principal | Promise<Principal>;
-  };
   /** `search_methods` and `call_method`, which reach every method. Default false. */
   readonly metaTools?: boolean;
   /** Signs what clients carry between two rounds of a call: all processes of an installation have the same. Default: made at random. */
@@ -120,9 +108,9 @@ class Mcp {
   }
 
   async #serve(exchange: Exchange, { id, own }: { id: string; own: ResponseHeaders }): Promise<void> {
-    this.#checkOrigin(exchange);
+    checkOrigin(this.#options, exchange);
     const metadata = readMetadata(exchange.headers);
-    const principal = await this.#principalOf(exchange, metadata);
+    const principal = await principalOf(this.#options, exchange, metadata);
     const gone = new AbortController();
     exchange.onAbort(() => gone.abort());
     const { signal } = gone;
@@ -192,34 +180,6 @@ class Mcp {
       const answer = { jsonrpc: "2.0", id, error: { code, message, data } };
       return { response: Response.json(answer), close: () => {} };
     }
-  }
-
-  /** A page that found its way here by a name that it controls is a page of a foreign origin (DNS rebinding). */
-  #checkOrigin({ headers }: Exchange): void {
-    const { origin } = headers;
-    if (origin === undefined) return;
-    const text = String(origin);
-    const host = String(headers.host ?? headers[":authority"] ?? "");
-    const local =
-      /^https?:\/\/(localhost|127\.0\.0\.1|\[::1\])(:\d+)?$/.test(text) && text.endsWith(`//${host}`);
-    if (local || this.#options.origins?.includes(text) === true) return;
-    if (text === new URL(this.#options.serverUrl()).origin) return;
-    throw new RpcError("permission_denied", {
-      reason: "CORS_ORIGIN_FOREIGN",
-      message: `pages of ${text.slice(0, 200)} may not use these tools; the operator lists those that may`,
-    });
-  }
-
-  async #principalOf(exchange: Exchange, metadata: Metadata): Promise<Principal> {
-    const { authenticator } = this.#options;
-    if (authenticator === undefined) return localPrincipal;
-    const principal = await authenticator.principalOf({ metadata, peer: exchange.peer });
-    if (principal.name !== "") return principal;
-    throw new RpcError("unauthenticated", {
-      reason: "CREDENTIAL_MISSING",
-      message:
-        "tools are for callers who show who they are: `Authorization: Bearer <token>` or `X-API-Key: <key>`",
-    });
   }
 
   #refuse(exchange: Exchange, error: RpcError, own: ResponseHeaders): void {
