@@ -32,7 +32,12 @@ describe("MCP asking back", () => {
     base: string,
     method: string,
     params: object,
-    options: { readonly key?: string; readonly capabilities?: object } = {},
+    options: {
+      readonly key?: string;
+      readonly capabilities?: object;
+      /** What the header says; the body says the newest. */
+      readonly revision?: string;
+    } = {},
   ): Promise<{
     result?: Wire;
     error?: { code: number; message: string; data?: unknown };
@@ -44,7 +49,7 @@ describe("MCP asking back", () => {
       headers: {
         "content-type": "application/json",
         accept: "application/json, text/event-stream",
-        "mcp-protocol-version": "2026-07-28",
+        "mcp-protocol-version": options.revision ?? "2026-07-28",
         ...{ "mcp-method": method, "mcp-name": name, "x-api-key": options.key ?? server.adminKey },
       },
       body: JSON.stringify({
@@ -324,6 +329,22 @@ describe("MCP asking back", () => {
     assert.deepEqual(completion.values, ["DARK", "DIM"]);
     const many = await client.complete({ ref, argument: { name: "arg1", value: "item-" } });
     assert.deepEqual([many.completion.values.length, many.completion.hasMore], [6, true]);
+  });
+
+  test("row 72: what is no use of a tool is an error of the protocol, bad arguments are the tool's answer", async () => {
+    const unknownMethod = await post(server.base, "tools/none", {});
+    assert.deepEqual([unknownMethod.status, unknownMethod.error?.code], [404, -32_601]);
+    const unknownTool = await post(server.base, "tools/call", { name: "no_such_tool", arguments: {} });
+    assert.deepEqual([unknownTool.status, unknownTool.error?.code], [200, -32_602]);
+    const bad = await post(server.base, "tools/call", { name: "get_bpmn", arguments: { idd: "x" } });
+    assert.deepEqual([bad.status, bad.result?.isError], [200, true]);
+    const mismatch = await post(
+      server.base,
+      "tools/call",
+      { name: "get_bpmn", arguments: {} },
+      { revision: "2025-11-25" },
+    );
+    assert.deepEqual([mismatch.status, mismatch.error?.code], [400, -32_020]);
   });
 
   test("row 73: a document that gives orders is data, told as data", async () => {
