@@ -25,6 +25,7 @@ interface Pair {
 
 const smoke = process.argv.includes("--smoke");
 const only = process.argv.find((argument) => argument.startsWith("--only="))?.slice(7);
+const mcpRevision = "2026-07-28";
 const seconds = smoke ? 1 : 4;
 const rounds = smoke ? 1 : 5;
 
@@ -56,6 +57,24 @@ const graphql = (server: ServerProcess, duration: number): Promise<Load> =>
   loadRest(`http://127.0.0.1:${server.httpPort}/graphql`, duration, {
     body: JSON.stringify({ query: graphqlQuery, variables: { id: documentId } }),
   });
+/** One use of a tool, in the newest revision: one request, one answer. */
+const mcpTool = (server: ServerProcess, duration: number): Promise<Load> =>
+  loadRest(`http://127.0.0.1:${server.httpPort}/mcp`, duration, {
+    headers: {
+      accept: "application/json, text/event-stream",
+      ...{ "mcp-protocol-version": mcpRevision, "mcp-method": "tools/call", "mcp-name": "get_bpmn" },
+    },
+    body: JSON.stringify({
+      ...{ jsonrpc: "2.0", id: 1, method: "tools/call" },
+      params: {
+        ...{ name: "get_bpmn", arguments: { id: documentId } },
+        _meta: {
+          "io.modelcontextprotocol/protocolVersion": mcpRevision,
+          "io.modelcontextprotocol/clientCapabilities": {},
+        },
+      },
+    }),
+  });
 
 const pairs: readonly Pair[] = [
   {
@@ -86,6 +105,13 @@ const pairs: readonly Pair[] = [
     peer: "graphql-yoga",
     portico: graphql,
     other: graphql,
+  },
+  {
+    what: "MCP tool call / MCP's library over node:http with a document it holds",
+    target: "-",
+    peer: "mcp-library",
+    portico: mcpTool,
+    other: mcpTool,
   },
   {
     what: "REST GET of 2,000 documents in turn, none kept encoded / bare node:http + toJson of one",

@@ -241,6 +241,7 @@ function adaptersOf(
       ...{ runtime, version, serverUrl: url, origins: config.cors.origins },
       ...(authenticated ? { authenticator } : {}),
       metaTools: config.mcpMetaTools === "on",
+      secret: readSecret(config),
     }),
     ...(authenticated ? { mounted: createMount(users.oauth) } : {}),
     pages: createPages({

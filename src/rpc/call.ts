@@ -8,6 +8,7 @@
  *   RpcError as reason, and both iterables settle.
  */
 import { RpcError } from "./error.ts";
+import type { CallInput } from "./input.ts";
 import { Metadata } from "./metadata.ts";
 import type { Method } from "./method.ts";
 import type { Payload } from "./payload.ts";
@@ -41,6 +42,8 @@ export interface CallHead extends UnitOfWork {
   readonly timeoutMs: number | undefined;
   /** `std/clock` reading, in milliseconds, when the head of the request had arrived. */
   readonly startedAtMs: number;
+  /** What can be asked of the caller, and what was answered; undefined: the protocol cannot ask. */
+  readonly input: CallInput | undefined;
   /** Fires once, with an RpcError as its reason. Made on first use: a unary handler that never looks pays nothing. */
   readonly signal: AbortSignal;
   /** Why the call was cancelled, without making a signal; undefined while it runs. */
@@ -96,6 +99,7 @@ export interface CallStart {
   readonly startedAtMs: number;
   readonly route?: CallRoute | undefined;
   readonly path?: string | undefined;
+  readonly input?: CallInput | undefined;
 }
 
 /** The state every adapter makes one of per call, through `createUnaryCall` or `createStreamCall`. */
@@ -118,6 +122,7 @@ class CallState implements CallHead {
   bytesOut: number;
   failedBy: RpcError | undefined;
   watched: unknown;
+  readonly input: CallInput | undefined;
   readonly request: Payload | undefined;
   requests: AsyncIterable<Payload> | undefined;
   canceledBy: RpcError | undefined;
@@ -150,6 +155,7 @@ class CallState implements CallHead {
     this.bytesOut = 0;
     this.failedBy = undefined;
     this.watched = undefined;
+    this.input = start.input;
     this.request = request;
     this.requests = requests;
     this.canceledBy = undefined;

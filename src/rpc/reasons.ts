@@ -20,6 +20,14 @@ export const reasons = {
   INTERNAL: { code: "internal", meaning: "something failed inside; the request id is in the log" },
   CALL_CANCELED: { code: "canceled", meaning: "the caller went away or cancelled the call" },
   DEADLINE_EXCEEDED: { code: "deadline_exceeded", meaning: "the call took longer than its deadline" },
+  INPUT_REQUIRED: {
+    code: "failed_precondition",
+    meaning: "the method needs answers before it goes on; clients that can be asked are, over MCP",
+  },
+  CONFIRMATION_DECLINED: {
+    code: "aborted",
+    meaning: "a person was asked whether to go on, and did not agree",
+  },
   METHOD_UNKNOWN: { code: "unimplemented", meaning: "no service here has this method" },
   METHOD_UNHOSTED: {
     code: "unimplemented",

@@ -53,6 +53,8 @@ describe("the examples, in the order of a life", () => {
     ["BPMNService_DiffBPMN_2", 200],
     ["BPMNService_RollbackBPMN", 200],
     ["BPMNService_DownloadBPMN", 200],
+    ["BPMNService_ExplainBPMN", 200],
+    ["BPMNService_ReviewBPMN", 200],
     ["BPMNService_BatchGetBPMN", 200],
     ["BPMNService_DeleteBPMN", 200],
     ["BPMNService_UndeleteBPMN", 200],

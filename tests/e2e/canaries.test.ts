@@ -166,7 +166,7 @@ describe("secrets", () => {
       headers: admin,
       body: { displayName: "Web", kind: "CONFIDENTIAL", redirectUris: ["https://app.example.org/cb"] },
     });
-    assert.equal(made.status, 200, made.text);
+    assert.equal(made.status, 201, made.text);
     const basic = (secret: string) => ({
       authorization: `Basic ${Buffer.from(`${made.json.oauthClient?.id}:${secret}`).toString("base64")}`,
     });

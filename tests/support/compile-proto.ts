@@ -8,16 +8,15 @@ const root = path.resolve(import.meta.dirname, "../..");
 const workspace = JSON.stringify({ version: "v2", modules: [{ path: "mine" }, { path: "imports" }] });
 
 /**
- * A FileDescriptorSet of `file` alone with all its imports: google.api.*, google.rpc.*, portico.options.v1.*.
+ * A FileDescriptorSet of `file` alone with all its imports: google.api.*, google.rpc.*, portico.options.v1.*, portico.mcp.v1.*.
  * @throws Error with the compiler's words.
  */
 export function compileProto(file: string, text: string): Uint8Array {
   const folder = mkdtempSync(path.join(tmpdir(), "portico-proto-"));
   try {
     cpSync(path.join(root, "proto/third_party"), path.join(folder, "imports"), { recursive: true });
-    cpSync(path.join(root, "proto/portico/options"), path.join(folder, "imports/portico/options"), {
-      recursive: true,
-    });
+    for (const own of ["portico/options", "portico/mcp"])
+      cpSync(path.join(root, "proto", own), path.join(folder, "imports", own), { recursive: true });
     mkdirSync(path.join(folder, "mine", path.dirname(file)), { recursive: true });
     writeFileSync(path.join(folder, "mine", file), text);
     return execFileSync(

@@ -138,7 +138,7 @@ export async function startIdentity(
       }),
       graphql,
       mcp: createMcp({
-        ...{ runtime: () => runtime, version: "0.0.0", serverUrl: () => base, authenticator },
+        ...{ clock, runtime: () => runtime, version: "0.0.0", serverUrl: () => base, authenticator },
         metaTools: options.mcpMetaTools === true,
       }),
       mounted: createMount(users.oauth),

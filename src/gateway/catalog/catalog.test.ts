@@ -171,9 +171,84 @@ describe("a contract that cannot be served", () => {
       tool("Many", "", "stream Item"),
     ]).join("\n");
     assert.match(problems, /Other.*"read_it" is that of t\.v1\.S\/ReadIt already/);
-    assert.match(problems, /Bad.*"Bad-Name" is not 1 to 40 of/);
-    assert.match(problems, /GetEverything.*"get_everything_that.*" is not 1 to 40/);
+    assert.match(problems, /Bad.*"Bad-Name" is not 1 to 48 of/);
+    assert.match(problems, /GetEverything.*"get_everything_that.*" is not 1 to 48/);
     assert.match(problems, /Many.*a tool takes one message/);
+  });
+
+  test("resources without an address, a list or a watch that can be", () => {
+    const resource = (name: string, option: string, more = "") =>
+      `  rpc ${name}(Item) returns (${more}Item) {
+    option idempotency_level = NO_SIDE_EFFECTS;
+    option (portico.options.v1.mcp_resource) = {${option}}; }`;
+    const problems = problemsOf([
+      resource("NoUri", ""),
+      resource("Good", 'uri: "x://good/{id}"'),
+      resource("Same", 'uri: "x://good/{name}"'),
+      resource("Unknown", 'uri: "x://u/{nam}"'),
+      resource("NoText", 'uri: "x://n/{labels}"'),
+      resource("Streams", 'uri: "x://s/{id}"', "stream "),
+      '  rpc Writes(Item) returns (Item) { option (portico.options.v1.mcp_resource) = {uri: "x://w"}; }',
+      resource("ListUnknown", 'uri: "x://l1/{id}" list: {method: "Nothing" field: "a.b"}'),
+      resource("ListWrites", 'uri: "x://l2/{id}" list: {method: "Writes" field: "a.b"}'),
+      resource("ListField", 'uri: "x://l3/{id}" list: {method: "Good" field: "tags"}'),
+      resource("ListTwo", 'uri: "x://l4/{id}/{name}" list: {method: "Good" field: "parent.id"}'),
+      resource("WatchUnary", 'uri: "x://w1/{id}" watch: {method: "Good"}'),
+      resource("WatchBroken", 'uri: "x://w2/{id}" watch: {method: "Streams" request: "{"}'),
+      resource("WatchField", `uri: "x://w3/{id}" watch: {method: "Streams" request: '{"nam": "{id}"}'}`),
+      resource("WatchVariable", `uri: "x://w4/{id}" watch: {method: "Streams" request: '{"name": "{nam}"}'}`),
+      resource("WatchChanged", 'uri: "x://w5/{id}" watch: {method: "Streams" changed: "nam"}'),
+      resource("Argument", 'uri: "x://a/{id}" arguments: {field: "nam"}'),
+    ]).join("\n");
+    for (const expected of [
+      /S\/NoUri: "" is not scheme:\/\/path.*set \(portico\.options\.v1\.mcp_resource\)\.uri/,
+      /S\/Same: the address "x:\/\/good\/\{name\}" is that of t\.v1\.S\/Good already/,
+      /S\/Unknown: \{nam\} in .* is no text or integer of t\.v1\.Item/,
+      /S\/NoText: \{labels\} in .* is no text or integer/,
+      /S\/Streams: is no resource: one takes one message/,
+      /S\/Writes: is no resource: reading has no side effects/,
+      /S\/ListUnknown: there is no method "Nothing"/,
+      /S\/ListWrites: values come from a unary method/,
+      /S\/ListField: "tags": of t\.v1\.S\/Good's answer this is a repeated field/,
+      /S\/ListTwo: .* has not one variable alone/,
+      /S\/WatchUnary: "Good" is no method that streams/,
+      /S\/WatchBroken: the watch's request is no t\.v1\.Item in JSON/,
+      /S\/WatchField: the watch's request is no t\.v1\.Item in JSON: .*nam/,
+      /S\/WatchVariable: \{nam\} in the watch's request is no variable/,
+      /S\/WatchChanged: "nam" is no field of t\.v1\.Item/,
+      /S\/Argument: the request has no field "nam"/,
+    ])
+      assert.match(problems, expected);
+    assert.doesNotMatch(problems, /S\/Good:/);
+  });
+
+  test("prompts that say nothing to a model, or take what is no text", () => {
+    const prompt = (name: string, option: string, output = "portico.mcp.v1.PromptResult", input = "Word") =>
+      `  rpc ${name}(${input}) returns (${output}) { option (portico.options.v1.mcp_prompt) = {${option}}; }`;
+    const text = `${head}import "portico/mcp/v1/mcp.proto";
+message Word { string word = 1; int32 count = 2; }
+service S {\n${[
+      prompt("Good", ""),
+      prompt("Same", 'name: "good"'),
+      prompt("Bad", 'name: "no name"'),
+      prompt("Item", "", "t.v1.Item"),
+      prompt("Streams", "", "stream portico.mcp.v1.PromptResult"),
+      prompt("Takes", "", "portico.mcp.v1.PromptResult", "t.v1.Item"),
+    ].join("\n")}\n}\n`;
+    assert.throws(
+      () => loadCatalog({ descriptorSet: compileProto("t/v1/items.proto", text) }),
+      (error: Error) => {
+        for (const expected of [
+          /S\/Same: the prompt name "good" is that of t\.v1\.S\/Good already/,
+          /S\/Bad: the prompt name "no name" is not 1 to 48/,
+          /S\/Item: is no prompt: one is unary and answers with portico\.mcp\.v1\.PromptResult/,
+          /S\/Streams: is no prompt: one is unary/,
+          /S\/Takes: is no prompt: .*"parent" is none of these/,
+        ])
+          assert.match(error.message, expected);
+        return !/S\/Good:/.test(error.message);
+      },
+    );
   });
 
   test("deadlines that no call could keep", () => {

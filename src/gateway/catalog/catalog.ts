@@ -12,7 +12,17 @@ export type { DeprecationNotice } from "./deprecation.ts";
 export { type AnswerHeader, type RequestHeader, requestHeaders } from "./header-fields.ts";
 export { CatalogError, type CatalogProblem } from "./problems.ts";
 export type { NextPage, RestPlan } from "./rest-plan.ts";
-export type { AccessRule, Catalog, CatalogInput, HttpRoute, MethodOptions, Plane } from "./shape.ts";
+export type {
+  AccessRule,
+  Catalog,
+  CatalogInput,
+  HttpRoute,
+  MethodOptions,
+  Plane,
+  PromptOptions,
+  ResourceOptions,
+  ValueSource,
+} from "./shape.ts";
 export { isWatch, type StreamFields, streamFields } from "./stream-fields.ts";
 
 /** @throws CatalogError with every problem at once. */

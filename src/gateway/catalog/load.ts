@@ -23,6 +23,8 @@ import { readDeprecation, reportDeprecations } from "./deprecation.ts";
 import { reportHeaderFields } from "./header-fields.ts";
 import { compileRoutes } from "./http-rule.ts";
 import { CatalogError, type CatalogProblem } from "./problems.ts";
+import { compilePrompts } from "./prompts.ts";
+import { compileResources } from "./resources.ts";
 import { samplePath } from "./rest-plan.ts";
 import { selectPolicies } from "./selectors.ts";
 import type { AccessRule, Catalog, CatalogInput, HttpRoute, MethodOptions, Plane } from "./shape.ts";
@@ -62,6 +64,9 @@ export function load(input: CatalogInput): Catalog {
     const file = `${field.parent.file.name}.proto`;
     problems.push({ file, ...source.positionOf(field), message: `${field.parent.typeName}: ${message}` });
   });
+  const byPath = new Map(methods.map((method) => [method.path, method]));
+  const resources = compileResources(byPath, report);
+  const prompts = compilePrompts(byPath, report);
   const selection = selectPolicies(input.policies ?? [], methods, input.policyRequired ?? []);
   for (const message of selection.problems) problems.push({ file: "(policies)", message });
   const routes = methods.flatMap((method) =>
@@ -81,13 +86,16 @@ export function load(input: CatalogInput): Catalog {
   }
   if (problems.length > 0) throw new CatalogError(problems);
   const options = new Map(
-    methods.map((method) => [method, { ...readOptions(method.desc), ...selection.of(method) }]),
+    methods.map((method) => {
+      const mcp = { resource: resources.get(method), prompt: prompts.get(method) };
+      return [method, { ...readOptions(method.desc), ...mcp, ...selection.of(method) }];
+    }),
   );
   return {
     registry,
     codec,
     services,
-    methods: new Map(methods.map((method) => [method.path, method])),
+    methods: byPath,
     routes: routes.filter((route) => !route.default),
     match: router.match,
     optionsOf: (method) => options.get(method) ?? noOptions,
@@ -165,6 +173,8 @@ const noOptions: MethodOptions = {
   deadline: { defaultMs: undefined, maximumMs: undefined },
   deprecation: undefined,
   tool: undefined,
+  resource: undefined,
+  prompt: undefined,
 };
 
 const planes: Readonly<Record<number, Plane>> = {
@@ -183,7 +193,7 @@ const wellKnownAccess: ReadonlyMap<string, AccessRule> = new Map([
   ["grpc.reflection.v1alpha.ServerReflection", everybody],
 ]);
 
-function readOptions(desc: DescMethod): MethodOptions {
+function readOptions(desc: DescMethod): Omit<MethodOptions, "resource" | "prompt"> {
   const policy = hasOption(desc, policyOption) ? getOption(desc, policyOption) : undefined;
   return {
     plane: planes[policy?.plane ?? PlaneValue.PLANE_UNSPECIFIED],

@@ -1,5 +1,5 @@
 /** What a catalogue is made of: its routes, options and itself. */
-import type { AnyDesc, DescField, DescService, FileRegistry } from "@bufbuild/protobuf";
+import type { AnyDesc, DescField, DescService, FileRegistry, Message } from "@bufbuild/protobuf";
 import type { Codec, CodecOptions } from "#gateway/codec/codec.ts";
 import type { FieldPath } from "#gateway/codec/field-path.ts";
 import type { QueryBinder } from "#gateway/codec/query.ts";
@@ -7,6 +7,7 @@ import type { Match } from "#gateway/router/router.ts";
 import type { Method } from "#rpc/method.ts";
 import type { DeprecationNotice } from "./deprecation.ts";
 import type { RestPlan } from "./rest-plan.ts";
+import type { UriTemplate } from "./uri-template.ts";
 
 /** One HTTP binding of a method: what matches it, and which part of the request becomes which field. */
 export interface HttpRoute {
@@ -57,6 +58,10 @@ export interface MethodOptions {
   readonly deprecation: DeprecationNotice | undefined;
   /** Undefined: agents do not get it. */
   readonly tool: ToolOptions | undefined;
+  /** Undefined: agents do not read it. */
+  readonly resource: ResourceOptions | undefined;
+  /** Undefined: it asks models nothing. */
+  readonly prompt: PromptOptions | undefined;
 }
 
 /** A method as a tool of MCP. */
@@ -66,6 +71,55 @@ export interface ToolOptions {
   readonly title: string;
   readonly destructive: boolean;
   readonly openWorld: boolean;
+}
+
+/** A method as a resource of MCP. */
+export interface ResourceOptions {
+  /** Its variables are fields of the request. */
+  readonly template: UriTemplate;
+  readonly name: string;
+  readonly title: string;
+  /** Undefined: the answer says it. */
+  readonly mimeType: string | undefined;
+  /** The answer is a google.api.HttpBody, or a stream of its pieces. */
+  readonly isFile: boolean;
+  /** Values of the one variable. Undefined: those that there are cannot be listed. */
+  readonly list: ValueSource | undefined;
+  /** By variable: where values come from while people type. */
+  readonly sources: ReadonlyMap<string, ValueSource>;
+  /** Undefined: nothing tells of changes. */
+  readonly watch: WatchOptions | undefined;
+}
+
+/** Another method that lists values. Names are JSON's. */
+export interface ValueSource {
+  readonly method: Method;
+  /** The repeated field of its answer. */
+  readonly rows: string;
+  /** Of a row, the way to the value. */
+  readonly value: readonly string[];
+  /** Of a row, the way to what people are shown. */
+  readonly title: readonly string[];
+  /** Read page by page, with page_size and page_token. */
+  readonly paged: boolean;
+}
+
+/** A stream with a message for every change. */
+export interface WatchOptions {
+  readonly method: Method;
+  /** @returns its request as JSON, for one resource. */
+  request(variables: Readonly<Record<string, string>>): Uint8Array;
+  /** Whether a message of it says that something changed. */
+  isChange(message: Message): boolean;
+}
+
+/** A method as a prompt of MCP. */
+export interface PromptOptions {
+  /** Unique in the catalogue. */
+  readonly name: string;
+  readonly title: string;
+  /** By the name of the field: where values come from while people type. */
+  readonly sources: ReadonlyMap<string, ValueSource>;
 }
 
 export interface Catalog {

@@ -4,21 +4,31 @@ import { McpSchema, mcp as mcpOption } from "#gen/portico/options/v1/options_pb.
 import { hasUnaryRequest, type Method } from "#rpc/method.ts";
 import type { ToolOptions } from "./shape.ts";
 
-/** Clients put their server's name before it, and models take 64 characters of both. */
-const nameForm = /^[a-z0-9_]{1,40}$/;
+/** Models take 64 characters, and clients put as much as `mcp__portico__` before it. */
+export const nameForm = /^[a-z0-9_]{1,48}$/;
 const destroys = /^(Delete|BatchDelete|Revoke|Purge)/;
 
 export function readTool(desc: DescMethod): ToolOptions | undefined {
   if (!hasOption(desc, mcpOption)) return undefined;
   const option = getOption(desc, mcpOption);
   return {
-    name: option.name || wordsOf(desc.name).join("_").toLowerCase(),
-    title: option.title || wordsOf(desc.name).join(" "),
+    name: option.name || nameOf(desc),
+    title: option.title || titleOf(desc),
     destructive: isFieldSet(option, McpSchema.field.destructive)
       ? option.destructive === true
       : destroys.test(desc.name),
     openWorld: option.openWorld,
   };
+}
+
+/** `GetBPMNRevision`: get_bpmn_revision. */
+export function nameOf(desc: DescMethod): string {
+  return wordsOf(desc.name).join("_").toLowerCase();
+}
+
+/** `GetBPMNRevision`: Get BPMN Revision. */
+export function titleOf(desc: DescMethod): string {
+  return wordsOf(desc.name).join(" ");
 }
 
 /** `GetBPMNRevision`: Get, BPMN, Revision. */
@@ -39,7 +49,7 @@ export function reportTools(
     if (!nameForm.test(tool.name))
       report(
         method,
-        `the tool name "${tool.name}" is not 1 to 40 of a-z, 0-9 and _: set (portico.options.v1.mcp).name`,
+        `the tool name "${tool.name}" is not 1 to 48 of a-z, 0-9 and _: set (portico.options.v1.mcp).name`,
       );
     if (before !== undefined)
       report(

@@ -13,6 +13,7 @@ import {
 } from "@bufbuild/protobuf";
 import { file_google_rpc_error_details } from "#gen/google/rpc/error_details_pb.ts";
 import { file_google_rpc_status } from "#gen/google/rpc/status_pb.ts";
+import { file_portico_mcp_v1_mcp } from "#gen/portico/mcp/v1/mcp_pb.ts";
 import type { Encoding, MessageType } from "#rpc/payload.ts";
 import { decodeBinary, encodeBinary } from "./binary.ts";
 import { JsonReader } from "./json-reader.ts";
@@ -33,7 +34,7 @@ export interface CodecOptions {
 }
 
 /** What any answer may hold in an Any, whether or not the services' own descriptors know it. */
-const always = createRegistry(file_google_rpc_error_details, file_google_rpc_status);
+const always = createRegistry(file_google_rpc_error_details, file_google_rpc_status, file_portico_mcp_v1_mcp);
 
 export interface CompiledType extends MessageType {
   /**
@@ -50,18 +51,21 @@ export interface CompiledType extends MessageType {
 
 export interface Codec {
   typeOf(desc: DescMessage): CompiledType;
+  /** JSON keys that a message does not have. */
+  readonly unknownFields: "reject" | "ignore";
 }
 
 /** @param services resolves Any and extensions; the google.rpc error details are known besides. */
 export function createCodec(services: Registry, options: CodecOptions = {}): Codec {
   const registry = createRegistry(always, services);
+  const unknownFields = options.unknownFields ?? "reject";
   const types = new Map<DescMessage, CompiledType>();
   const limits = { maxElements: options.maxElements ?? 100_000, maxDepth: options.maxDepth ?? 100 };
   const writer = new JsonWriter(registry, options.defaults ?? "write");
   const reader = new JsonReader(registry, {
     maxDepth: options.jsonMaxDepth ?? 64,
     maxElements: limits.maxElements,
-    unknown: options.unknownFields ?? "reject",
+    unknown: unknownFields,
   });
   const make = (desc: DescMessage): CompiledType => {
     const check = requiredCheck(desc);
@@ -79,6 +83,7 @@ export function createCodec(services: Registry, options: CodecOptions = {}): Cod
     };
   };
   return {
+    unknownFields,
     typeOf: (desc) => {
       const known = types.get(desc);
       if (known !== undefined) return known;

@@ -16,5 +16,6 @@ export {
   type Operation,
 } from "./openapi.ts";
 export type { Parameter } from "./parameters.ts";
+export { describePrompt, type Prompt } from "./prompts.ts";
 export type { Schema } from "./schemas.ts";
 export { describeTool, type Tool } from "./tools.ts";

@@ -15,7 +15,7 @@ export interface Tool {
   readonly title: string;
   readonly description: string;
   readonly inputSchema: Schema;
-  /** Absent where the answer is a file. */
+  /** Absent where the answer is a file, or contents. */
   readonly outputSchema?: Schema;
   readonly annotations: {
     readonly title: string;
@@ -26,19 +26,22 @@ export interface Tool {
   };
 }
 
+/** Answers that have a form of their own in the protocol. */
+const contentTypes: ReadonlySet<string> = new Set(["google.api.HttpBody", "portico.mcp.v1.ToolResult"]);
+
 /** @returns undefined where the method's contract does not make it one. */
 export function describeTool(catalog: Catalog, method: Method): Tool | undefined {
   const tool = catalog.optionsOf(method).tool;
   if (tool === undefined) return undefined;
   const { name, title } = tool;
   const output = describeMessage(catalog, method.output.desc);
-  const isFile = method.output.desc.typeName === "google.api.HttpBody";
+  const isContent = contentTypes.has(method.output.desc.typeName);
   return {
     name,
     title,
     description: splitExample(catalog.commentOf(method.desc)).text || title,
-    inputSchema: describeMessage(catalog, method.input.desc),
-    ...(isFile ? {} : { outputSchema: hasUnaryReply(method.kind) ? output : listOf(output) }),
+    inputSchema: inputOf(catalog, method),
+    ...(isContent ? {} : { outputSchema: hasUnaryReply(method.kind) ? output : listOf(output) }),
     annotations: {
       title,
       readOnlyHint: method.sideEffectFree,
@@ -48,6 +51,21 @@ export function describeTool(catalog: Catalog, method: Method): Tool | undefined
       openWorldHint: tool.openWorld,
     },
   };
+}
+
+/** Closed where keys that a message does not have are refused: a model that makes one up is told before it calls. */
+function inputOf(catalog: Catalog, method: Method): Schema {
+  const schema = describeMessage(catalog, method.input.desc);
+  if (catalog.codec.unknownFields !== "reject") return schema;
+  const { $defs } = schema as { readonly $defs?: Readonly<Record<string, Schema>> };
+  const defs = Object.entries($defs ?? {}).map(([name, def]) => [name, closed(def)]);
+  return { ...closed(schema), ...($defs === undefined ? {} : { $defs: Object.fromEntries(defs) }) };
+}
+
+function closed(schema: Schema): Schema {
+  return "properties" in schema && !("additionalProperties" in schema)
+    ? { ...schema, additionalProperties: false }
+    : schema;
 }
 
 /** What a stream's messages are collected in. */

@@ -3,6 +3,7 @@ import { isConnect } from "./connect/connect.ts";
 import type { Adapter, Exchange } from "./exchange.ts";
 import type { Graphql } from "./graphql/graphql.ts";
 import { isGrpcWeb } from "./grpc-web/grpc-web.ts";
+import type { McpAdapter } from "./mcp/mcp.ts";
 import type { WebSockets } from "./websocket/websocket.ts";
 
 export interface Adapters {
@@ -17,7 +18,7 @@ export interface Adapters {
   /** Absent: there is none. */
   readonly graphql?: Graphql;
   /** Agents' tools; absent: there are none. */
-  readonly mcp?: Adapter & { owns(path: string): boolean };
+  readonly mcp?: McpAdapter;
   /** Mounted beside the API; absent: nothing is. */
   readonly mounted?: Adapter & { owns(path: string): boolean };
 }

@@ -149,6 +149,7 @@ class TwoPorts implements Listener {
     for (const session of this.#sessions)
       if (!session.closed) session.goaway(constants.NGHTTP2_NO_ERROR, anyStream);
     const sockets = this.#options.adapters.webSockets?.drain();
+    this.#options.adapters.mcp?.drain();
     await sleep(this.#limits.drainNoticeMs);
     for (const session of this.#sessions) session.close();
     this.#http1.closeIdleConnections();

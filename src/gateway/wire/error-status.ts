@@ -17,12 +17,14 @@ import {
   RetryInfoSchema,
 } from "#gen/google/rpc/error_details_pb.ts";
 import { type Status, StatusSchema } from "#gen/google/rpc/status_pb.ts";
+import { InputRequiredSchema } from "#gen/portico/mcp/v1/mcp_pb.ts";
 import type { RpcError } from "#rpc/error.ts";
 
 const detailSchemas: ReadonlyMap<string, DescMessage> = new Map(
   [
     BadRequestSchema,
     HelpSchema,
+    InputRequiredSchema,
     LocalizedMessageSchema,
     PreconditionFailureSchema,
     QuotaFailureSchema,
@@ -58,7 +60,7 @@ export function toStatus(error: RpcError, requestId: string | undefined): Status
   });
 }
 
-/** A detail of a type that is not one of google.rpc's cannot be packed without its schema and is left out. */
+/** A detail of a type that is not one of these cannot be packed without its schema and is left out. */
 function packed(detail: Message): Any[] {
   if (isMessage(detail, AnySchema)) return [detail];
   const schema = detailSchemas.get(detail.$typeName);

@@ -165,7 +165,8 @@ async function run(tools: Tools, call: Call, id: string): Promise<Reply> {
     reply = await tools.next(call);
   } catch (thrown) {
     const error = toRpcError(thrown);
-    if (finalCodes.has(error.code))
+    // A question is no answer: the same request comes again with what was asked for.
+    if (finalCodes.has(error.code) && error.reason !== "INPUT_REQUIRED")
       await idempotency.answer(id, { failed: true, bytes: encodeError(error, tools.registry) });
     else await idempotency.release(id);
     throw error;

@@ -7,12 +7,14 @@
  */
 import { BPMNService, BPMNView } from "#gen/portico/bpmn/v1/bpmn_pb.ts";
 import { type EventLog, noEvents, type TopicKind } from "#rpc/event.ts";
+import { confirm } from "#rpc/input.ts";
 import { type HostedService, hostService, type ServiceImplementation } from "#rpc/service.ts";
 import type { Clock } from "#std/clock.ts";
 import type { Storage } from "#storage/storage.ts";
 import { createAnalyzer } from "./analyzer.ts";
 import { Documents } from "./documents.ts";
 import { download } from "./download.ts";
+import { explain, review } from "./explain.ts";
 import { Inspections } from "./inspections.ts";
 import { maxContentBytes } from "./model.ts";
 import { purge } from "./store.ts";
@@ -81,7 +83,10 @@ function implementationOf(
     }),
     listBPMN: (request, call) => documents.list(request, call),
     updateBPMN: (request, call) => documents.update(request, call),
-    deleteBPMN: async (request, call) => (await documents.remove([request], call))[0] ?? {},
+    deleteBPMN: async (request, call) => {
+      confirm(call, `Delete the document ${request.id}? It can be brought back for 30 days.`, request.id);
+      return (await documents.remove([request], call))[0] ?? {};
+    },
     batchDeleteBPMN: async (request, call) => {
       await documents.remove(
         request.ids.map((id) => ({ id, etag: "", allowMissing: false })),
@@ -95,6 +100,8 @@ function implementationOf(
       documents.upload(await collectUpload(requests, maxContentBytes), call),
     downloadBPMN: (request, call) => download(documents, request, call),
     diffBPMN: (request, call) => inspections.diff(request, call),
+    explainBPMN: async (request, call) => explain(await inspections.examine(request.id, call)),
+    reviewBPMN: async (request, call) => review(await inspections.examine(request.id, call), request.focus),
     getBPMNRevision: (request, call) => documents.getRevision(request.id, request.revision, call),
     listBPMNRevisions: (request, call) => documents.listRevisions(request, call),
     rollbackBPMN: (request, call) => documents.rollback(request, call),

@@ -5,6 +5,7 @@ import { demand } from "#rpc/resource.ts";
 import type { Tables } from "#storage/storage.ts";
 import type { Analyzer } from "./analyzer.ts";
 import { inlineBytes } from "./content.ts";
+import type { Examined } from "./explain.ts";
 import { known, knownRevision } from "./lookup.ts";
 import { toDiagnostic, toDiff } from "./model.ts";
 import { checkProfiles, modelInvalid } from "./rules.ts";
@@ -29,6 +30,21 @@ export class Inspections {
       diagnostics: findings.map(toDiagnostic),
       truncated,
     };
+  }
+
+  /** A stored document with what all checks of a model say. */
+  async examine(id: string, call: CallHead): Promise<Examined> {
+    const store = this.#store(call);
+    const row = await known(store, id);
+    const xml = await store.readContent(row.digest, row.size);
+    // The analyzer is lent the bytes.
+    const lent = new Uint8Array(xml);
+    const { findings, truncated } = await this.#analyzer.validate(
+      lent,
+      checkProfiles(["bpmn2", "lint"]),
+      call,
+    );
+    return { row, xml, findings, truncated };
   }
 
   /** Two revisions, two pieces of XML, or one of each. */

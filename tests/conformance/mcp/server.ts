@@ -1,6 +1,5 @@
 /** A server with the tools that MCP's conformance suite uses, and nothing else. */
-import { setTimeout as sleep } from "node:timers/promises";
-import { create } from "@bufbuild/protobuf";
+import { EventEmitter, on } from "node:events";
 import { loadCatalog } from "#gateway/catalog/catalog.ts";
 import { createDeadline, createRuntime } from "#gateway/dispatch/dispatch.ts";
 import {
@@ -12,45 +11,30 @@ import {
   createRest,
   listen,
 } from "#gateway/ingress/ingress.ts";
-import { type HttpBody, HttpBodySchema } from "#gen/google/api/httpbody_pb.ts";
-import { RpcError } from "#rpc/error.ts";
+import type { CallHead } from "#rpc/call.ts";
 import { systemClock as clock } from "#std/clock.ts";
 import { echoDescriptors } from "../../support/echo.ts";
+import { createTools } from "./tools.ts";
 
-const pixel = Buffer.from(
-  "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mP8z8DwHwAFBQIAX8jx0gAAAABJRU5ErkJggg==",
-  "base64",
-);
-/** A WAVE file without a sample. */
-const silence = Buffer.from("UklGRiQAAABXQVZFZm10IBAAAAABAAEAQB8AAEAfAAABAAgAZGF0YQAAAAA=", "base64");
+export interface ToolsServer {
+  readonly url: string;
+  /** Changes the watched resource, for all who follow it. */
+  change(number: number): void;
+  /** How many follow it. */
+  readonly followers: number;
+  /** As a process does that is told to end. */
+  drain(): void;
+  close(): Promise<void>;
+}
 
-const body = (contentType: string, data: Buffer | string): HttpBody =>
-  create(HttpBodySchema, { contentType, data: Buffer.from(data as string) });
-
-const implementation = {
-  testSimpleText: async () => body("text/plain", "This is a simple text response for testing."),
-  testImageContent: async () => body("image/png", pixel),
-  testAudioContent: async () => body("audio/wav", silence),
-  testEmbeddedResource: async () => body("text/markdown", "This is an embedded resource content."),
-  testLoggingTool: async () => ({}),
-  testErrorHandling: async () => {
-    throw new RpcError("failed_precondition", {
-      reason: "PLANNED",
-      message: "This tool intentionally returns an error for testing",
-    });
-  },
-  manyMessages: async function* () {
-    for (let number = 1; number <= 1000; number += 1) yield { number };
-  },
-  testToolWithProgress: async function* () {
-    for (const number of [1, 2, 3]) {
-      yield { number };
-      await sleep(20);
-    }
-  },
-};
-
-export async function startTools(): Promise<{ readonly url: string; close(): Promise<void> }> {
+export async function startTools(
+  options: Pick<Parameters<typeof createMcp>[0], "secret" | "sessionLimits" | "authenticator"> = {},
+): Promise<ToolsServer> {
+  const changes = new EventEmitter();
+  const implementation = createTools(async function* (_: object, call: CallHead) {
+    call.sendHeaders();
+    for await (const [number] of on(changes, "change", { signal: call.signal })) yield { number };
+  } as Parameters<typeof createTools>[0]);
   const catalog = loadCatalog({ descriptorSet: echoDescriptors() });
   const runtime = createRuntime({
     catalog,
@@ -59,6 +43,7 @@ export async function startTools(): Promise<{ readonly url: string; close(): Pro
   });
   const own = { runtime: () => runtime };
   let url = "";
+  const mcp = createMcp({ ...own, ...options, version: "0.0.0", serverUrl: () => url });
   const listener = await listen({
     ...{ host: "127.0.0.1", httpPort: 0, grpcPort: 0, clock },
     adapters: {
@@ -66,7 +51,7 @@ export async function startTools(): Promise<{ readonly url: string; close(): Pro
       grpcWeb: createGrpcWeb(createGrpc({ ...own, protocol: "grpc-web" })),
       connect: createConnect(own),
       rest: createRest({ ...own, serverUrl: () => url }),
-      mcp: createMcp({ ...own, version: "0.0.0", serverUrl: () => url }),
+      mcp,
       pages: createPages({
         ...{ ...own, ready: () => true, publicKeys: async () => ({ keys: [] }), reasons: [] },
         ...{ renderMetrics: () => "", serverUrl: () => url, version: "0.0.0", authentication: false },
@@ -74,5 +59,13 @@ export async function startTools(): Promise<{ readonly url: string; close(): Pro
     },
   });
   url = `http://localhost:${listener.httpPort}`;
-  return { url: `${url}/mcp`, close: () => listener.close() };
+  return {
+    url: `${url}/mcp`,
+    change: (number) => void changes.emit("change", number),
+    get followers() {
+      return changes.listenerCount("change");
+    },
+    drain: () => mcp.drain(),
+    close: () => listener.close(),
+  };
 }

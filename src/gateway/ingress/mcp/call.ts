@@ -1,50 +1,23 @@
 /** One use of a tool: a call of its method, and its reply as what a model reads. */
-import { create, type JsonObject } from "@bufbuild/protobuf";
-import type { Runtime } from "#gateway/dispatch/dispatch.ts";
+import type { JsonObject } from "@bufbuild/protobuf";
 import { toStatus } from "#gateway/wire/error-status.ts";
 import { type HttpBody, HttpBodySchema } from "#gen/google/api/httpbody_pb.ts";
-import { clientGone, createUnaryCall } from "#rpc/call.ts";
+import { type ToolResult as ToolResultMessage, ToolResultSchema } from "#gen/portico/mcp/v1/mcp_pb.ts";
+import { clientGone, type UnaryCall } from "#rpc/call.ts";
 import { type RpcError, toRpcError } from "#rpc/error.ts";
-import type { Metadata } from "#rpc/metadata.ts";
 import type { Method } from "#rpc/method.ts";
-import { BytesPayload, type Payload } from "#rpc/payload.ts";
-import type { Peer } from "#rpc/peer.ts";
-import { localPrincipal } from "#rpc/principal.ts";
-import type { ResponseHeaders } from "../exchange.ts";
+import type { Payload } from "#rpc/payload.ts";
+import type { Reply } from "#rpc/reply.ts";
 import { statusToJson } from "../rest/error-body.ts";
-import { hearCall } from "../told-headers.ts";
+import { fileContent, joined, type ToolResult, toContent } from "./content.ts";
+import { questionsIn } from "./input.ts";
+import { toBytes, type Use, use } from "./use.ts";
 
-export interface ToolCall {
-  readonly runtime: Runtime;
+export interface ToolCall extends Use {
   readonly method: Method;
   readonly arguments: unknown;
-  readonly id: string;
-  readonly metadata: Metadata;
-  readonly peer: Peer;
-  readonly startedAtMs: number;
-  readonly timeoutMs: number | undefined;
-  readonly signal: AbortSignal;
-  /** Where its headers are kept for the answer. */
-  readonly told: ResponseHeaders;
   /** Tells of a message of a stream; undefined: nobody asked to be told. */
   readonly progress?: ((count: number, message: string) => Promise<void>) | undefined;
-}
-
-export type Content =
-  | { readonly type: "text"; readonly text: string }
-  | { readonly type: "image" | "audio"; readonly data: string; readonly mimeType: string }
-  | {
-      readonly type: "resource";
-      readonly resource: { readonly uri: string; readonly mimeType: string } & (
-        | { readonly text: string }
-        | { readonly blob: string }
-      );
-    };
-
-export interface ToolResult {
-  readonly content: readonly Content[];
-  readonly structuredContent?: JsonObject;
-  readonly isError?: true;
 }
 
 /** A model's attention is small: streams are cut there. */
@@ -53,63 +26,48 @@ const maxStreamBytes = 256 * 1024;
 /** A stream that goes on is answered after so long with what came, in milliseconds. */
 const maxStreamMs = 25_000;
 
-/** A call that fails is an answer too: the model reads why, and what to do. */
+/**
+ * A call that fails is an answer too: the model reads why, and what to do.
+ *
+ * @throws RpcError INPUT_REQUIRED alone: what is asked is not the model's to answer.
+ */
 export async function callTool(options: ToolCall): Promise<ToolResult> {
-  const { runtime, method, id, metadata, peer, startedAtMs, timeoutMs, signal } = options;
-  const json = Buffer.from(JSON.stringify(options.arguments ?? {}), "utf8");
-  const call = createUnaryCall(
-    {
-      method,
-      id,
-      protocol: "mcp",
-      peer,
-      principal: localPrincipal,
-      metadata,
-      timeoutMs,
-      startedAtMs,
-    },
-    new BytesPayload(method.input, json, "json"),
-  );
-  call.bytesIn = json.length;
-  const leave = (): void => call.cancel(clientGone());
-  if (signal.aborted) leave();
-  signal.addEventListener("abort", leave);
+  const { method, arguments: given } = options;
   try {
-    const reply = await runtime.dispatch(call);
-    hearCall(call, options.told);
-    if (reply.kind === "unary") {
-      const result = resultOf(method, reply.response);
-      call.bytesOut = sizeOf(result);
-      return result;
-    }
-    const stream = new Collected();
-    const late = setTimeout(() => {
-      stream.truncated = true;
-      call.cancel(clientGone());
-    }, maxStreamMs);
-    try {
-      for await (const message of reply.responses) {
-        const text = message.text();
-        call.bytesOut += text.length;
-        await options.progress?.(stream.add(message, text), text.slice(0, 1000));
-        if (stream.full) break;
-      }
-    } catch (thrown) {
-      // The end that was set here is none of the method's.
-      if (!stream.truncated) throw thrown;
-    } finally {
-      clearTimeout(late);
-    }
-    return stream.result(method);
+    return await use(options, { method, request: toBytes(given) }, (reply, call) =>
+      reply.kind === "unary" ? sized(call, resultOf(method, reply.response)) : collect(options, reply, call),
+    );
   } catch (thrown) {
-    hearCall(call, options.told);
     const error = toRpcError(thrown);
-    call.failedBy ??= error;
-    return failure(error, id);
-  } finally {
-    call.close();
-    signal.removeEventListener("abort", leave);
+    if (questionsIn(error) !== undefined) throw error;
+    return failure(error, options.caller.id);
   }
+}
+
+async function collect(
+  { method, progress }: ToolCall,
+  reply: Extract<Reply, { readonly kind: "stream" }>,
+  call: UnaryCall,
+): Promise<ToolResult> {
+  const stream = new Collected();
+  const late = setTimeout(() => {
+    stream.truncated = true;
+    call.cancel(clientGone());
+  }, maxStreamMs);
+  try {
+    for await (const message of reply.responses) {
+      const text = message.text();
+      call.bytesOut += text.length;
+      await progress?.(stream.add(message, text), text.slice(0, 1000));
+      if (stream.full) break;
+    }
+  } catch (thrown) {
+    // The end that was set here is none of the method's.
+    if (!stream.truncated) throw thrown;
+  } finally {
+    clearTimeout(late);
+  }
+  return stream.result(method);
 }
 
 class Collected {
@@ -130,10 +88,7 @@ class Collected {
   result(method: Method): ToolResult {
     if (method.output.desc.typeName === HttpBodySchema.typeName) {
       const parts = this.#messages.map((message) => message.message() as HttpBody);
-      const data = Buffer.concat(parts.map((part) => part.data));
-      return {
-        content: [fileContent(create(HttpBodySchema, { contentType: parts[0]?.contentType ?? "", data }))],
-      };
+      return { content: [fileContent(joined(parts))] };
     }
     const messages = this.#messages.map((message) => JSON.parse(message.text()) as JsonObject);
     return asJson({ messages, ...(this.truncated ? { truncated: true } : {}) });
@@ -141,33 +96,26 @@ class Collected {
 }
 
 /** Of what a model reads; the same again in `structuredContent` is not counted. */
-function sizeOf({ content }: ToolResult): number {
-  return content.reduce((size, one) => size + (one.type === "text" ? one.text.length : 0), 0);
+function sized(call: UnaryCall, result: ToolResult): ToolResult {
+  for (const one of result.content) if (one.type === "text") call.bytesOut += one.text.length;
+  return result;
 }
 
 function resultOf(method: Method, reply: Payload): ToolResult {
-  if (method.output.desc.typeName === HttpBodySchema.typeName)
-    return { content: [fileContent(reply.message() as HttpBody)] };
-  const text = reply.text();
-  return { content: [{ type: "text", text }], structuredContent: JSON.parse(text) as JsonObject };
+  switch (method.output.desc.typeName) {
+    case HttpBodySchema.typeName:
+      return { content: [fileContent(reply.message() as HttpBody)] };
+    case ToolResultSchema.typeName:
+      return { content: (reply.message() as ToolResultMessage).contents.map(toContent) };
+    default: {
+      const text = reply.text();
+      return { content: [{ type: "text", text }], structuredContent: JSON.parse(text) as JsonObject };
+    }
+  }
 }
 
 function asJson(value: JsonObject): ToolResult {
   return { content: [{ type: "text", text: JSON.stringify(value) }], structuredContent: value };
-}
-
-function fileContent({ contentType, data }: HttpBody): Content {
-  const [type = ""] = contentType.split(";", 1);
-  const bytes = Buffer.from(data.buffer, data.byteOffset, data.length);
-  if (type === "text/plain") return { type: "text", text: bytes.toString("utf8") };
-  if (type.startsWith("image/")) return { type: "image", data: bytes.toString("base64"), mimeType: type };
-  if (type.startsWith("audio/")) return { type: "audio", data: bytes.toString("base64"), mimeType: type };
-  const isText = /^text\/|[/+](json|xml|yaml)$/.test(type);
-  const content = isText ? { text: bytes.toString("utf8") } : { blob: bytes.toString("base64") };
-  return {
-    type: "resource",
-    resource: { uri: "portico://answer", mimeType: type || "application/octet-stream", ...content },
-  };
 }
 
 function failure(error: RpcError, id: string): ToolResult {

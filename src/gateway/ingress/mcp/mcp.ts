@@ -1,47 +1,50 @@
 /**
- * The Model Context Protocol at `/mcp`: methods that their contract makes tools, over streamable HTTP without sessions, in the revisions
- * 2026-07-28 and 2025-11-25 (and what those take of older clients).
+ * The Model Context Protocol at `/mcp`: methods that their contract makes tools, resources and prompts, over streamable HTTP, in the
+ * revisions 2026-07-28 and 2025-11-25 (and what those take of older clients).
  *
- * What is said on the wire is the official library's, loaded with the first request; what a tool is, who may use it and what it
- * answers is the catalogue's and the policies'.
+ * What is said on the wire is the official library's, loaded with the first request; what there is, who may use it and what it
+ * answers is the catalogue's and the policies'. Clients of the older revision have sessions, for what is asked of them and told them.
  *
  * @see https://modelcontextprotocol.io/specification/2026-07-28/basic/transports
  */
-import type { McpHttpHandler, McpRequestContext, Server as McpServer } from "@modelcontextprotocol/server";
-import { describeTool, type Tool } from "#gateway/describe/describe.ts";
+import { createHmac, randomBytes } from "node:crypto";
+import type { AuthInfo, McpHttpHandler, ServerEventBus } from "@modelcontextprotocol/server";
 import type { Runtime } from "#gateway/dispatch/dispatch.ts";
 import { readTimeout } from "#gateway/wire/grpc-timeout.ts";
 import { requestIdFrom } from "#gateway/wire/request-id.ts";
 import { httpStatusOf } from "#rpc/code.ts";
-import { RpcError, toRpcError } from "#rpc/error.ts";
-import { Metadata } from "#rpc/metadata.ts";
-import type { Method } from "#rpc/method.ts";
-import { allows, localPrincipal, type Principal } from "#rpc/principal.ts";
+import { type RpcError, toRpcError } from "#rpc/error.ts";
+import { type Clock, systemClock } from "#std/clock.ts";
 import { refuseExchange } from "../close.ts";
 import { readMetadata } from "../connect/read.ts";
 import type { Adapter, Exchange, ResponseHeaders } from "../exchange.ts";
 import { readPackedBody } from "../packed-body.ts";
-import { callTool } from "./call.ts";
-import { type MetaTools, metaTools } from "./meta-tools.ts";
+import { checkOrigin, type Gate, principalOf } from "./gate.ts";
+import { type ListenStream, listenedTo, openListen } from "./listen.ts";
+import { metaTools } from "./meta-tools.ts";
+import { offersOf } from "./offers.ts";
+import { callerOf, createServer, type ServerParts } from "./server.ts";
+import { type SessionLimits, Sessions } from "./sessions.ts";
+import type { Caller } from "./use.ts";
 import { replyWith, toRequest } from "./web.ts";
 
-export interface McpOptions {
+export interface McpOptions extends Gate {
   runtime(): Runtime;
   readonly version: string;
-  /** Where Portico is, without a slash at the end. */
-  serverUrl(): string;
-  /** Pages that may call; others than these, and those of `serverUrl` and of this machine, are refused. */
-  readonly origins?: readonly string[];
-  /** Absent: nobody asks who calls. */
-  readonly authenticator?: {
-    principalOf(caller: {
-      readonly metadata: Metadata;
-      readonly peer: Exchange["peer"];
-    }): Principal | Promise<Principal>;
-  };
   /** `search_methods` and `call_method`, which reach every method. Default false. */
   readonly metaTools?: boolean;
+  /** Signs what clients carry between two rounds of a call: all processes of an installation have the same. Default: made at random. */
+  readonly secret?: Uint8Array;
+  readonly sessionLimits?: Partial<SessionLimits>;
+  /** Default: the system's. */
+  readonly clock?: Clock;
 }
+
+export type McpAdapter = Adapter & {
+  owns(path: string): boolean;
+  /** Ends sessions and streams: their clients begin again elsewhere. */
+  drain(): void;
+};
 
 const path = "/mcp";
 /** RFC 9728: which authorization server's tokens are good here; under both addresses that clients look at. */
@@ -49,40 +52,45 @@ const metadataPath = "/.well-known/oauth-protected-resource";
 /** Where this protocol is: no method of a contract can be there. */
 export const mcpPaths = [path, metadataPath, metadataPath + path] as const;
 const maxBodyBytes = 1024 * 1024;
-const pageSize = 100;
+const sessionHeader = "mcp-session-id";
 
-interface ToolOf {
-  readonly tool: Tool;
-  readonly method: Method;
-}
-
-export function createMcp(options: McpOptions): Adapter & { owns(path: string): boolean } {
+export function createMcp(options: McpOptions): McpAdapter {
   const mcp = new Mcp(options);
   return {
     owns: (asked) => (mcpPaths as readonly string[]).includes(asked),
     handle: (exchange) => void mcp.handle(exchange),
+    drain: () => mcp.drain(),
   };
 }
 
-/** What of the HTTP request a tool needs. */
-interface Caller {
-  readonly exchange: Exchange;
-  readonly principal: Principal;
-  readonly metadata: Metadata;
-  /** Headers of the answer. */
-  readonly own: ResponseHeaders;
+/** What was made with the library, once it is there. */
+interface Loaded {
+  readonly parts: ServerParts;
+  readonly sessions: Sessions;
+  readonly handler: McpHttpHandler;
+  handlerOver(bus: ServerEventBus): McpHttpHandler;
+}
+
+/** One request, as the library takes it. */
+interface Asked {
+  readonly request: Request;
+  readonly body: unknown;
+  readonly authInfo: AuthInfo;
+  readonly caller: Caller;
 }
 
 class Mcp {
   readonly #options: McpOptions;
-  readonly #meta: MetaTools | undefined;
-  #handler: Promise<McpHttpHandler> | undefined;
-  #toolsOf: Runtime | undefined;
-  #tools: ReadonlyMap<string, ToolOf> = new Map();
+  readonly #streams = new Set<ListenStream>();
+  #loaded: Promise<Loaded> | undefined;
 
   constructor(options: McpOptions) {
     this.#options = options;
-    this.#meta = options.metaTools === true ? metaTools : undefined;
+  }
+
+  drain(): void {
+    for (const stream of this.#streams) stream.close();
+    void this.#loaded?.then(({ sessions }) => sessions.closeAll());
   }
 
   async handle(exchange: Exchange): Promise<void> {
@@ -94,7 +102,7 @@ class Mcp {
     };
     try {
       if (exchange.path !== path) replyJson(exchange, this.#resource(), own);
-      else await this.#serve(exchange, own);
+      else await this.#serve(exchange, { id, own });
     } catch (thrown) {
       const error = toRpcError(thrown);
       if (exchange.started) exchange.reset();
@@ -103,46 +111,83 @@ class Mcp {
     }
   }
 
-  async #serve(exchange: Exchange, own: ResponseHeaders): Promise<void> {
-    this.#checkOrigin(exchange);
+  async #serve(exchange: Exchange, { id, own }: { id: string; own: ResponseHeaders }): Promise<void> {
+    checkOrigin(this.#options, exchange);
     const metadata = readMetadata(exchange.headers);
-    const principal = await this.#principalOf(exchange, metadata);
+    const principal = await principalOf(this.#options, exchange, metadata);
+    const gone = new AbortController();
+    exchange.onAbort(() => gone.abort());
+    const { signal } = gone;
     const body = exchange.method === "POST" ? await readPackedBody(exchange, maxBodyBytes) : undefined;
-    const request = toRequest(exchange, this.#options.serverUrl(), body);
+    const request = toRequest(exchange, { base: this.#options.serverUrl(), body, signal });
+    const timeoutMs = readTimeout(exchange.headers);
+    const caller: Caller = {
+      ...{ principal, metadata, peer: exchange.peer, id },
+      ...{ gone: signal, timeoutMs, told: own },
+    };
     // The library hands on what it was given here, and nothing of it to the client.
-    const extra = { caller: { exchange, principal, metadata, own } satisfies Caller };
-    const authInfo = { token: "", clientId: principal.name, scopes: [...principal.scopes], extra };
-    this.#handler ??= this.#load();
-    const handler = await this.#handler;
-    await replyWith(exchange, await handler.fetch(request, { authInfo }), own);
+    const authInfo = {
+      ...{ token: "", clientId: principal.name, scopes: [...principal.scopes] },
+      extra: { caller },
+    };
+    this.#loaded ??= this.#load();
+    const loaded = await this.#loaded;
+    const asked: Asked = { request, body: parsed(body), authInfo, caller };
+    await this.#respond(loaded, asked, (response) => replyWith(exchange, response, { own, signal }));
   }
 
-  /** A page that found its way here by a name that it controls is a page of a foreign origin (DNS rebinding). */
-  #checkOrigin({ headers }: Exchange): void {
-    const { origin } = headers;
-    if (origin === undefined) return;
-    const text = String(origin);
-    const host = String(headers.host ?? headers[":authority"] ?? "");
-    const local =
-      /^https?:\/\/(localhost|127\.0\.0\.1|\[::1\])(:\d+)?$/.test(text) && text.endsWith(`//${host}`);
-    if (local || this.#options.origins?.includes(text) === true) return;
-    if (text === new URL(this.#options.serverUrl()).origin) return;
-    throw new RpcError("permission_denied", {
-      reason: "CORS_ORIGIN_FOREIGN",
-      message: `pages of ${text.slice(0, 200)} may not use these tools; the operator lists those that may`,
-    });
+  /** To a session, to the stream of a listener, or by itself. */
+  async #respond(loaded: Loaded, asked: Asked, reply: (response: Response) => Promise<void>): Promise<void> {
+    const { request, body, authInfo, caller } = asked;
+    const { sessions, handler, parts } = loaded;
+    // What is no JSON is the library's to refuse.
+    const given = body === undefined ? { authInfo } : { authInfo, parsedBody: body };
+    const id = request.headers.get(sessionHeader);
+    const isFirst = (body as { readonly method?: unknown } | undefined)?.method === "initialize";
+    // The newest revision has no sessions, whatever a request says.
+    const isOlder = (id !== null || isFirst) && (await parts.library.isLegacyRequest(request, body));
+    if (isOlder && id !== null) {
+      const transport = sessions.find(id, caller.principal);
+      if (transport === undefined) return await reply(sessionGone());
+      return await transport
+        .handleRequest(request, given)
+        .then(reply)
+        .finally(() => sessions.done(id));
+    }
+    if (isOlder) {
+      const { response, transport } = await sessions.begin(
+        request,
+        { authInfo, parsedBody: body },
+        caller.principal,
+      );
+      return await reply(response).finally(() => sessions.done(transport.sessionId));
+    }
+    const uris = listenedTo(body);
+    if (uris.length === 0) return await reply(await handler.fetch(request, given));
+    const stream = await this.#listen(loaded, asked, uris);
+    this.#streams.add(stream);
+    await reply(stream.response).finally(() => this.#streams.delete(stream));
   }
 
-  async #principalOf(exchange: Exchange, metadata: Metadata): Promise<Principal> {
-    const { authenticator } = this.#options;
-    if (authenticator === undefined) return localPrincipal;
-    const principal = await authenticator.principalOf({ metadata, peer: exchange.peer });
-    if (principal.name !== "") return principal;
-    throw new RpcError("unauthenticated", {
-      reason: "CREDENTIAL_MISSING",
-      message:
-        "tools are for callers who show who they are: `Authorization: Bearer <token>` or `X-API-Key: <key>`",
-    });
+  async #listen(
+    { parts, handlerOver }: Loaded,
+    { request, body, authInfo, caller }: Asked,
+    uris: readonly string[],
+  ): Promise<ListenStream> {
+    const { library, clock } = parts;
+    const use = { runtime: parts.runtime(), caller, signal: caller.gone, startedAtMs: clock.monotonic() };
+    try {
+      return await openListen({ library, use, uris, handler: handlerOver }, request, {
+        authInfo,
+        parsedBody: body,
+      });
+    } catch (thrown) {
+      if (!(thrown instanceof library.ProtocolError)) throw thrown;
+      const { code, message, data } = thrown;
+      const { id = null } = body as { readonly id?: unknown };
+      const answer = { jsonrpc: "2.0", id, error: { code, message, data } };
+      return { response: Response.json(answer), close: () => {} };
+    }
   }
 
   #refuse(exchange: Exchange, error: RpcError, own: ResponseHeaders): void {
@@ -158,9 +203,10 @@ class Mcp {
 
   #resource(): object {
     const url = this.#options.serverUrl();
-    const { catalog } = this.#options.runtime();
-    const scopes = [...this.#all().values()].flatMap(
-      ({ method }) => catalog.optionsOf(method).access?.scopes ?? [],
+    const runtime = this.#options.runtime();
+    const { tools, resources, prompts } = offersOf(runtime);
+    const scopes = [...tools.values(), ...resources, ...prompts.values()].flatMap(
+      ({ method }) => runtime.catalog.optionsOf(method).access?.scopes ?? [],
     );
     return {
       resource: url + path,
@@ -171,104 +217,43 @@ class Mcp {
     };
   }
 
-  async #load(): Promise<McpHttpHandler> {
-    const { createMcpHandler, Server } = await import("@modelcontextprotocol/server");
-    return createMcpHandler((context) => this.#serverFor(context, Server));
-  }
-
-  #serverFor(context: McpRequestContext, Server: typeof McpServer): McpServer {
-    const server = new Server(
-      { name: "portico", title: "Portico", version: this.#options.version },
-      { capabilities: { tools: {} } },
-    );
-    const caller = context.authInfo?.extra?.caller as Caller;
-    server.setRequestHandler("tools/list", ({ params }) => this.#list(caller, params?.cursor) as never);
-    server.setRequestHandler("tools/call", async ({ params }, { mcpReq }) => {
-      const token = mcpReq._meta?.progressToken;
-      const progress = async (count: number, message: string): Promise<void> => {
-        if (token === undefined) return;
-        const about = { progressToken: token, progress: count, message };
-        await mcpReq.notify({ method: "notifications/progress", params: about });
-      };
-      const metadata = withTrace(caller.metadata, mcpReq._meta);
-      const use = { ...params, signal: mcpReq.signal, progress };
-      return (await this.#call({ ...caller, metadata }, use)) as never;
+  async #load(): Promise<Loaded> {
+    const library = await import("@modelcontextprotocol/server");
+    const { runtime, version, secret = randomBytes(32), clock = systemClock } = this.#options;
+    const rounds = library.createRequestStateCodec({
+      key: createHmac("sha256", secret).update("mcp-rounds").digest(),
+      bind: (context) => {
+        const { tenant, name } = callerOf(context).principal;
+        return `${tenant}\0${name}\0${context.mcpReq.method}`;
+      },
     });
-    return server;
-  }
-
-  /** Only those that the caller may use: what is refused anyway would waste a model's attention. */
-  #list({ principal }: Caller, cursor: string | undefined): object {
-    const { catalog } = this.#options.runtime();
-    const from = cursor === undefined ? 0 : Number(cursor);
-    if (!Number.isSafeInteger(from) || from < 0) throw new TypeError("the cursor is none of this server's");
-    const mine = [...this.#all().values()].filter(({ method }) => {
-      const rule = catalog.optionsOf(method).access;
-      if (rule?.public === true || rule?.scopes.includes("self") === true) return true;
-      const wanted = rule === undefined || rule.scopes.length === 0 ? ["*"] : rule.scopes;
-      return wanted.some((scope) => allows(principal.scopes, scope));
-    });
-    const all = [...mine.map(({ tool }) => tool), ...(this.#meta?.tools ?? [])];
-    const next = from + pageSize;
-    return { tools: all.slice(from, next), ...(next < all.length ? { nextCursor: String(next) } : {}) };
-  }
-
-  async #call(
-    { exchange, metadata, own }: Caller,
-    use: {
-      readonly name: string;
-      readonly arguments?: unknown;
-      readonly signal: AbortSignal;
-      progress(count: number, message: string): Promise<void>;
-    },
-  ): Promise<object> {
-    const runtime = this.#options.runtime();
-    const { peer, startedAtMs, headers } = exchange;
-    const id = requestIdFrom(headers["x-request-id"]);
-    const timeoutMs = readTimeout(headers);
-    const { signal, progress } = use;
-    const run = (method: Method, given: unknown): Promise<object> =>
-      callTool({
-        runtime,
-        method,
-        arguments: given,
-        ...{ id, metadata, peer, startedAtMs, timeoutMs, signal, progress, told: own },
-      });
-    const found = this.#all().get(use.name);
-    if (found !== undefined) return await run(found.method, use.arguments);
-    const meta = await this.#meta?.call(use.name, use.arguments, { catalog: runtime.catalog, run });
-    if (meta !== undefined) return meta;
-    const { ProtocolError, ProtocolErrorCode } = await import("@modelcontextprotocol/server");
-    throw new ProtocolError(
-      ProtocolErrorCode.InvalidParams,
-      `there is no tool ${use.name.slice(0, 100)}; tools/list has those that there are`,
-    );
-  }
-
-  #all(): ReadonlyMap<string, ToolOf> {
-    const runtime = this.#options.runtime();
-    if (this.#toolsOf === runtime) return this.#tools;
-    const tools = new Map<string, ToolOf>();
-    for (const method of runtime.catalog.methods.values()) {
-      const tool = describeTool(runtime.catalog, method);
-      if (tool !== undefined) tools.set(tool.name, { tool, method });
-    }
-    this.#toolsOf = runtime;
-    this.#tools = tools;
-    return tools;
+    const meta = this.#options.metaTools === true ? metaTools : undefined;
+    const parts: ServerParts = { library, runtime, version, meta, clock, rounds };
+    const handlerOver = (bus?: ServerEventBus): McpHttpHandler =>
+      library.createMcpHandler(
+        ({ era }) => createServer(parts, era === "modern" ? "modern" : "stateless"),
+        bus === undefined ? {} : { bus },
+      );
+    const sessions = new Sessions(parts, this.#options.sessionLimits);
+    return { parts, sessions, handler: handlerOver(), handlerOver };
   }
 }
 
-/** An agent's trace comes with the use of the tool, where its HTTP client knows of none: what is there wins over the headers. */
-function withTrace(metadata: Metadata, meta: Readonly<Record<string, unknown>> | undefined): Metadata {
-  const given = ["traceparent", "tracestate", "baggage"].flatMap((name) => {
-    const value = meta?.[name];
-    return typeof value === "string" && value.length <= 8192 ? [[name, value] as const] : [];
-  });
-  if (given.length === 0) return metadata;
-  const own = new Metadata(() => metadata.entries());
-  for (const [name, value] of given) own.set(name, value);
-  return own;
+/** @returns undefined where it is no JSON. */
+function parsed(body: Uint8Array | undefined): unknown {
+  if (body === undefined || body.length === 0) return undefined;
+  try {
+    return JSON.parse(Buffer.from(body.buffer, body.byteOffset, body.length).toString("utf8"));
+  } catch {
+    // Refused in the protocol's words by who reads it next.
+    return undefined;
+  }
+}
+
+/** The client begins a new one: another process, or too long without a request. */
+function sessionGone(): Response {
+  const error = { code: -32_001, message: "there is no such session here; begin with initialize" };
+  return Response.json({ jsonrpc: "2.0", id: null, error }, { status: 404 });
 }
 
 function replyJson(exchange: Exchange, value: object, own: ResponseHeaders, status = 200): void {

@@ -2,18 +2,23 @@
 import { setTimeout as sleep } from "node:timers/promises";
 import type { Exchange, ResponseHeaders } from "../exchange.ts";
 
-/** @param base of the URL that the request names. */
-export function toRequest(exchange: Exchange, base: string, body: Uint8Array | undefined): Request {
+/** @param base of the URL that the request names. @param signal fires when the client leaves. */
+export function toRequest(
+  exchange: Exchange,
+  {
+    base,
+    body,
+    signal,
+  }: { readonly base: string; readonly body: Uint8Array | undefined; readonly signal: AbortSignal },
+): Request {
   const headers = new Headers();
   for (const [name, value] of Object.entries(exchange.headers))
     if (value !== undefined && !name.startsWith(":"))
       for (const one of Array.isArray(value) ? value : [value]) headers.append(name, one);
-  const gone = new AbortController();
-  exchange.onAbort(() => gone.abort());
   return new Request(base + exchange.path, {
     method: exchange.method,
     headers,
-    signal: gone.signal,
+    signal,
     ...(body === undefined ? {} : { body: body as Uint8Array<ArrayBuffer> }),
   });
 }
@@ -21,8 +26,15 @@ export function toRequest(exchange: Exchange, base: string, body: Uint8Array | u
 /** Longest wait for the first message of a stream before its headers go out without what it tells, in milliseconds. */
 const holdHeadersMs = 1000;
 
-/** @param own headers of every answer; what is added to them while the first message is made is said too. */
-export async function replyWith(exchange: Exchange, response: Response, own: ResponseHeaders): Promise<void> {
+/**
+ * @param own headers of every answer; what is added to them while the first message is made is said too.
+ * @param signal fires when the client leaves.
+ */
+export async function replyWith(
+  exchange: Exchange,
+  response: Response,
+  { own, signal }: { readonly own: ResponseHeaders; readonly signal: AbortSignal },
+): Promise<void> {
   const isStream = response.headers.get("content-type")?.startsWith("text/event-stream") === true;
   if (response.body === null || !isStream) {
     const body = new Uint8Array(await response.arrayBuffer());
@@ -31,7 +43,9 @@ export async function replyWith(exchange: Exchange, response: Response, own: Res
   }
   const reader = response.body.getReader();
   // Who stops reading ends what is made for it.
-  exchange.onAbort(() => void reader.cancel().catch(() => {}));
+  const leave = (): void => void reader.cancel().catch(() => {});
+  if (signal.aborted) leave();
+  signal.addEventListener("abort", leave);
   let next = reader.read();
   if (exchange.method === "POST") await Promise.race([next, sleep(holdHeadersMs, undefined, { ref: false })]);
   exchange.start(response.status, headersOf(response, own));

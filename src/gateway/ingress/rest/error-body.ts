@@ -15,6 +15,7 @@ import {
   RetryInfoSchema,
 } from "#gen/google/rpc/error_details_pb.ts";
 import { type Status, StatusSchema } from "#gen/google/rpc/status_pb.ts";
+import { InputRequiredSchema } from "#gen/portico/mcp/v1/mcp_pb.ts";
 import type { RpcError } from "#rpc/error.ts";
 import type { Exchange, ResponseHeaders } from "../exchange.ts";
 import { wantsProblem } from "./accept.ts";
@@ -23,6 +24,7 @@ import { secure } from "./security-headers.ts";
 const registry = createRegistry(
   ...[BadRequestSchema, ErrorInfoSchema, HelpSchema, LocalizedMessageSchema, PreconditionFailureSchema],
   ...[QuotaFailureSchema, RequestInfoSchema, ResourceInfoSchema, RetryInfoSchema, DurationSchema],
+  InputRequiredSchema,
 );
 
 export function statusJson(error: RpcError, id: string): string {

@@ -15,7 +15,7 @@ import type { Message, UnknownEnum } from "@bufbuild/protobuf";
  * Describes the file portico/options/v1/options.proto.
  */
 export const file_portico_options_v1_options: GenFile = /*@__PURE__*/
-  fileDesc("CiBwb3J0aWNvL29wdGlvbnMvdjEvb3B0aW9ucy5wcm90bxIScG9ydGljby5vcHRpb25zLnYxIoIBCgZQb2xpY3kSDgoGc2NvcGVzGAEgAygJEg4KBnB1YmxpYxgCIAEoCBIoCgVwbGFuZRgDIAEoDjIZLnBvcnRpY28ub3B0aW9ucy52MS5QbGFuZRIRCglyYXRlX2Nvc3QYBCABKA0SDQoFYXVkaXQYBiABKAgSDAoEcnVsZRgHIAEoCSJgCgNNY3ASDAoEbmFtZRgBIAEoCRINCgV0aXRsZRgCIAEoCRIYCgtkZXN0cnVjdGl2ZRgDIAEoCEgAiAEBEhIKCm9wZW5fd29ybGQYBCABKAhCDgoMX2Rlc3RydWN0aXZlImIKCERlYWRsaW5lEioKB2RlZmF1bHQYASABKAsyGS5nb29nbGUucHJvdG9idWYuRHVyYXRpb24SKgoHbWF4aW11bRgCIAEoCzIZLmdvb2dsZS5wcm90b2J1Zi5EdXJhdGlvbiI2CgRSZXN0Eg4KBnN0YXR1cxgBIAEoDRIQCghsb2NhdGlvbhgCIAEoCRIMCgR3YWl0GAMgASgJIk8KC0RlcHJlY2F0aW9uEg0KBXNpbmNlGAEgASgJEg4KBnN1bnNldBgCIAEoCRIMCgRsaW5rGAMgASgJEhMKC3N1bnNldF9saW5rGAQgASgJKlAKBVBsYW5lEhUKEVBMQU5FX1VOU1BFQ0lGSUVEEAASCgoGREVTSUdOEAESCwoHUlVOVElNRRACEgwKCElERU5USVRZEAMSCQoFQURNSU4QBCo3CgZTdHJlYW0SFgoSU1RSRUFNX1VOU1BFQ0lGSUVEEAASCgoGQ1VSU09SEAESCQoFRVZFTlQQAjpUCgZwb2xpY3kSHi5nb29nbGUucHJvdG9idWYuTWV0aG9kT3B0aW9ucxi5jgMgASgLMhoucG9ydGljby5vcHRpb25zLnYxLlBvbGljeVIGcG9saWN5OloKCGRlYWRsaW5lEh4uZ29vZ2xlLnByb3RvYnVmLk1ldGhvZE9wdGlvbnMYuo4DIAEoCzIcLnBvcnRpY28ub3B0aW9ucy52MS5EZWFkbGluZVIIZGVhZGxpbmU6OAoGdXBsb2FkEh4uZ29vZ2xlLnByb3RvYnVmLk1ldGhvZE9wdGlvbnMYvI4DIAEoCFIGdXBsb2FkOksKA21jcBIeLmdvb2dsZS5wcm90b2J1Zi5NZXRob2RPcHRpb25zGL2OAyABKAsyFy5wb3J0aWNvLm9wdGlvbnMudjEuTWNwUgNtY3A6TgoEcmVzdBIeLmdvb2dsZS5wcm90b2J1Zi5NZXRob2RPcHRpb25zGL6OAyABKAsyGC5wb3J0aWNvLm9wdGlvbnMudjEuUmVzdFIEcmVzdDpjCgtkZXByZWNhdGlvbhIeLmdvb2dsZS5wcm90b2J1Zi5NZXRob2RPcHRpb25zGL+OAyABKAsyHy5wb3J0aWNvLm9wdGlvbnMudjEuRGVwcmVjYXRpb25SC2RlcHJlY2F0aW9uOjcKBmhlYWRlchIdLmdvb2dsZS5wcm90b2J1Zi5GaWVsZE9wdGlvbnMYxI4DIAEoCVIGaGVhZGVyOkgKD3Jlc3BvbnNlX2hlYWRlchIdLmdvb2dsZS5wcm90b2J1Zi5GaWVsZE9wdGlvbnMYxo4DIAEoCVIOcmVzcG9uc2VIZWFkZXI6UwoGc3RyZWFtEh0uZ29vZ2xlLnByb3RvYnVmLkZpZWxkT3B0aW9ucxjFjgMgASgOMhoucG9ydGljby5vcHRpb25zLnYxLlN0cmVhbVIGc3RyZWFtOj0KCXNlbnNpdGl2ZRIdLmdvb2dsZS5wcm90b2J1Zi5GaWVsZE9wdGlvbnMYw44DIAEoCFIJc2Vuc2l0aXZlYgZwcm90bzM", [file_google_protobuf_descriptor, file_google_protobuf_duration]);
+  fileDesc("CiBwb3J0aWNvL29wdGlvbnMvdjEvb3B0aW9ucy5wcm90bxIScG9ydGljby5vcHRpb25zLnYxIoIBCgZQb2xpY3kSDgoGc2NvcGVzGAEgAygJEg4KBnB1YmxpYxgCIAEoCBIoCgVwbGFuZRgDIAEoDjIZLnBvcnRpY28ub3B0aW9ucy52MS5QbGFuZRIRCglyYXRlX2Nvc3QYBCABKA0SDQoFYXVkaXQYBiABKAgSDAoEcnVsZRgHIAEoCSJgCgNNY3ASDAoEbmFtZRgBIAEoCRINCgV0aXRsZRgCIAEoCRIYCgtkZXN0cnVjdGl2ZRgDIAEoCEgAiAEBEhIKCm9wZW5fd29ybGQYBCABKAhCDgoMX2Rlc3RydWN0aXZlImIKCERlYWRsaW5lEioKB2RlZmF1bHQYASABKAsyGS5nb29nbGUucHJvdG9idWYuRHVyYXRpb24SKgoHbWF4aW11bRgCIAEoCzIZLmdvb2dsZS5wcm90b2J1Zi5EdXJhdGlvbiI2CgRSZXN0Eg4KBnN0YXR1cxgBIAEoDRIQCghsb2NhdGlvbhgCIAEoCRIMCgR3YWl0GAMgASgJIk8KC0RlcHJlY2F0aW9uEg0KBXNpbmNlGAEgASgJEg4KBnN1bnNldBgCIAEoCRIMCgRsaW5rGAMgASgJEhMKC3N1bnNldF9saW5rGAQgASgJItgBCgtNY3BSZXNvdXJjZRILCgN1cmkYASABKAkSDAoEbmFtZRgCIAEoCRINCgV0aXRsZRgDIAEoCRIRCgltaW1lX3R5cGUYBCABKAkSKwoEbGlzdBgFIAEoCzIdLnBvcnRpY28ub3B0aW9ucy52MS5NY3BWYWx1ZXMSKwoFd2F0Y2gYBiABKAsyHC5wb3J0aWNvLm9wdGlvbnMudjEuTWNwV2F0Y2gSMgoJYXJndW1lbnRzGAcgAygLMh8ucG9ydGljby5vcHRpb25zLnYxLk1jcEFyZ3VtZW50IjkKCU1jcFZhbHVlcxIOCgZtZXRob2QYASABKAkSDQoFZmllbGQYAiABKAkSDQoFdGl0bGUYAyABKAkiPAoITWNwV2F0Y2gSDgoGbWV0aG9kGAEgASgJEg8KB3JlcXVlc3QYAiABKAkSDwoHY2hhbmdlZBgDIAEoCSJLCgtNY3BBcmd1bWVudBINCgVmaWVsZBgBIAEoCRItCgZ2YWx1ZXMYAiABKAsyHS5wb3J0aWNvLm9wdGlvbnMudjEuTWNwVmFsdWVzIlwKCU1jcFByb21wdBIMCgRuYW1lGAEgASgJEg0KBXRpdGxlGAIgASgJEjIKCWFyZ3VtZW50cxgDIAMoCzIfLnBvcnRpY28ub3B0aW9ucy52MS5NY3BBcmd1bWVudCpQCgVQbGFuZRIVChFQTEFORV9VTlNQRUNJRklFRBAAEgoKBkRFU0lHThABEgsKB1JVTlRJTUUQAhIMCghJREVOVElUWRADEgkKBUFETUlOEAQqNwoGU3RyZWFtEhYKElNUUkVBTV9VTlNQRUNJRklFRBAAEgoKBkNVUlNPUhABEgkKBUVWRU5UEAI6VAoGcG9saWN5Eh4uZ29vZ2xlLnByb3RvYnVmLk1ldGhvZE9wdGlvbnMYuY4DIAEoCzIaLnBvcnRpY28ub3B0aW9ucy52MS5Qb2xpY3lSBnBvbGljeTpaCghkZWFkbGluZRIeLmdvb2dsZS5wcm90b2J1Zi5NZXRob2RPcHRpb25zGLqOAyABKAsyHC5wb3J0aWNvLm9wdGlvbnMudjEuRGVhZGxpbmVSCGRlYWRsaW5lOjgKBnVwbG9hZBIeLmdvb2dsZS5wcm90b2J1Zi5NZXRob2RPcHRpb25zGLyOAyABKAhSBnVwbG9hZDpLCgNtY3ASHi5nb29nbGUucHJvdG9idWYuTWV0aG9kT3B0aW9ucxi9jgMgASgLMhcucG9ydGljby5vcHRpb25zLnYxLk1jcFIDbWNwOk4KBHJlc3QSHi5nb29nbGUucHJvdG9idWYuTWV0aG9kT3B0aW9ucxi+jgMgASgLMhgucG9ydGljby5vcHRpb25zLnYxLlJlc3RSBHJlc3Q6YwoLZGVwcmVjYXRpb24SHi5nb29nbGUucHJvdG9idWYuTWV0aG9kT3B0aW9ucxi/jgMgASgLMh8ucG9ydGljby5vcHRpb25zLnYxLkRlcHJlY2F0aW9uUgtkZXByZWNhdGlvbjpkCgxtY3BfcmVzb3VyY2USHi5nb29nbGUucHJvdG9idWYuTWV0aG9kT3B0aW9ucxjAjgMgASgLMh8ucG9ydGljby5vcHRpb25zLnYxLk1jcFJlc291cmNlUgttY3BSZXNvdXJjZTpeCgptY3BfcHJvbXB0Eh4uZ29vZ2xlLnByb3RvYnVmLk1ldGhvZE9wdGlvbnMYwY4DIAEoCzIdLnBvcnRpY28ub3B0aW9ucy52MS5NY3BQcm9tcHRSCW1jcFByb21wdDo3CgZoZWFkZXISHS5nb29nbGUucHJvdG9idWYuRmllbGRPcHRpb25zGMSOAyABKAlSBmhlYWRlcjpICg9yZXNwb25zZV9oZWFkZXISHS5nb29nbGUucHJvdG9idWYuRmllbGRPcHRpb25zGMaOAyABKAlSDnJlc3BvbnNlSGVhZGVyOlMKBnN0cmVhbRIdLmdvb2dsZS5wcm90b2J1Zi5GaWVsZE9wdGlvbnMYxY4DIAEoDjIaLnBvcnRpY28ub3B0aW9ucy52MS5TdHJlYW1SBnN0cmVhbTo9CglzZW5zaXRpdmUSHS5nb29nbGUucHJvdG9idWYuRmllbGRPcHRpb25zGMOOAyABKAhSCXNlbnNpdGl2ZWIGcHJvdG8z", [file_google_protobuf_descriptor, file_google_protobuf_duration]);
 
 /**
  * Who may call a method. A hosted method without one does not load; somebody else's is for administrators.
@@ -80,7 +80,7 @@ export const PolicySchema: GenMessage<Policy> = /*@__PURE__*/
  */
 export type Mcp = Message<"portico.options.v1.Mcp"> & {
   /**
-   * 1 to 40 of a-z, 0-9 and _, no two alike. Default: the method's name in snake_case.
+   * 1 to 48 of a-z, 0-9 and _, no two alike. Default: the method's name in snake_case.
    *
    * @generated from field: string name = 1;
    */
@@ -225,6 +225,201 @@ export const DeprecationSchema: GenMessage<Deprecation> = /*@__PURE__*/
   messageDesc(file_portico_options_v1_options, 4);
 
 /**
+ * What agents may read by its address: a resource of `/mcp`. The answer is its content: a message as JSON, a google.api.HttpBody (or a stream of
+ * its pieces) as the file that it is. Reading is a call like any other.
+ *
+ * @generated from message portico.options.v1.McpResource
+ */
+export type McpResource = Message<"portico.options.v1.McpResource"> & {
+  /**
+   * Its address. Variables, `{field}`, are texts or integers at the top of the request and match up to the next slash.
+   * Example: "portico://bpmn/{id}". Without variables there is one such resource.
+   *
+   * @generated from field: string uri = 1;
+   */
+  uri: string;
+
+  /**
+   * Default: the method's name in snake_case.
+   *
+   * @generated from field: string name = 2;
+   */
+  name: string;
+
+  /**
+   * What people are shown. Default: the method's name in words.
+   *
+   * @generated from field: string title = 3;
+   */
+  title: string;
+
+  /**
+   * Of files, where all of them are of one type. Messages are application/json.
+   *
+   * @generated from field: string mime_type = 4;
+   */
+  mimeType: string;
+
+  /**
+   * Where those that there are come from; for an address with one variable. Default: they are not listed.
+   *
+   * @generated from field: portico.options.v1.McpValues list = 5;
+   */
+  list?: McpValues | undefined;
+
+  /**
+   * What tells of its changes: lets clients subscribe. Default: nothing does.
+   *
+   * @generated from field: portico.options.v1.McpWatch watch = 6;
+   */
+  watch?: McpWatch | undefined;
+
+  /**
+   * Where values of its variables come from while people type.
+   *
+   * @generated from field: repeated portico.options.v1.McpArgument arguments = 7;
+   */
+  arguments: McpArgument[];
+};
+
+/**
+ * Describes the message portico.options.v1.McpResource.
+ * Use `create(McpResourceSchema)` to create a new message.
+ */
+export const McpResourceSchema: GenMessage<McpResource> = /*@__PURE__*/
+  messageDesc(file_portico_options_v1_options, 5);
+
+/**
+ * Values that another method lists, as far as the caller may see them.
+ *
+ * @generated from message portico.options.v1.McpValues
+ */
+export type McpValues = Message<"portico.options.v1.McpValues"> & {
+  /**
+   * "package.Service/Method", or "Method" of the same service: unary, free of side effects; read page by page where it has page_size and page_token.
+   *
+   * @generated from field: string method = 1;
+   */
+  method: string;
+
+  /**
+   * From its answer to the value, through one repeated field: "documents.id".
+   *
+   * @generated from field: string field = 2;
+   */
+  field: string;
+
+  /**
+   * The same way to what people are shown: "documents.display_name". Default: the value.
+   *
+   * @generated from field: string title = 3;
+   */
+  title: string;
+};
+
+/**
+ * Describes the message portico.options.v1.McpValues.
+ * Use `create(McpValuesSchema)` to create a new message.
+ */
+export const McpValuesSchema: GenMessage<McpValues> = /*@__PURE__*/
+  messageDesc(file_portico_options_v1_options, 6);
+
+/**
+ * A stream that has a message for every change.
+ *
+ * @generated from message portico.options.v1.McpWatch
+ */
+export type McpWatch = Message<"portico.options.v1.McpWatch"> & {
+  /**
+   * "package.Service/Method", or "Method" of the same service: a server stream.
+   *
+   * @generated from field: string method = 1;
+   */
+  method: string;
+
+  /**
+   * Its request in JSON; in texts `{field}` is the variable of the resource's address. Example: {"topics": ["bpmn/{id}"]}
+   *
+   * @generated from field: string request = 2;
+   */
+  request: string;
+
+  /**
+   * Of its messages: a field that is set where something changed. Default: each message is a change.
+   *
+   * @generated from field: string changed = 3;
+   */
+  changed: string;
+};
+
+/**
+ * Describes the message portico.options.v1.McpWatch.
+ * Use `create(McpWatchSchema)` to create a new message.
+ */
+export const McpWatchSchema: GenMessage<McpWatch> = /*@__PURE__*/
+  messageDesc(file_portico_options_v1_options, 7);
+
+/**
+ * @generated from message portico.options.v1.McpArgument
+ */
+export type McpArgument = Message<"portico.options.v1.McpArgument"> & {
+  /**
+   * Of the request.
+   *
+   * @generated from field: string field = 1;
+   */
+  field: string;
+
+  /**
+   * @generated from field: portico.options.v1.McpValues values = 2;
+   */
+  values?: McpValues | undefined;
+};
+
+/**
+ * Describes the message portico.options.v1.McpArgument.
+ * Use `create(McpArgumentSchema)` to create a new message.
+ */
+export const McpArgumentSchema: GenMessage<McpArgument> = /*@__PURE__*/
+  messageDesc(file_portico_options_v1_options, 8);
+
+/**
+ * A method that says what to ask a model: a prompt of `/mcp`. Unary, answers with portico.mcp.v1.PromptResult; its request's fields are the
+ * arguments, all of them texts, integers or enums.
+ *
+ * @generated from message portico.options.v1.McpPrompt
+ */
+export type McpPrompt = Message<"portico.options.v1.McpPrompt"> & {
+  /**
+   * 1 to 48 of a-z, 0-9 and _, no two alike. Default: the method's name in snake_case.
+   *
+   * @generated from field: string name = 1;
+   */
+  name: string;
+
+  /**
+   * What people are shown. Default: the method's name in words.
+   *
+   * @generated from field: string title = 2;
+   */
+  title: string;
+
+  /**
+   * Where values of its arguments come from while people type.
+   *
+   * @generated from field: repeated portico.options.v1.McpArgument arguments = 3;
+   */
+  arguments: McpArgument[];
+};
+
+/**
+ * Describes the message portico.options.v1.McpPrompt.
+ * Use `create(McpPromptSchema)` to create a new message.
+ */
+export const McpPromptSchema: GenMessage<McpPrompt> = /*@__PURE__*/
+  messageDesc(file_portico_options_v1_options, 9);
+
+/**
  * Which plane a method belongs to: grouping in the API reference, and which of the short prefixes `/design/…` and
  * `/runtime/…` reach it.
  *
@@ -351,6 +546,18 @@ export const deprecation: GenExtension<MethodOptions, Deprecation> = /*@__PURE__
   extDesc(file_portico_options_v1_options, 5);
 
 /**
+ * @generated from extension: portico.options.v1.McpResource mcp_resource = 51008;
+ */
+export const mcp_resource: GenExtension<MethodOptions, McpResource> = /*@__PURE__*/
+  extDesc(file_portico_options_v1_options, 6);
+
+/**
+ * @generated from extension: portico.options.v1.McpPrompt mcp_prompt = 51009;
+ */
+export const mcp_prompt: GenExtension<MethodOptions, McpPrompt> = /*@__PURE__*/
+  extDesc(file_portico_options_v1_options, 7);
+
+/**
  * REST fills this string field from the request header of this name, for example "Range". The header wins over an
  * unset field; giving both the header and the query parameter is an error. Only fields of the request itself, and no header
  * of HTTP's own, of credentials or of the gateway.
@@ -358,7 +565,7 @@ export const deprecation: GenExtension<MethodOptions, Deprecation> = /*@__PURE__
  * @generated from extension: string header = 51012;
  */
 export const header: GenExtension<FieldOptions, string> = /*@__PURE__*/
-  extDesc(file_portico_options_v1_options, 6);
+  extDesc(file_portico_options_v1_options, 8);
 
 /**
  * REST also says this field of an answer as the header of this name, for example "X-Total-Count": text as it is where a header can
@@ -368,13 +575,13 @@ export const header: GenExtension<FieldOptions, string> = /*@__PURE__*/
  * @generated from extension: string response_header = 51014;
  */
 export const response_header: GenExtension<FieldOptions, string> = /*@__PURE__*/
-  extDesc(file_portico_options_v1_options, 7);
+  extDesc(file_portico_options_v1_options, 9);
 
 /**
  * @generated from extension: portico.options.v1.Stream stream = 51013;
  */
 export const stream: GenExtension<FieldOptions, Stream> = /*@__PURE__*/
-  extDesc(file_portico_options_v1_options, 8);
+  extDesc(file_portico_options_v1_options, 10);
 
 /**
  * Never shown again: left out of logs and of what is written down about a call.
@@ -382,5 +589,5 @@ export const stream: GenExtension<FieldOptions, Stream> = /*@__PURE__*/
  * @generated from extension: bool sensitive = 51011;
  */
 export const sensitive: GenExtension<FieldOptions, boolean> = /*@__PURE__*/
-  extDesc(file_portico_options_v1_options, 9);
+  extDesc(file_portico_options_v1_options, 11);
 
