@@ -98,8 +98,13 @@ const reasons = [
 export async function start(config: Config): Promise<Portico> {
   const catalog = loadCatalog({
     descriptorSet: readFileSync(new URL("./gen/contract.binpb", import.meta.url)),
-    codec: { unknownFields: config.unknownFields },
-    query: { unknown: config.unknownParameters },
+    codec: {
+      unknownFields: config.unknownFields,
+      maxElements: config.limits.maxElements,
+      maxDepth: config.limits.maxDepth,
+      jsonMaxDepth: config.limits.maxJsonDepth,
+    },
+    query: { unknown: config.unknownParameters, maxParameters: config.limits.maxQueryParameters },
     reservedPaths: [...pagePaths, ...graphqlPaths, ...mcpPaths],
     policyRequired: ["portico."],
     policies: config.policies,
@@ -122,7 +127,8 @@ export async function start(config: Config): Promise<Portico> {
 
   const names = hosted.map((service) => service.desc.typeName);
   const health = createHealth(names);
-  const reflection = createReflection(catalog, [...names, "grpc.health.v1.Health"]);
+  const reflection =
+    config.reflection === "on" ? createReflection(catalog, [...names, "grpc.health.v1.Health"]) : [];
   const runtime = createRuntime({
     catalog,
     services: [...hosted, health.service, ...reflection],
@@ -147,6 +153,8 @@ export async function start(config: Config): Promise<Portico> {
       grpcPort: config.grpcPort,
       clock,
       cors: config.cors,
+      limits: config.limits,
+      proxies: config.proxies,
       ...(config.tls === undefined ? {} : { tls: config.tls }),
       adapters: adaptersOf(config, {
         ...{ runtime, users, authenticator, telemetry, url },
@@ -191,15 +199,26 @@ function adaptersOf(
   const { users, authenticator, telemetry, url, ready } = parts;
   const runtime = (): Runtime => parts.runtime;
   const authenticated = config.authentication === "on";
-  const graphql = createGraphql({ runtime, introspection: config.mode !== "production" });
+  const { limits } = config;
+  const { maxMessageBytes } = limits;
+  const graphql = createGraphql({
+    ...{ runtime, introspection: config.graphqlIntrospection === "on" },
+    limits: {
+      maxDepth: limits.graphqlMaxDepth,
+      maxAliases: limits.graphqlMaxAliases,
+      maxTokens: limits.graphqlMaxTokens,
+      maxCost: limits.graphqlMaxCost,
+    },
+  });
   return {
-    grpc: createGrpc({ runtime }),
-    grpcWeb: createGrpcWeb(createGrpc({ runtime, protocol: "grpc-web" })),
-    connect: createConnect({ runtime }),
-    rest: createRest({ runtime }),
+    grpc: createGrpc({ runtime, maxMessageBytes }),
+    grpcWeb: createGrpcWeb(createGrpc({ runtime, maxMessageBytes, protocol: "grpc-web" })),
+    connect: createConnect({ runtime, maxMessageBytes }),
+    rest: createRest({ runtime, limits }),
     graphql,
     webSockets: createWebSockets({
       ...{ runtime, clock, graphql: graphql.engine },
+      limits: { ...limits, initMs: limits.socketInitMs, maxControlFrames: limits.maxSocketControls },
       ...(authenticated ? { authenticator } : {}),
     }),
     mcp: createMcp({
@@ -214,6 +233,7 @@ function adaptersOf(
       renderMetrics: telemetry.renderMetrics,
       serverUrl: url,
       authentication: authenticated,
+      docs: config.docs === "on",
     }),
   };
 }

@@ -10,9 +10,6 @@ import { nearest } from "#std/nearest.ts";
 import { fieldError } from "./field-error.ts";
 import { compileFieldPath, type FieldPath, isTextField } from "./field-path.ts";
 
-/** More parameters than this are refused before any is looked at (trust C.4). */
-const maxParameters = 200;
-
 export interface QueryBinder {
   /**
    * @param rawQuery without `?`, percent-encoding kept; `+` is a space.
@@ -28,6 +25,8 @@ export interface QueryOptions {
   readonly prefix?: string;
   /** What to do with parameters that name no field. Default `reject`. */
   readonly unknown?: "reject" | "ignore";
+  /** More are refused before any is looked at. Default 200. */
+  readonly maxParameters?: number;
 }
 
 export function compileQueryBinder(desc: DescMessage, options: QueryOptions): QueryBinder {
@@ -47,12 +46,13 @@ class CompiledQuery implements QueryBinder {
 
   bind(message: Message, rawQuery: string): void {
     if (rawQuery === "") return;
-    const pairs = rawQuery.split("&");
+    const { maxParameters = 200 } = this.#options;
+    const pairs = rawQuery.split("&", maxParameters + 1);
     if (pairs.length > maxParameters) {
       throw fieldError(
         "FIELD_INVALID",
         "query",
-        `has ${pairs.length} parameters; ${maxParameters} are allowed`,
+        `has more than the ${maxParameters} parameters that are allowed`,
       );
     }
     const seen = new Set<DescField>();
