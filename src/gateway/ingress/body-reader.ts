@@ -41,15 +41,25 @@ export function readWhole(stream: Readable, maxBytes: number): Promise<Uint8Arra
   });
 }
 
-/** Pulled: the stream is paused while nobody asks. @throws RpcError CALL_CANCELED when the client leaves. */
-export async function* readChunks(stream: Readable): AsyncGenerator<Uint8Array> {
+/**
+ * Pulled: the stream is paused while nobody asks.
+ * @param came hears of every piece, and of those that nobody reads.
+ * @throws RpcError CALL_CANCELED when the client leaves.
+ */
+export async function* readChunks(
+  stream: Readable,
+  came: (chunk: Uint8Array) => void = () => {},
+): AsyncGenerator<Uint8Array> {
   try {
-    for await (const chunk of stream.iterator({ destroyOnReturn: false })) yield chunk as Uint8Array;
+    for await (const chunk of stream.iterator({ destroyOnReturn: false })) {
+      came(chunk as Uint8Array);
+      yield chunk as Uint8Array;
+    }
   } catch {
     // Whatever the socket said, for the call it means that the client is gone.
     throw clientGone();
   } finally {
     // What nobody reads flows into nothing: left where it is, it would keep HTTP/1 from its next request.
-    if (!stream.readableEnded) stream.resume();
+    if (!stream.readableEnded) stream.on("data", came).resume();
   }
 }

@@ -27,12 +27,23 @@ export class Http1Exchange implements Exchange {
   readonly #response: ServerResponse;
 
   readonly #server: ServerState;
+  /** As proxies in front say. */
+  readonly #address: string | undefined;
 
   constructor(
     request: IncomingMessage,
     response: ServerResponse,
-    { startedAtMs, server }: { readonly startedAtMs: number; readonly server: ServerState },
+    {
+      startedAtMs,
+      server,
+      address,
+    }: {
+      readonly startedAtMs: number;
+      readonly server: ServerState;
+      readonly address: string | undefined;
+    },
   ) {
+    this.#address = address;
     this.#server = server;
     this.#request = request;
     this.#response = response;
@@ -50,7 +61,10 @@ export class Http1Exchange implements Exchange {
 
   get peer(): Peer {
     const { socket } = this.#request;
-    const peer = { address: socket.remoteAddress ?? "", port: socket.remotePort ?? 0 };
+    const peer =
+      this.#address === undefined
+        ? { address: socket.remoteAddress ?? "", port: socket.remotePort ?? 0 }
+        : { address: this.#address, port: 0 };
     const certificates = this.#server.encrypted ? certificatesOf(socket) : undefined;
     return certificates === undefined ? peer : { ...peer, certificates };
   }

@@ -8,12 +8,14 @@
  * @see https://graphql.github.io/graphql-over-http/draft/
  */
 import type { GraphQLSchema } from "graphql";
+import { checkJsonDepth } from "#gateway/codec/json-depth.ts";
 import type { Runtime } from "#gateway/dispatch/dispatch.ts";
 import { requestIdFrom } from "#gateway/wire/request-id.ts";
 import { httpStatusOf } from "#rpc/code.ts";
 import { toRpcError } from "#rpc/error.ts";
 import { readMetadata } from "../connect/read.ts";
 import type { Adapter, Exchange, ResponseHeaders } from "../exchange.ts";
+import { secure } from "../rest/security-headers.ts";
 import type { Engine } from "./engine.ts";
 import type { OperationOptions } from "./operation.ts";
 import type { GraphqlOptions } from "./options.ts";
@@ -60,13 +62,12 @@ async function serve(
 ): Promise<void> {
   const id = requestIdFrom(exchange.headers["x-request-id"]);
   const own: ResponseHeaders = {
-    "cache-control": "no-store",
-    "x-content-type-options": "nosniff",
-    "x-request-id": id,
+    ...secure("application/json; charset=utf-8", id),
     vary: "Accept",
   };
   try {
     const body = exchange.method === "POST" ? await exchange.readBody(maxBodyBytes) : undefined;
+    if (body !== undefined) checkJsonDepth(body);
     const { headers, peer, startedAtMs } = exchange;
     const about: OperationOptions = {
       ...{ runtime: options.runtime(), id, peer, startedAtMs },
@@ -85,7 +86,7 @@ async function serve(
     const extensions = { code: error.code.toUpperCase(), reason: error.reason };
     exchange.reply(
       httpStatusOf(error),
-      { ...own, "content-type": "application/json; charset=utf-8" },
+      own,
       JSON.stringify({ errors: [{ message: error.message, extensions }] }),
     );
   }

@@ -8,6 +8,7 @@
  * @see https://modelcontextprotocol.io/specification/2026-07-28/basic/transports
  */
 import type { McpHttpHandler, McpRequestContext, Server as McpServer } from "@modelcontextprotocol/server";
+import { checkJsonDepth } from "#gateway/codec/json-depth.ts";
 import { describeTool, type Tool } from "#gateway/describe/describe.ts";
 import type { Runtime } from "#gateway/dispatch/dispatch.ts";
 import { requestIdFrom } from "#gateway/wire/request-id.ts";
@@ -18,6 +19,7 @@ import type { Method } from "#rpc/method.ts";
 import { allows, localPrincipal, type Principal } from "#rpc/principal.ts";
 import { readMetadata } from "../connect/read.ts";
 import type { Adapter, Exchange, ResponseHeaders } from "../exchange.ts";
+import { secure } from "../rest/security-headers.ts";
 import { callTool } from "./call.ts";
 import { type MetaTools, metaTools } from "./meta-tools.ts";
 import { replyWith, toRequest } from "./web.ts";
@@ -82,11 +84,7 @@ class Mcp {
 
   async handle(exchange: Exchange): Promise<void> {
     const id = requestIdFrom(exchange.headers["x-request-id"]);
-    const own: ResponseHeaders = {
-      "cache-control": "no-store",
-      "x-content-type-options": "nosniff",
-      "x-request-id": id,
-    };
+    const own = secure("application/json; charset=utf-8", id);
     try {
       if (exchange.path !== path) replyJson(exchange, this.#resource(), own);
       else await this.#serve(exchange, own);
@@ -102,6 +100,7 @@ class Mcp {
     const metadata = readMetadata(exchange.headers);
     const principal = await this.#principalOf(exchange, metadata);
     const body = exchange.method === "POST" ? await exchange.readBody(maxBodyBytes) : undefined;
+    if (body !== undefined) checkJsonDepth(body);
     const request = toRequest(exchange, this.#options.serverUrl(), body);
     // The library hands on what it was given here, and nothing of it to the client.
     const extra = { caller: { exchange, principal, metadata } satisfies Caller };
