@@ -37,6 +37,8 @@ export interface EchoOptions {
   readonly limits?: Parameters<typeof listen>[0]["limits"];
   readonly heartbeatMs?: number;
   readonly webSocketLimits?: Parameters<typeof createWebSockets>[0]["limits"];
+  readonly proxies?: Parameters<typeof listen>[0]["proxies"];
+  readonly mcpMetaTools?: boolean;
 }
 
 export async function startEcho(options: EchoOptions = {}): Promise<EchoServer> {
@@ -55,6 +57,7 @@ export async function startEcho(options: EchoOptions = {}): Promise<EchoServer> 
     grpcPort: 0,
     clock,
     ...(limits === undefined ? {} : { limits }),
+    ...(options.proxies === undefined ? {} : { proxies: options.proxies }),
     adapters: {
       grpc: createGrpc({
         runtime: () => runtime,
@@ -81,6 +84,7 @@ export async function startEcho(options: EchoOptions = {}): Promise<EchoServer> 
       graphql,
       mcp: createMcp({
         ...{ runtime: () => runtime, version: "0.0.0", serverUrl: () => "http://localhost" },
+        metaTools: options.mcpMetaTools === true,
       }),
       webSockets: createWebSockets({
         ...{ runtime: () => runtime, clock, graphql: graphql.engine },
