@@ -6,7 +6,7 @@ import assert from "node:assert/strict";
 import { after, before, describe, test } from "node:test";
 import { type EchoServer, startEcho } from "../support/echo.ts";
 import { ask, bpmnXml, startPortico, type TestPortico } from "../support/portico.ts";
-import type { Row } from "./bad-input.ts";
+import { type Row, runInTime } from "./bad-input.ts";
 import { bpmnRows } from "./rows-bpmn.ts";
 import { grpcRows } from "./rows-grpc.ts";
 import { httpRows } from "./rows-http.ts";
@@ -44,7 +44,8 @@ for (const { row, says, rest, grpc, connect, grpcWeb, webSocket } of rows)
     ] as const) {
       if (cases === undefined || typeof cases === "string") continue;
       for (const { what, run } of cases)
-        test(`over ${protocol}${what === "" ? "" : `: ${what}`}`, () => run({ portico, echo }));
+        test(`over ${protocol}${what === "" ? "" : `: ${what}`}`, () =>
+          runInTime(() => run({ portico, echo })));
     }
   });
 

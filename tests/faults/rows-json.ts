@@ -1,5 +1,6 @@
 /** Bad input in JSON: each row over REST and over gRPC with JSON as its codec, with the same words. */
-import { both, connect, frame, grpc, grpcWeb, json, type Row, rest, webSocket } from "./bad-input.ts";
+import { frame, grpc, type Row, rest } from "./bad-input.ts";
+import { both, connect, grpcWeb, json, webSocket } from "./bad-input-everywhere.ts";
 
 const invalid = (field: string): { reason: string; message: RegExp } => ({
   reason: "FIELD_INVALID",

@@ -3,7 +3,8 @@
  * that those protocols have for it.
  */
 import { gzipSync } from "node:zlib";
-import { connect, connectStream, frame, grpcWeb, type Row, webSocket } from "./bad-input.ts";
+import { frame, type Row } from "./bad-input.ts";
+import { connect, connectStream, grpcWeb, webSocket } from "./bad-input-everywhere.ts";
 import { bomb, bounded, crowded, deepGroup, deepMessage, nested } from "./rows-grpc.ts";
 
 const mebi = 1024 * 1024;
