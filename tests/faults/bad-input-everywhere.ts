@@ -108,12 +108,13 @@ export function grpcWeb(what: string, input: GrpcInput, [code, expected = {}]: [
       for (const flavour of ["grpc-web", "grpc-web-text"]) {
         const isText = flavour === "grpc-web-text";
         const type = `application/${flavour}${input.json === true ? "+json" : "+proto"}`;
-        const started = performance.now();
-        const answer = await sendHttp1(servers[at].httpPort, {
+        const request = {
           ...{ method: "POST", target },
           headers: Object.entries({ "content-type": type, ...input.headers }),
           body: isText ? Buffer.from(Buffer.from(body).toString("base64")) : Buffer.from(body),
-        });
+        };
+        const started = performance.now();
+        const answer = await sendHttp1(servers[at].httpPort, request);
         const ms = performance.now() - started;
         assert.equal(answer.status, 200);
         const bytes = isText ? Buffer.from(answer.body.toString("latin1"), "base64") : answer.body;
@@ -143,9 +144,10 @@ export function webSocket(
     what,
     run: async (servers) => {
       const raw = await new Raw(servers[call.at ?? "echo"].httpPort, "/ws").opened();
-      const started = performance.now();
       const method = call.method ?? "test.v1.Echo/Unary";
-      raw.socket.write(textFrame(1, `{"id":"1","call":{"method":"${method}"},"message":${text}}`));
+      const sent = textFrame(1, `{"id":"1","call":{"method":"${method}"},"message":${text}}`);
+      const started = performance.now();
+      raw.socket.write(sent);
       const ended = () =>
         raw.frames.map(({ payload }) => payload.toString()).find((one) => one.includes('"end"'));
       await raw.until(() => raw.ended || ended() !== undefined);
