@@ -6,7 +6,7 @@ import { readFileSync } from "node:fs";
 import path from "node:path";
 import { Writable } from "node:stream";
 import { runCli } from "#cli/cli.ts";
-import { type Option, options } from "#config/config.ts";
+import { limitOptions, type Option, options } from "#config/config.ts";
 import { codes, httpStatusOf } from "#rpc/code.ts";
 import type { Reason } from "#rpc/reasons.ts";
 import { layers } from "../tests/architecture/layers.ts";
@@ -29,7 +29,9 @@ export async function makeDocuments(): Promise<Documents> {
 const note = "<!-- Written by `npm run generate`; edit the declaration, not this page. -->";
 
 function configuration(): string {
-  const rows: readonly Option[] = Object.values(options);
+  const all: readonly Option[] = Object.values(options);
+  const ofLimits = new Set<Option>(Object.values(limitOptions));
+  const rows = all.filter((option) => !ofLimits.has(option));
   const sections = rows.map(
     (option) => `## \`${option.key}\`
 
@@ -57,7 +59,20 @@ export default {
 };
 \`\`\`
 
-${sections.join("\n")}`;
+${sections.join("\n")}
+## Limits
+
+How much a client may take. The defaults are those of a process that faces the internet; what each guards is in its last column.
+Each is a flag, too, spelled as its variable is: \`--http-max-header-bytes\`.
+
+| key | variable | default | values | guards |
+|---|---|---|---|---|
+${[...ofLimits].map(limitRow).join("\n")}
+`;
+}
+
+function limitRow({ key, env, default: fallback, range, doc }: Option): string {
+  return `| \`${key}\` | \`${env}\` | ${fallback} | ${range} | ${doc} |`;
 }
 
 async function errors(): Promise<string> {

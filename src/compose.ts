@@ -108,19 +108,10 @@ const reasons = [
 
 /** @throws Error with what, why and what to do, when a port, the database or the contract is not usable. */
 export async function start(config: Config): Promise<Portico> {
-  const catalog = loadCatalog({
-    descriptorSet: readFileSync(new URL("./gen/contract.binpb", import.meta.url)),
-    codec: { unknownFields: config.unknownFields },
-    query: { unknown: config.unknownParameters },
-    reservedPaths: [...pagePaths, ...graphqlPaths, ...mcpPaths],
-    policyRequired: ["portico."],
-    policies: config.policies,
-  });
-  const { registry } = catalog;
-  const encrypted = config.tls !== undefined;
+  const catalog = catalogOf(config);
   const telemetry = await createTelemetry({
-    ...{ logLevel: config.logLevel, logBodyRatio: config.logBodies, clock, registry },
-    tracing: config.tracing && { ...config.tracing, version, encrypted },
+    ...{ logLevel: config.logLevel, logBodyRatio: config.logBodies, clock, registry: catalog.registry },
+    tracing: config.tracing && { ...config.tracing, version, encrypted: config.tls !== undefined },
   });
   const storage = await openStorage({
     url: config.databaseUrl,
@@ -141,7 +132,8 @@ export async function start(config: Config): Promise<Portico> {
   const served = [...hosted, createLogService(telemetry)];
   const names = served.map((service) => service.desc.typeName);
   const health = createHealth(names);
-  const reflection = createReflection(catalog, [...names, "grpc.health.v1.Health"]);
+  const reflection =
+    config.reflection === "on" ? createReflection(catalog, [...names, "grpc.health.v1.Health"]) : [];
   const runtime = createRuntime({
     catalog,
     services: [...served, health.service, ...reflection],
@@ -167,15 +159,7 @@ export async function start(config: Config): Promise<Portico> {
   });
   try {
     developmentKeyFile = await developmentKeyOf(config, users);
-    listener = await listen({
-      host: config.host,
-      httpPort: config.httpPort,
-      grpcPort: config.grpcPort,
-      clock,
-      ...{ cors: config.cors, maxConnections: config.maxConnections, reusePort: config.reusePort === "on" },
-      ...(config.tls === undefined ? {} : { tls: config.tls }),
-      adapters,
-    });
+    listener = await listen({ ...portsOf(config), clock, adapters });
   } catch (error) {
     await close();
     throw error;
@@ -204,6 +188,28 @@ export async function start(config: Config): Promise<Portico> {
   };
 }
 
+/** The contract, or everything that is wrong with it. */
+function catalogOf(config: Config): Catalog {
+  const { maxElements, maxDepth, maxJsonDepth, maxQueryParameters } = config.limits;
+  return loadCatalog({
+    descriptorSet: readFileSync(new URL("./gen/contract.binpb", import.meta.url)),
+    codec: { unknownFields: config.unknownFields, maxElements, maxDepth, jsonMaxDepth: maxJsonDepth },
+    query: { unknown: config.unknownParameters, maxParameters: maxQueryParameters },
+    reservedPaths: [...pagePaths, ...graphqlPaths, ...mcpPaths],
+    policyRequired: ["portico."],
+    policies: config.policies,
+  });
+}
+
+/** Where connections come in, and how much each may take. */
+function portsOf({ host, httpPort, grpcPort, cors, limits, proxies, tls, ...config }: Config) {
+  return {
+    ...{ host, httpPort, grpcPort, cors, limits, proxies },
+    ...{ maxConnections: config.maxConnections, reusePort: config.reusePort === "on" },
+    ...(tls === undefined ? {} : { tls }),
+  };
+}
+
 /** One a protocol. */
 function adaptersOf(
   config: Config,
@@ -219,22 +225,30 @@ function adaptersOf(
   const { users, authenticator, telemetry, url, ready } = parts;
   const runtime = (): Runtime => parts.runtime;
   const authenticated = config.authentication === "on";
+  const { limits } = config;
+  const { maxMessageBytes } = limits;
   const graphql = createGraphql({
-    runtime,
-    introspection: config.graphqlIntrospection === "on",
+    ...{ runtime, introspection: config.graphqlIntrospection === "on" },
     page: config.mode === "development" && config.graphqlIntrospection === "on",
+    limits: {
+      maxDepth: limits.graphqlMaxDepth,
+      maxAliases: limits.graphqlMaxAliases,
+      maxTokens: limits.graphqlMaxTokens,
+      maxCost: limits.graphqlMaxCost,
+    },
   });
   return {
-    grpc: createGrpc({ runtime }),
-    grpcWeb: createGrpcWeb(createGrpc({ runtime, protocol: "grpc-web" })),
-    connect: createConnect({ runtime }),
+    grpc: createGrpc({ runtime, maxMessageBytes }),
+    grpcWeb: createGrpcWeb(createGrpc({ runtime, maxMessageBytes, protocol: "grpc-web" })),
+    connect: createConnect({ runtime, maxMessageBytes }),
     rest: createRest({
-      ...{ runtime, serverUrl: url },
+      ...{ runtime, limits, serverUrl: url },
       timingClock: config.serverTiming === "on" ? clock : undefined,
     }),
     graphql,
     webSockets: createWebSockets({
       ...{ runtime, clock, graphql: graphql.server },
+      limits: { ...limits, initMs: limits.socketInitMs, maxControlFrames: limits.maxSocketControls },
       ...(authenticated ? { authenticator } : {}),
     }),
     mcp: createMcp({
@@ -251,6 +265,7 @@ function adaptersOf(
       ...(authenticated ? { authenticator } : {}),
       serverUrl: url,
       authentication: authenticated,
+      docs: config.docs === "on",
     }),
   };
 }

@@ -2,7 +2,7 @@
 import { setFlagsFromString } from "node:v8";
 import { Command, Option } from "commander";
 import { type Portico, start } from "#compose.ts";
-import { type Config, loadConfig, type OptionName, options } from "#config/config.ts";
+import { type Config, limitOptions, loadConfig, type OptionName, options } from "#config/config.ts";
 import { CommandError, type ExitCode, type Terminal } from "./terminal.ts";
 import { runWorkers, tellParent } from "./workers.ts";
 
@@ -14,8 +14,13 @@ export function serveCommand(terminal: Terminal, finish: (code: ExitCode) => voi
     .option("--config <FILE>", "configuration file (default: portico.config.ts here, where it exists)");
   for (const name of names) {
     const { flag, value, doc, env, default: fallback } = options[name];
-    command.addOption(new Option(`${flag} <${value}>`, `${doc} [${env}; default: ${fallback}]`));
+    const option = new Option(`${flag} <${value}>`, `${doc} [${env}; default: ${fallback}]`);
+    command.addOption(name in limitOptions ? option.hideHelp() : option);
   }
+  command.addHelpText(
+    "after",
+    "\nLimits are options as well (--http2-max-streams, for example): docs/reference/configuration.md lists them.\n",
+  );
   return command.action(async (given: Record<string, string>) => {
     finish(await serve(given, terminal));
   });
@@ -39,10 +44,28 @@ async function serve(given: Record<string, string>, terminal: Terminal): Promise
   const text = greeting(config, portico);
   const isWorker = tellParent({ kind: "ready", httpPort, grpcPort, greeting: text });
   if (!isWorker) terminal.err.write(text);
-  await stopSignal();
+  const failed = await Promise.race([stopSignal(), failure()]);
+  if (failed !== undefined)
+    terminal.err.write(`portico: ends after an error that nobody handled: ${failed}\n`);
   if (!isWorker) terminal.err.write("portico: draining; a second signal ends at once\n");
   await portico.stop();
-  return 0;
+  return failed === undefined ? 0 : 1;
+}
+
+/**
+ * An error that nobody handled: what it left behind cannot be known, so the process ends - but not in the middle of what it was asked.
+ * A second one ends it at once.
+ */
+function failure(): Promise<string> {
+  return new Promise((resolve) => {
+    const fail = (error: unknown): void => {
+      process.removeListener("uncaughtException", fail);
+      process.removeListener("unhandledRejection", fail);
+      resolve(error instanceof Error ? (error.stack ?? error.message) : String(error));
+    };
+    process.on("uncaughtException", fail);
+    process.on("unhandledRejection", fail);
+  });
 }
 
 /** Commander files flags under their camel-cased names, which are not always ours. */
@@ -69,9 +92,9 @@ function greeting(config: Config, portico: Portico): string {
   const lines = [
     `portico ${portico.version} (${config.mode})`,
     `  REST     ${portico.url}/api/v1/bpmn`,
-    `  gRPC     ${config.host}:${portico.grpcPort} (reflection on)`,
+    `  gRPC     ${config.host}:${portico.grpcPort}${config.reflection === "on" ? " (reflection on)" : ""}`,
     `  GraphQL  ${portico.url}/graphql`,
-    `  Docs     ${portico.url}/docs`,
+    ...(config.docs === "on" ? [`  Docs     ${portico.url}/docs`] : []),
     `  Health   ${portico.url}/readyz`,
     `  Metrics  ${portico.url}/metrics`,
     `  Data     ${portico.database}`,
@@ -92,12 +115,12 @@ function hints(config: Config, portico: Portico): string[] {
 }
 
 /** Resolves on the first SIGTERM or SIGINT; the second has its default effect and ends the process. */
-function stopSignal(): Promise<void> {
+function stopSignal(): Promise<undefined> {
   return new Promise((resolve) => {
     const stop = (): void => {
       process.removeListener("SIGTERM", stop);
       process.removeListener("SIGINT", stop);
-      resolve();
+      resolve(undefined);
     };
     process.on("SIGTERM", stop);
     process.on("SIGINT", stop);

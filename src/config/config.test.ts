@@ -4,6 +4,7 @@ import { tmpdir } from "node:os";
 import path from "node:path";
 import { after, beforeEach, describe, test } from "node:test";
 import { ConfigError, loadConfig, type OptionName, options, readSecret, type Sources } from "./config.ts";
+import { defaultLimits, limitNames } from "./limits.ts";
 
 const folders: string[] = [];
 let cwd: string;
@@ -65,9 +66,14 @@ describe("configuration", () => {
         serverTiming: "on",
         unknownParameters: "reject",
         unknownFields: "reject",
+        reflection: "on",
+        docs: "on",
+        proxies: { trusted: [], hops: 1 },
+        limits: defaultLimits,
       },
     );
     assert.ok(Object.isFrozen(config));
+    assert.ok(Object.isFrozen(config.limits));
   });
 
   test("OpenTelemetry's variables mean what ours do, and ours win", async () => {
@@ -194,7 +200,21 @@ const wrong: readonly (readonly [OptionName, string, RegExp])[] = [
   ["serverTiming", "yes", /must be on or off; it is "yes"/],
   ["unknownParameters", "warn", /must be reject or ignore/],
   ["unknownFields", "keep", /must be reject or ignore/],
+  ["reflection", "yes", /must be on or off/],
+  ["docs", "yes", /must be on or off/],
+  ["trustedProxies", "10.0.0.0/33", /\[0\]: must be a network/],
+  ["proxyHops", "0", /must be at least 1/],
+  ...limitNames.map((name) => [name, "9999999999", /must be \d+ to \d+; it is "9999999999"/] as const),
+  ["http2MaxStreams", "0", /must be 1 to 10000/],
+  ["http2MaxStreams", "many", /must be a whole number/],
 ];
+
+test("a request has at least the time of its headers", async () => {
+  assert.match(
+    (await problemsOf({ flags: { requestTimeoutMs: "100" } })).join(),
+    /PORTICO_HTTP_REQUEST_TIMEOUT_MS is 100 and PORTICO_HTTP_HEADERS_TIMEOUT_MS is 10000: .* raise the one/,
+  );
+});
 
 describe("values that are refused", () => {
   for (const [name, value, message] of wrong)

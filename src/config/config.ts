@@ -7,12 +7,15 @@
 import { existsSync } from "node:fs";
 import path from "node:path";
 import { developmentKeyName } from "./development-key.ts";
+import { defaultLimits, type LimitName, type Limits, type LimitsOf, limitNames } from "./limits.ts";
 import { gather, type Sources } from "./load.ts";
 import { type Given, type OptionName, options, type SelectedPolicy, type TrustedIssuer } from "./options.ts";
 
 export { readDevelopmentKey, writeDevelopmentKey } from "./development-key.ts";
+export { type Limits, limitOptions } from "./limits.ts";
 export type { Sources } from "./load.ts";
-export type { Option, OptionName } from "./options.ts";
+export type { Option } from "./option.ts";
+export type { OptionName } from "./options.ts";
 export { options } from "./options.ts";
 export { readSecret } from "./secret.ts";
 
@@ -50,8 +53,6 @@ export interface Config {
   readonly trustedIssuers: readonly TrustedIssuer[];
   /** Whether applications may register themselves as OAuth clients. */
   readonly oauthRegistration: "on" | "off";
-  /** Whether GraphQL clients may ask for the schema. */
-  readonly graphqlIntrospection: "on" | "off";
   /** Whether agents may find and call every method. */
   readonly mcpMetaTools: "on" | "off";
   /** A bucket of `burst` calls that gets one back every `intervalMs`; undefined: no limit. */
@@ -84,6 +85,15 @@ export interface Config {
   readonly serverTiming: "on" | "off";
   readonly unknownParameters: "reject" | "ignore";
   readonly unknownFields: "reject" | "ignore";
+  /** What tells strangers about the contract. */
+  readonly reflection: "on" | "off";
+  readonly docs: "on" | "off";
+  /** Whether GraphQL tells its schema to whoever asks. */
+  readonly graphqlIntrospection: "on" | "off";
+  /** Whose X-Forwarded-For counts: networks, and how many of them in a row. */
+  readonly proxies: { readonly trusted: readonly string[]; readonly hops: number };
+  /** How much a client may take; each is described where it is declared. */
+  readonly limits: Limits;
 }
 
 /** All that is wrong with a configuration, one line each. */
@@ -103,8 +113,14 @@ export class ConfigError extends Error {
 export interface UserConfig {
   readonly mode?: Config["mode"];
   readonly host?: string;
-  readonly http?: { readonly port?: number };
-  readonly grpc?: { readonly port?: number };
+  readonly http?: { readonly port?: number } & LimitsOf<"http">;
+  readonly http2?: LimitsOf<"http2">;
+  readonly grpc?: { readonly port?: number; readonly reflection?: "on" | "off" } & LimitsOf<"grpc">;
+  readonly docs?: "on" | "off";
+  readonly payload?: LimitsOf<"payload">;
+  readonly webSocket?: LimitsOf<"webSocket">;
+  readonly graphql?: { readonly introspection?: "on" | "off" } & LimitsOf<"graphql">;
+  readonly proxy?: { readonly trusted?: readonly string[]; readonly hops?: number };
   readonly publicUrl?: string;
   readonly dataDir?: string;
   readonly database?: { readonly url?: string; readonly autoMigrate?: boolean };
@@ -159,6 +175,7 @@ export async function loadConfig(sources: Sources, fallbackMode: Config["mode"])
 function complete(given: Given, fallbackMode: Config["mode"]): Config {
   const dataDir = given.dataDir ?? ".portico";
   const mode = given.mode ?? fallbackMode;
+  const told = mode === "production" ? "off" : "on";
   return {
     mode,
     host: given.host ?? "127.0.0.1",
@@ -176,7 +193,6 @@ function complete(given: Given, fallbackMode: Config["mode"]): Config {
     cors: { origins: given.corsOrigins ?? [], credentials: given.corsCredentials ?? false },
     trustedIssuers: given.trustedIssuers ?? [],
     oauthRegistration: given.oauthRegistration ?? "off",
-    graphqlIntrospection: given.graphqlIntrospection ?? (mode === "development" ? "on" : "off"),
     mcpMetaTools: given.mcpMetaTools ?? "off",
     rateLimit: "rateLimit" in given ? given.rateLimit : { burst: 200, intervalMs: 10 },
     tenantRateLimit: "tenantRateLimit" in given ? given.tenantRateLimit : { burst: 2000, intervalMs: 1 },
@@ -191,6 +207,11 @@ function complete(given: Given, fallbackMode: Config["mode"]): Config {
     serverTiming: given.serverTiming ?? "on",
     unknownParameters: given.unknownParameters ?? "reject",
     unknownFields: given.unknownFields ?? "reject",
+    reflection: given.reflection ?? told,
+    docs: given.docs ?? told,
+    graphqlIntrospection: given.graphqlIntrospection ?? told,
+    proxies: { trusted: given.trustedProxies ?? [], hops: given.proxyHops ?? 1 },
+    limits: limitsOf(given),
   };
 }
 
@@ -202,6 +223,12 @@ function tracingOf(given: Given): Config["tracing"] {
     ratio: given.traceRatio ?? 0.1,
     serviceName: given.serviceName ?? "portico",
   };
+}
+
+function limitsOf(given: Given): Limits {
+  const limits: Record<LimitName, number> = { ...defaultLimits };
+  for (const name of limitNames) limits[name] = given[name] ?? limits[name];
+  return Object.freeze(limits);
 }
 
 function tlsOf(given: Given): Config["tls"] {
@@ -252,6 +279,12 @@ function check(config: Config, given: Given): string[] {
   if (config.cors.credentials && config.cors.origins.includes("*")) {
     problems.push(
       `${spelled("corsOrigins")} is * and ${spelled("corsCredentials")} is true: every page on the web could then call as whoever looks at it; list the origins`,
+    );
+  }
+  const { headersTimeoutMs, requestTimeoutMs } = config.limits;
+  if (requestTimeoutMs < headersTimeoutMs) {
+    problems.push(
+      `${spelled("requestTimeoutMs")} is ${requestTimeoutMs} and ${spelled("headersTimeoutMs")} is ${headersTimeoutMs}: a request is not here before its headers; raise the one or lower the other`,
     );
   }
   if (config.httpPort !== 0 && config.httpPort === config.grpcPort) {

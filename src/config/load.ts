@@ -7,7 +7,8 @@ import { existsSync } from "node:fs";
 import path from "node:path";
 import { pathToFileURL } from "node:url";
 import { nearest } from "#std/nearest.ts";
-import { type Given, type Option, type OptionName, options } from "./options.ts";
+import type { Option } from "./option.ts";
+import { type Given, type OptionName, options } from "./options.ts";
 
 /** Raw values by option name, with where each came from for the messages. */
 interface Source {

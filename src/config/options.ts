@@ -3,23 +3,9 @@
  * what it is. The parser, the help text and docs/reference/configuration.md all come from this table.
  */
 import * as z from "zod";
-
-export interface Option<T = unknown> {
-  /** Dotted key in `portico.config.ts`. */
-  readonly key: string;
-  readonly env: string;
-  /** A variable of a standard that means the same; ours wins. */
-  readonly standardEnv?: string;
-  readonly flag: string;
-  /** Placeholder in the help text; absent for switches. */
-  readonly value?: string;
-  /** Reads text (flags, environment) and values (file) alike. */
-  readonly schema: z.ZodType<T>;
-  /** As people write it in the reference. */
-  readonly default: string;
-  readonly range: string;
-  readonly doc: string;
-}
+import { parseBlock } from "#std/networks.ts";
+import { limitOptions } from "./limits.ts";
+import type { Option } from "./option.ts";
 
 const wholeNumber = "must be a whole number";
 /** Decimal digits only: `""`, `0x50` and `1e3` are more likely mistakes than ports. */
@@ -558,6 +544,67 @@ export const options = {
     range: "reject, ignore",
     doc: "What REST does with query parameters that the method does not have: refuse them, naming the nearest, or pass over them.",
   },
+  reflection: {
+    key: "grpc.reflection",
+    env: "PORTICO_GRPC_REFLECTION",
+    flag: "--grpc-reflection",
+    value: "SWITCH",
+    schema: z.enum(["on", "off"], "must be on or off"),
+    default: "on in development, off in production",
+    range: "on, off",
+    doc: "gRPC's server reflection: grpcurl and its like ask it for the contract. Off, it is UNIMPLEMENTED.",
+  },
+  docs: {
+    key: "docs",
+    env: "PORTICO_DOCS",
+    flag: "--docs",
+    value: "SWITCH",
+    schema: z.enum(["on", "off"], "must be on or off"),
+    default: "on in development, off in production",
+    range: "on, off",
+    doc: "The page at /docs, from which people send requests. The documents that it is made of (/openapi.json and others) are served in any case.",
+  },
+  trustedProxies: {
+    key: "proxy.trusted",
+    env: "PORTICO_PROXY_TRUSTED",
+    flag: "--proxy-trusted",
+    value: "NETWORKS",
+    schema: z.preprocess(
+      (given) => (typeof given === "string" ? given.split(/[\s,]+/).filter((one) => one !== "") : given),
+      z
+        .array(
+          z.string().refine((one) => parseBlock(one) !== undefined, "must be a network such as 10.0.0.0/8"),
+          "must be a list of networks",
+        )
+        .max(100),
+    ),
+    default: "none: who connects is who calls",
+    range: "IP addresses and CIDR blocks, in a variable separated by commas",
+    doc: "Proxies in front whose word about the client's address is taken, from the last entries of `X-Forwarded-For`. From everybody else that header, `Forwarded` and their like are dropped, and no service ever sees them.",
+  },
+  proxyHops: {
+    key: "proxy.hops",
+    env: "PORTICO_PROXY_HOPS",
+    flag: "--proxy-hops",
+    value: "NUMBER",
+    schema: z
+      .union(
+        [
+          z.number(),
+          z
+            .string()
+            .regex(/^\d{1,2}$/)
+            .transform(Number),
+        ],
+        "must be a whole number",
+      )
+      .pipe(
+        z.number().int("must be a whole number").min(1, "must be at least 1").max(10, "must be at most 10"),
+      ),
+    default: "1",
+    range: "1 to 10",
+    doc: "How many trusted proxies may stand in a row: so many entries of `X-Forwarded-For` are looked at, from the last.",
+  },
   unknownFields: {
     key: "rest.unknownFields",
     env: "PORTICO_REST_UNKNOWN_FIELDS",
@@ -568,6 +615,7 @@ export const options = {
     range: "reject, ignore",
     doc: "What JSON bodies may do with fields that the message does not have: be refused, naming the nearest, or be passed over.",
   },
+  ...limitOptions,
 } as const satisfies Record<string, Option>;
 
 export type OptionName = keyof typeof options;

@@ -54,6 +54,7 @@ export function codeFromNumber(number: number): Code {
  * Only REST reads this; every other protocol follows the code.
  */
 const httpByReason: Readonly<Record<string, number>> = {
+  REQUEST_TIMEOUT: 408,
   PAYLOAD_TOO_LARGE: 413,
   TOO_MANY_ELEMENTS: 413,
   CONTENT_TOO_LARGE: 413,

@@ -78,13 +78,21 @@ export class Metadata {
   }
 }
 
+/** RFC 9110 section 7.6.1, and what frames a message. */
+const ofConnection: ReadonlySet<string> = new Set([
+  "connection",
+  "content-length",
+  "host",
+  "keep-alive",
+  "proxy-authorization",
+  "proxy-connection",
+  "te",
+  "trailer",
+  "transfer-encoding",
+  "upgrade",
+]);
+
 /** Names that a source may leave out, or read otherwise: pseudo-headers, the protocol's own, and bytes. */
 function isReserved(name: string): boolean {
-  return (
-    name.startsWith(":") ||
-    name.startsWith("grpc-") ||
-    name.endsWith("-bin") ||
-    name === "host" ||
-    name === "te"
-  );
+  return name.startsWith(":") || name.startsWith("grpc-") || name.endsWith("-bin") || ofConnection.has(name);
 }

@@ -139,12 +139,13 @@ export const exceptions: readonly { readonly file: string; readonly target: stri
 
 /** Modules that open sockets or databases, and the only files that may import them (types apart). */
 export const guarded: Readonly<Record<string, readonly string[]>> = {
-  "node:http": ["gateway/ingress/listener.ts"],
+  // STATUS_CODES: no sockets.
+  "node:http": ["gateway/ingress/listener.ts", "gateway/ingress/refusals.ts"],
   "node:http2": ["gateway/ingress/listener.ts"],
   "node:https": ["gateway/ingress/listener.ts"],
   "node:tls": ["gateway/ingress/listener.ts", "gateway/ingress/tls.ts"],
   // BlockList and isIP: no sockets.
-  "node:net": ["gateway/ingress/listener.ts", "std/networks.ts"],
+  "node:net": ["gateway/ingress/listener.ts", "gateway/ingress/client-headers.ts", "std/networks.ts"],
   "node:sqlite": ["storage/"],
   pg: ["storage/"],
   "node:vm": [],

@@ -3,138 +3,20 @@
  * closing, large messages, pieces.
  */
 import assert from "node:assert/strict";
-import { randomBytes } from "node:crypto";
-import { connect, type Socket } from "node:net";
 import { after, before, describe, test } from "node:test";
 import { type EchoServer, startEcho } from "../support/echo.ts";
-
-const text = 1;
-const binary = 2;
-const close = 8;
-const ping = 9;
-const pong = 10;
-const more = 0;
-
-interface FrameOptions {
-  readonly fin?: boolean;
-  readonly rsv?: number;
-  readonly masked?: boolean;
-  /** Says another length than the payload's. */
-  readonly length?: number;
-}
-
-/** As a client writes it. @see https://www.rfc-editor.org/rfc/rfc6455#section-5.2 */
-function frame(opcode: number, payload: Buffer | string = "", options: FrameOptions = {}): Buffer {
-  const { fin = true, rsv = 0, masked = true } = options;
-  const data = Buffer.from(payload as string);
-  const length = options.length ?? data.length;
-  const head = [(fin ? 0x80 : 0) | (rsv << 4) | opcode];
-  const mark = masked ? 0x80 : 0;
-  let long = Buffer.alloc(0);
-  if (length < 126) head.push(mark | length);
-  else if (length < 65_536) {
-    head.push(mark | 126);
-    long = Buffer.alloc(2);
-    long.writeUInt16BE(length);
-  } else {
-    head.push(mark | 127);
-    long = Buffer.alloc(8);
-    long.writeBigUInt64BE(BigInt(length));
-  }
-  if (!masked) return Buffer.concat([Buffer.from(head), long, data]);
-  const mask = randomBytes(4);
-  return Buffer.concat([Buffer.from(head), long, mask, data.map((byte, at) => byte ^ mask[at % 4]!)]);
-}
-
-function closing(code: number, reason: Buffer | string = ""): Buffer {
-  const body = Buffer.alloc(2);
-  body.writeUInt16BE(code);
-  return frame(close, Buffer.concat([body, Buffer.from(reason as string)]));
-}
-
-interface Received {
-  readonly opcode: number;
-  readonly payload: Buffer;
-}
-
-/** A client that knows nothing of rules. */
-class Raw {
-  readonly frames: Received[] = [];
-  ended = false;
-  readonly socket: Socket;
-  #held = Buffer.alloc(0);
-  #open = false;
-
-  constructor(port: number, path: string) {
-    this.socket = connect(port, "127.0.0.1", () =>
-      this.socket.write(
-        [
-          `GET ${path} HTTP/1.1`,
-          "Host: 127.0.0.1",
-          "Connection: Upgrade",
-          "Upgrade: websocket",
-          "Sec-WebSocket-Version: 13",
-          `Sec-WebSocket-Key: ${randomBytes(16).toString("base64")}`,
-          "\r\n",
-        ].join("\r\n"),
-      ),
-    );
-    this.socket.on("data", (data) => {
-      this.#held = Buffer.concat([this.#held, data]);
-      this.#read();
-    });
-    this.socket.on("error", () => {});
-    this.socket.on("close", () => {
-      this.ended = true;
-    });
-  }
-
-  async until(look: () => boolean, ms = 3000): Promise<void> {
-    for (const late = Date.now() + ms; !look(); ) {
-      if (Date.now() > late) throw new Error(`it did not come: ${JSON.stringify(this.frames).slice(0, 300)}`);
-      await new Promise((resolve) => setTimeout(resolve, 2));
-    }
-  }
-
-  async opened(): Promise<this> {
-    await this.until(() => this.#open);
-    return this;
-  }
-
-  #read(): void {
-    if (!this.#open) {
-      const end = this.#held.indexOf("\r\n\r\n");
-      if (end === -1) return;
-      assert.match(this.#held.toString("latin1", 0, end), /^HTTP\/1.1 101 /);
-      this.#open = true;
-      this.#held = this.#held.subarray(end + 4);
-    }
-    for (;;) {
-      const held = this.#held;
-      if (held.length < 2) return;
-      // Frames of a server are not masked, section 5.1, and we never ask for extensions.
-      assert.equal(held[0]! & 0x70, 0);
-      assert.equal(held[1]! & 0x80, 0);
-      let length = held[1]! & 0x7f;
-      let at = 2;
-      if (length === 126) {
-        if (held.length < 4) return;
-        length = held.readUInt16BE(2);
-        at = 4;
-      } else if (length === 127) {
-        if (held.length < 10) return;
-        length = Number(held.readBigUInt64BE(2));
-        at = 10;
-      }
-      if (held.length < at + length) return;
-      const received = { opcode: held[0]! & 0x0f, payload: held.subarray(at, at + length) };
-      this.frames.push(received);
-      // Who hears a close says it back, section 5.5.1.
-      if (received.opcode === close) this.socket.write(frame(close, received.payload));
-      this.#held = held.subarray(at + length);
-    }
-  }
-}
+import {
+  binary,
+  close,
+  closing,
+  frame,
+  more,
+  ping,
+  pong,
+  Raw,
+  type Received,
+  text,
+} from "../support/websocket-bytes.ts";
 
 /** A text message of so many bytes that the echo method gives back. */
 const message = (bytes: number, fill = "x"): string => JSON.stringify({ text: fill.repeat(bytes) });
@@ -515,8 +397,8 @@ const rows: readonly Row[] = [
     }),
   ),
   {
-    name: "9: 1000 KiB in fragments of 64 bytes",
-    sends: pieces(text, (message(1000 * 1024).match(/.{1,64}/g) ?? []) as string[]),
+    name: "9: 1000 KiB in fragments of 2 KiB",
+    sends: pieces(text, (message(1000 * 1024).match(/.{1,2048}/g) ?? []) as string[]),
     expect: { echoes: ["x".repeat(1000 * 1024)] },
   },
   {
@@ -554,6 +436,16 @@ const rows: readonly Row[] = [
       expect: { echoes: Array.from({ length: 1000 }, () => "x".repeat(bytes)) },
     }),
   ),
+  {
+    name: "9: 64 KiB in 1001 fragments",
+    sends: pieces(
+      text,
+      (message(64 * 1024)
+        .padEnd(70_070)
+        .match(/.{1,70}/g) ?? []) as string[],
+    ),
+    expect: { closes: [1008] },
+  },
   // 10: many fragments.
   {
     name: "10: 64 KiB in fragments of 1300 bytes",

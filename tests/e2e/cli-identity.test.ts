@@ -71,7 +71,7 @@ describe("identity on the command line", () => {
       ...["--secret-file", secretFile, "--database-url", database, "--authentication", "on"],
       ...["--breached-passwords", path.join(cwd, "breached")],
     ];
-    running = await serve(cwd, flags, "production");
+    running = await serve(cwd, flags, { mode: "production" });
     const body = { email: "root@example.org", password };
     const signedIn = await ask(running.base, "POST", "/api/v1/auth:signIn", { body });
     assert.equal(signedIn.status, 200, signedIn.text);

@@ -5,7 +5,7 @@ import type { JsonObject } from "@bufbuild/protobuf";
 import type { Client } from "@modelcontextprotocol/client";
 import { startTools, type ToolsServer } from "../conformance/mcp/server.ts";
 import { type IdentityServer, startIdentity } from "../support/identity.ts";
-import { McpClients, revisions, useTool } from "../support/mcp-clients.ts";
+import { McpClients, revisions, runTool } from "../support/mcp-clients.ts";
 import { ask, bpmnXml } from "../support/portico.ts";
 
 type Wire = Readonly<Record<string, unknown>> & {
@@ -101,12 +101,12 @@ describe("MCP asking back", () => {
         { action: "accept", content: { confirm: false } },
       ]) {
         answer = no;
-        const refused = await useTool(client, "delete_bpmn", { id });
+        const refused = await runTool(client, "delete_bpmn", { id });
         assert.match(refused.content[0]?.text ?? "", /^CONFIRMATION_DECLINED: /);
         assert.equal((await read(id)).json.deleteTime, undefined);
       }
       answer = { action: "accept", content: { confirm: true } };
-      const done = await useTool(client, "delete_bpmn", { id });
+      const done = await runTool(client, "delete_bpmn", { id });
       assert.equal(done.isError, undefined, JSON.stringify(done.content));
       assert.notEqual((await read(id)).json.deleteTime, undefined);
       assert.equal(asked.length, 4);
@@ -117,7 +117,7 @@ describe("MCP asking back", () => {
     test(`${revision}: a client that cannot ask deletes as before`, async () => {
       const client = await clients.connect(server.base, { key: server.adminKey, revision });
       await store(`plain-${revision}`);
-      const done = await useTool(client, "delete_bpmn", { id: `plain-${revision}` });
+      const done = await runTool(client, "delete_bpmn", { id: `plain-${revision}` });
       assert.equal(done.isError, undefined, JSON.stringify(done.content));
     });
 
@@ -224,7 +224,7 @@ describe("MCP asking back", () => {
     // One that opens web pages alone has no form: it is not asked.
     assert.equal(web.result?.isError, true);
     const older = await clients.connect(base, { revision: "2025-11-25" });
-    const told = await useTool(older, "test_missing_capability");
+    const told = await runTool(older, "test_missing_capability");
     assert.match(told.content[0]?.text ?? "", /did not declare the required capability/);
   });
 
@@ -354,7 +354,7 @@ describe("MCP asking back", () => {
       body: { xml: bpmnXml("p", order), displayName: order },
     });
     const client = await clients.connect(server.base, { key: server.adminKey });
-    const { content } = await useTool(client, "explain_bpmn", { id: "orders" });
+    const { content } = await runTool(client, "explain_bpmn", { id: "orders" });
     assert.deepEqual(
       content.map(({ type }) => type),
       ["text", "resource"],
@@ -376,13 +376,13 @@ describe("MCP asking back", () => {
       prepare: (one) =>
         one.setNotificationHandler("notifications/message", ({ params }) => void logs.push(params)),
     });
-    await useTool(client, "test_tool_with_logging");
+    await runTool(client, "test_tool_with_logging");
     assert.deepEqual(logs, []);
     await client.setLoggingLevel("warning");
-    await useTool(client, "test_tool_with_logging");
+    await runTool(client, "test_tool_with_logging");
     assert.deepEqual(logs, []);
     await client.setLoggingLevel("info");
-    await useTool(client, "test_tool_with_logging");
+    await runTool(client, "test_tool_with_logging");
     assert.deepEqual(
       logs,
       [1, 2, 3].map((number) => ({

@@ -24,6 +24,10 @@ export interface Row {
   readonly says: string;
   readonly rest: readonly Case[] | string;
   readonly grpc: readonly Case[] | string;
+  /** The other protocols, where the row has something to say to them. */
+  readonly connect?: readonly Case[] | string;
+  readonly grpcWeb?: readonly Case[] | string;
+  readonly webSocket?: readonly Case[] | string;
 }
 
 export interface Expected {
@@ -36,6 +40,23 @@ export interface Expected {
   readonly withinMs?: number;
   /** Fits the text of a good answer. */
   readonly body?: RegExp;
+}
+
+/** An answer was right and late. */
+class Late extends Error {}
+
+export function checkTime(ms: number, { withinMs }: Expected): void {
+  if (withinMs !== undefined && ms > withinMs) throw new Late(`${ms} ms; ${withinMs} are allowed`);
+}
+
+/** A pause of a machine that others use does not come back three times; work that takes too long does. */
+export async function runInTime(run: () => Promise<void>, left = 2): Promise<void> {
+  try {
+    await run();
+  } catch (error) {
+    if (!(error instanceof Late) || left === 0) throw error;
+    await runInTime(run, left - 1);
+  }
 }
 
 export type Where = "portico" | "echo";
@@ -85,7 +106,7 @@ export function rest(what: string, input: RestInput, [status, expected = {}]: [n
         if (expected.header !== undefined)
           assert.match(answer.headers.get(expected.header[0]) ?? "", expected.header[1]);
         if (expected.body !== undefined) assert.match(answer.body.toString(), expected.body);
-        if (expected.withinMs !== undefined) assert.ok(ms <= expected.withinMs, `${ms} ms`);
+        checkTime(ms, expected);
       }
     },
   };
@@ -136,7 +157,7 @@ export function grpc(
         if (expected.header !== undefined)
           assert.match(String(answer.headers[expected.header[0]]), expected.header[1]);
         if (expected.body !== undefined) assert.match(answer.body.toString(), expected.body);
-        if (expected.withinMs !== undefined) assert.ok(ms <= expected.withinMs, `${ms} ms`);
+        checkTime(ms, expected);
       }
     },
   };
@@ -193,7 +214,8 @@ export function callGrpc(
   });
 }
 
-function reasonIn(details: Buffer): string | undefined {
+/** In a serialised google.rpc.Status. */
+export function reasonIn(details: Buffer): string | undefined {
   const info = fromBinary(StatusSchema, details).details.find(({ typeUrl }) => typeUrl.endsWith("ErrorInfo"));
   return info === undefined ? undefined : fromBinary(ErrorInfoSchema, info.value).reason;
 }
@@ -205,30 +227,4 @@ export function frame(message: Uint8Array | string, flag = 0, length?: number): 
   head[0] = flag;
   head.writeUInt32BE(length ?? content.length, 1);
   return Buffer.concat([head, content]);
-}
-
-/** The same JSON over REST and over gRPC, to the echo, with the same code and words. */
-export function json(
-  what: string,
-  text: string | Uint8Array,
-  expected: Expected,
-): { readonly rest: Case; readonly grpc: Case } {
-  const withinMs = expected.withinMs === undefined ? {} : { withinMs: expected.withinMs };
-  return {
-    rest: rest(what, { at: "echo", target: "/v1/echo", body: text }, [400, expected]),
-    grpc: grpc(what, { json: true, body: frame(text) }, [
-      3,
-      {
-        ...withinMs,
-        ...(expected.reason === undefined ? {} : { reason: expected.reason }),
-        ...(expected.message === undefined ? {} : { message: expected.message }),
-      },
-    ]),
-  };
-}
-
-export function both(
-  cases: readonly { readonly rest: Case; readonly grpc: Case }[],
-): Pick<Row, "rest" | "grpc"> {
-  return { rest: cases.map((one) => one.rest), grpc: cases.map((one) => one.grpc) };
 }

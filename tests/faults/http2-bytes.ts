@@ -25,11 +25,14 @@ export function frameBytes(type: number, flags: number, stream: number, payload:
 }
 
 /** HEADERS of a gRPC call on stream 1, every field a literal without Huffman (RFC 7541 section 6.2.2). */
-export function headersFrame(more: readonly (readonly [string, string])[]): Buffer {
+export function headersFrame(
+  more: readonly (readonly [string, string])[],
+  { path = "/test.v1.Echo/Unary" } = {},
+): Buffer {
   const fields = [
     [":method", "POST"],
     [":scheme", "http"],
-    [":path", "/test.v1.Echo/Unary"],
+    [":path", path],
     [":authority", "localhost"],
     ["content-type", "application/grpc"],
     ["te", "trailers"],
@@ -56,12 +59,12 @@ export function openRaw(port: number, frames: Buffer): Promise<Frame[]> {
     const socket = connect(port, "127.0.0.1", () => socket.write(Buffer.concat([preface, settings, frames])));
     const timer = setTimeout(() => {
       socket.destroy();
-      reject(new Error(`the stream goes on; frames: ${parse(received).map(({ type }) => type)}`));
+      reject(new Error(`the stream goes on; frames: ${parseFrames(received).map(({ type }) => type)}`));
     }, 2000);
     socket.on("data", (chunk: Buffer) => {
       received = Buffer.concat([received, chunk]);
       if (
-        parse(received).some(
+        parseFrames(received).some(
           ({ type, flags, stream }) => type === 3 || type === 7 || (stream === 1 && (flags & 1) === 1),
         )
       )
@@ -70,7 +73,7 @@ export function openRaw(port: number, frames: Buffer): Promise<Frame[]> {
     socket.on("error", () => {});
     socket.on("close", () => {
       clearTimeout(timer);
-      resolve(parse(received));
+      resolve(parseFrames(received));
     });
   });
 }
@@ -82,7 +85,7 @@ export function streamError(frames: readonly Frame[]): number | undefined {
   return frames.find(({ type }) => type === 7)?.payload.readUInt32BE(4);
 }
 
-function parse(bytes: Buffer): Frame[] {
+export function parseFrames(bytes: Buffer): Frame[] {
   const frames: Frame[] = [];
   for (let at = 0; at + 9 <= bytes.length; ) {
     const length = bytes.readUIntBE(at, 3);

@@ -34,6 +34,18 @@ describe("the process", () => {
     assert.equal(await again.ended, 0);
   });
 
+  test("ends after an error that nobody handled, but answers first what it was asked", async () => {
+    const fault = 'setTimeout(() => Promise.reject(new Error("nobody handled me")), 2500)';
+    const { code, text } = await run(["serve", ...flags, "--database-url", "memory:"], {
+      NODE_OPTIONS: `--import=data:text/javascript,${encodeURIComponent(fault)}`,
+    });
+    assert.equal(code, 1);
+    assert.match(
+      text,
+      /ends after an error that nobody handled: Error: nobody handled me\n.*\n?[\s\S]*portico: draining/,
+    );
+  });
+
   test("reports every problem of its configuration at once, each with its remedy", async () => {
     const { code, text } = await run(["serve", "--http-port", "99999"], {
       PORTICO_LOG_LEVEL: "loud",

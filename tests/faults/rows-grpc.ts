@@ -10,10 +10,10 @@ const gzip = { "grpc-encoding": "gzip" };
 
 /** A gibibyte in one megabyte: members of gzip may follow one another. */
 const member = gzipSync(Buffer.alloc(64 * mebi));
-const bomb = Buffer.concat(Array.from({ length: 16 }, () => member));
+export const bomb = Buffer.concat(Array.from({ length: 16 }, () => member));
 
 /** `child` in `child`, 101 deep. */
-function deepMessage(): Buffer {
+export function deepMessage(): Buffer {
   let message = Buffer.alloc(0);
   for (let depth = 0; depth < 101; depth += 1)
     message = Buffer.concat([tag(29, 2), varint(message.length), message]);
@@ -21,7 +21,7 @@ function deepMessage(): Buffer {
 }
 
 /** A group of an unknown field in itself, 101 deep. */
-function deepGroup(): Buffer {
+export function deepGroup(): Buffer {
   return Buffer.concat([
     ...Array.from({ length: 101 }, () => tag(1000, 3)),
     ...Array.from({ length: 101 }, () => tag(1000, 4)),
@@ -41,14 +41,14 @@ function varint(value: number): Buffer {
 }
 
 /** `lists.messages`: two million of nothing. */
-function crowded(): Buffer {
+export function crowded(): Buffer {
   const items = Buffer.alloc(4 * mebi - 64);
   for (let at = 0; at < items.length; at += 2) items[at] = 0x22;
   return Buffer.concat([tag(30, 2), varint(items.length), items]);
 }
 
 /** Runs the case and holds how much the process grew by it. */
-function bounded(one: Case, maxMegabytes: number): Case {
+export function bounded(one: Case, maxMegabytes: number): Case {
   return {
     what: `${one.what}, in at most ${maxMegabytes} MB`,
     run: async (servers: Servers) => {
@@ -61,7 +61,7 @@ function bounded(one: Case, maxMegabytes: number): Case {
   };
 }
 
-const nested = (open: string, close: string, depth: number): string =>
+export const nested = (open: string, close: string, depth: number): string =>
   open.repeat(depth) + close.repeat(depth);
 
 export const grpcRows: readonly Row[] = [

@@ -6,6 +6,7 @@ import { after, before, describe, test } from "node:test";
 import { fromBinary } from "@bufbuild/protobuf";
 import type { Client, ServiceError } from "@grpc/grpc-js";
 import { createRemoteJWKSet, jwtVerify } from "jose";
+import { WebSocket } from "ws";
 import { joinCredentials } from "#gateway/ingress/precheck.ts";
 import { RetryInfoSchema } from "#gen/google/rpc/error_details_pb.ts";
 import { StatusSchema } from "#gen/google/rpc/status_pb.ts";
@@ -38,13 +39,67 @@ async function grpcCode(headers: Record<string, string>): Promise<number> {
     (error: { code: number }) => error.code,
   );
 }
-/** REST status and gRPC code for a bearer token. */
-async function bearer(token: string): Promise<readonly [number, number, string | null]> {
+const method = "/portico.bpmn.v1.BPMNService/ListBPMN";
+
+/** The other protocols: Connect's status, gRPC-Web's code, GraphQL's and MCP's reason for the same call, and how a socket answers it. */
+async function elsewhere(headers: Record<string, string>): Promise<readonly (number | string)[]> {
+  const connect = await ask(server.base, "POST", method, {
+    body: {},
+    headers: { ...headers, "connect-protocol-version": "1" },
+  });
+  const web = await ask(server.base, "POST", method, {
+    body: new Uint8Array(5),
+    headers: { ...headers, "content-type": "application/grpc-web+proto" },
+  });
+  const graphql = await ask(server.base, "POST", "/graphql", {
+    body: { query: "{ listBPMN { nextPageToken } }" },
+    headers: { ...headers, accept: "application/graphql-response+json" },
+  });
+  const mcp = await ask(server.base, "POST", "/mcp", {
+    body: { jsonrpc: "2.0", id: 1, method: "tools/list" },
+    headers: {
+      ...headers,
+      accept: "application/json, text/event-stream",
+      "mcp-protocol-version": "2025-06-18",
+    },
+  });
+  return [
+    connect.status,
+    Number(/grpc-status: (\d+)/.exec(web.text)?.[1]),
+    graphql.json.errors?.[0]?.extensions?.code ?? "OK",
+    mcp.status,
+    await socketCode(headers),
+  ];
+}
+
+/** The code that a call's end has, or the connection. */
+async function socketCode(headers: Record<string, string>): Promise<number> {
+  const socket = new WebSocket(`${server.base.replace("http", "ws")}/ws`, { headers });
+  return await new Promise((resolve) => {
+    socket.on("open", () => socket.send(`{"id":"1","call":{"method":"${method.slice(1)}"},"message":{}}`));
+    socket.on("message", (data) => {
+      const frame = JSON.parse(String(data)) as { end?: { status: { code?: number } } };
+      if (frame.end === undefined) return;
+      resolve(frame.end.status.code ?? 0);
+      socket.close();
+    });
+    socket.on("close", (code) => resolve(code));
+    socket.on("error", () => {});
+  });
+}
+
+/** REST status and gRPC code for a bearer token, and what the others say. */
+async function bearer(token: string): Promise<readonly unknown[]> {
   const headers = { authorization: `Bearer ${token}` };
   const answer = await list(headers);
-  return [answer.status, await grpcCode(headers), answer.headers.get("www-authenticate")];
+  return [
+    ...[answer.status, await grpcCode(headers), answer.headers.get("www-authenticate")],
+    ...(await elsewhere(headers)),
+  ];
 }
-const invalid = [401, 16, 'Bearer error="invalid_token"'] as const;
+const good = [200, 0, null, 200, 0, "OK", 200, 0] as const;
+// On a socket whoever comes first closes: the look at the credential, or the call's end.
+const invalid = [401, 16, 'Bearer error="invalid_token"', 401, 16, "UNAUTHENTICATED", 401, 4401] as const;
 const encode = (value: unknown): string => Buffer.from(JSON.stringify(value)).toString("base64url");
 const now = (): number => Math.floor(Date.now() / 1000);
 
@@ -93,9 +148,10 @@ describe("rows 45 to 53: tokens", () => {
       [401, "Bearer", "CREDENTIAL_MISSING"],
     );
     assert.equal(await grpcCode({}), 16);
+    assert.deepEqual(await elsewhere({}), [401, 16, "UNAUTHENTICATED", 401, 16]);
   });
   test("a good one is accepted, so that the others fail for their own reasons", async () => {
-    assert.deepEqual(await bearer(await server.token()), [200, 0, null]);
+    assert.deepEqual(await bearer(await server.token()), good);
   });
   for (const [row, name, make] of tokens)
     test(`${row}: ${name}`, async () => assert.deepEqual(await bearer(await make()), invalid));
@@ -211,6 +267,7 @@ describe("rows 55 to 60", () => {
     const headers = { "x-api-key": await server.userWithKey("norole", []) };
     const answer = await list(headers);
     assert.deepEqual([answer.status, reasonOf(answer), await grpcCode(headers)], [403, "SCOPE_MISSING", 7]);
+    assert.deepEqual(await elsewhere(headers), [403, 7, "PERMISSION_DENIED", 200, 7]);
     assert.match(answer.json.message, /needs bpmn:read/);
   });
   test("58: headers that name a user, a tenant or an address are not listened to", async () => {

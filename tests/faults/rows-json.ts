@@ -1,5 +1,6 @@
 /** Bad input in JSON: each row over REST and over gRPC with JSON as its codec, with the same words. */
-import { both, frame, grpc, json, type Row, rest } from "./bad-input.ts";
+import { frame, grpc, type Row, rest } from "./bad-input.ts";
+import { both, connect, grpcWeb, json, webSocket } from "./bad-input-everywhere.ts";
 
 const invalid = (field: string): { reason: string; message: RegExp } => ({
   reason: "FIELD_INVALID",
@@ -10,7 +11,13 @@ const repeated = { reason: "FIELD_REPEATED" };
 const good = (what: string, text: string, body: RegExp) => ({
   rest: rest(what, { at: "echo", target: "/v1/echo", body: text }, [200, { body }]),
   grpc: grpc(what, { json: true, body: frame(text) }, [0, { body }]),
+  connect: connect(what, { body: text }, [200, undefined, { body }]),
+  grpcWeb: grpcWeb(what, { json: true, body: frame(text) }, [0, { body: inside(body) }]),
+  webSocket: webSocket(what, text, [0, { body: inside(body) }]),
 });
+/** Without its ends: frames and trailers are around it. */
+const inside = (body: RegExp): RegExp =>
+  new RegExp(body.source.replace(/^\^\[\\s\\S\]\*/, "").replace(/\$$/, ""));
 
 export const jsonRows: readonly Row[] = [
   {
@@ -78,6 +85,20 @@ export const jsonRows: readonly Row[] = [
   {
     row: 41,
     says: "names that lead nowhere",
+    connect: [
+      connect("the type of an Any", { body: '{"any":{"@type":"x/no.Such"}}' }, [
+        400,
+        "invalid_argument",
+        invalid("any.@type"),
+      ]),
+    ],
+    grpcWeb: [
+      grpcWeb("the type of an Any", { json: true, body: frame('{"any":{"@type":"x/no.Such"}}') }, [
+        3,
+        invalid("any.@type"),
+      ]),
+    ],
+    webSocket: [webSocket("the type of an Any", '{"any":{"@type":"x/no.Such"}}', [3, invalid("any.@type")])],
     rest: [
       rest("the type of an Any", { at: "echo", target: "/v1/echo", body: '{"any":{"@type":"x/no.Such"}}' }, [
         400,

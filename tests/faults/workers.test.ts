@@ -18,10 +18,7 @@ let key: string;
 
 before(async () => {
   postgres = await startPostgres();
-  running = await serve(folder, [
-    ...["--authentication", "on", "--log-level", "warn", "--workers", "2"],
-    ...["--database-url", await postgres.createDatabase(), "--rate-limit", `1000/s:2000`],
-  ]);
+  running = await start(folder, ["--authentication", "on", "--rate-limit", "1000/s:2000"]);
   key = readFileSync(path.join(folder, "dev-key"), "utf8").trim();
 });
 after(async () => {
@@ -30,6 +27,12 @@ after(async () => {
   await postgres.stop();
   rmSync(folder, { recursive: true, force: true });
 });
+
+/** Two, on a database of their own. */
+async function start(dataDir: string, flags: readonly string[]): Promise<Running> {
+  const env = { PORTICO_DATABASE_URL: await postgres.createDatabase() };
+  return await serve(dataDir, ["--workers", "2", "--log-level", "warn", ...flags], { env });
+}
 
 interface Answer {
   readonly status: number;
@@ -126,10 +129,7 @@ describe("two workers", () => {
   });
 
   test("count a caller's calls together", async () => {
-    const limited = await serve(folder, [
-      ...["--authentication", "on", "--log-level", "warn", "--workers", "2"],
-      ...["--database-url", await postgres.createDatabase(), "--rate-limit", `1/s:${burst}`],
-    ]);
+    const limited = await start(folder, ["--authentication", "on", "--rate-limit", `1/s:${burst}`]);
     const before = running;
     running = limited;
     try {
@@ -196,9 +196,7 @@ describe("two workers", () => {
   });
 
   test("end when their parent does, however it ends", async () => {
-    const doomed = await serve(mkdtempSync(path.join(folder, "doomed-")), [
-      ...["--log-level", "warn", "--workers", "2", "--database-url", await postgres.createDatabase()],
-    ]);
+    const doomed = await start(mkdtempSync(path.join(folder, "doomed-")), []);
     const workers = readFileSync(`/proc/${doomed.child.pid}/task/${doomed.child.pid}/children`, "utf8")
       .trim()
       .split(" ")

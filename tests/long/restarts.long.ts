@@ -27,12 +27,14 @@ const awayMs = 5000;
 const folder = mkdtempSync(path.join(tmpdir(), "portico-restarts-"));
 let postgres: TestPostgres;
 let flags: readonly string[];
+let env: Readonly<Record<string, string>>;
 const started: Running[] = [];
 
 before(async () => {
   postgres = await startPostgres();
+  env = { PORTICO_DATABASE_URL: await postgres.createDatabase() };
   flags = [
-    ...["--log-level", "warn", "--reuse-port", "on", "--database-url", await postgres.createDatabase()],
+    ...["--log-level", "warn", "--reuse-port", "on"],
     ...["--rate-limit", "off", "--tenant-rate-limit", "off"],
   ];
 });
@@ -43,7 +45,7 @@ after(async () => {
 });
 
 async function start(ports: readonly string[]): Promise<Running> {
-  const running = await serve(folder, [...flags, ...ports]);
+  const running = await serve(folder, [...flags, ...ports], { env });
   started.push(running);
   return running;
 }

@@ -46,6 +46,13 @@ export interface Plan {
   readonly size?: number;
 }
 
+/** Headers that clients send to be taken for somebody else, and those of one connection. */
+export const asked = [
+  ...["forwarded", "x-forwarded-for", "x-forwarded-proto", "x-real-ip", "x-user-id", "x-tenant-id"],
+  ...["x-envoy-external-address", "connection", "keep-alive", "te", "upgrade", "host", "x-named"],
+  ...["transfer-encoding", "content-length", "proxy-authorization", "grpc-status", "grpc-message"],
+] as const;
+
 /** What a call has done so far. */
 export class Probe {
   readonly plan: Plan;
@@ -57,11 +64,14 @@ export class Probe {
   /** Settles when the handler is over, by whatever way. */
   readonly over: Promise<void>;
   readonly finish: () => void;
+  /** Values of the withheld names that a service finds when it asks for them one by one, before it looks at all. */
+  readonly found: readonly string[];
   readonly #call: CallHead;
 
   constructor(call: CallHead, plan: Plan) {
     this.plan = plan;
     this.#call = call;
+    this.found = asked.filter((name) => call.metadata.get(name) !== undefined);
     this.canceled = new Promise((resolve) => call.onCancel(resolve));
     const { promise, resolve } = Promise.withResolvers<void>();
     this.over = promise;
@@ -77,6 +87,18 @@ export class Probe {
     const { cancels } = this.plan;
     if (cancels !== undefined) setImmediate(() => this.#call.cancel(planned(this.plan, cancels)));
     throw await this.canceled;
+  }
+
+  /** What a service sees of the caller. */
+  get caller(): {
+    readonly protocol: string;
+    readonly address: string;
+    readonly names: readonly string[];
+    get(name: string): string | undefined;
+  } {
+    const { protocol, peer, metadata } = this.#call;
+    const names = [...metadata.entries()].map(([name]) => name);
+    return { protocol, address: peer.address, names, get: (name) => metadata.get(name) };
   }
 
   fail(): void {

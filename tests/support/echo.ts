@@ -45,6 +45,8 @@ export interface EchoOptions {
   readonly interceptors?: readonly Interceptor[];
   readonly webSocketLimits?: Parameters<typeof createWebSockets>[0]["limits"];
   readonly graphqlIntrospection?: boolean;
+  readonly proxies?: Parameters<typeof listen>[0]["proxies"];
+  readonly mcpMetaTools?: boolean;
 }
 
 export async function startEcho(options: EchoOptions = {}): Promise<EchoServer> {
@@ -74,6 +76,7 @@ export async function startEcho(options: EchoOptions = {}): Promise<EchoServer> 
     grpcPort: 0,
     clock,
     ...(limits === undefined ? {} : { limits }),
+    ...(options.proxies === undefined ? {} : { proxies: options.proxies }),
     adapters: {
       grpc: createGrpc({
         runtime: () => runtime,
@@ -101,7 +104,7 @@ export async function startEcho(options: EchoOptions = {}): Promise<EchoServer> 
       graphql,
       mcp: createMcp({
         ...{ runtime: () => runtime, version: "0.0.0", serverUrl: () => "http://localhost" },
-        metaTools: options.interceptors !== undefined,
+        metaTools: options.mcpMetaTools === true || options.interceptors !== undefined,
       }),
       webSockets: createWebSockets({
         ...{ runtime: () => runtime, clock, graphql: graphql.server },

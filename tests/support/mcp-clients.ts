@@ -42,7 +42,7 @@ export class McpClients {
   }
 }
 
-export async function useTool(
+export async function runTool(
   client: Client,
   name: string,
   given: Record<string, unknown> = {},

@@ -15,11 +15,17 @@ export interface Running {
   readonly ended: Promise<number | null>;
 }
 
+export interface ServeOptions {
+  readonly mode?: "development" | "production";
+  /** What no flag may say, for the list of processes shows flags: a database's password. */
+  readonly env?: Readonly<Record<string, string>>;
+}
+
 /** Resolves when it serves. @throws Error when it ends before. */
 export function serve(
   dataDir: string,
   more: readonly string[] = [],
-  mode: "development" | "production" = "development",
+  { mode = "development", env = {} }: ServeOptions = {},
 ): Promise<Running> {
   const flags = [
     "--mode",
@@ -35,6 +41,7 @@ export function serve(
   ];
   const child = spawn(process.execPath, [script, "serve", ...flags, ...more], {
     stdio: ["ignore", "pipe", "pipe"],
+    env: { ...process.env, ...env },
   });
   const ended = new Promise<number | null>((resolve) => child.once("exit", resolve));
   const lines: string[] = [];

@@ -15,7 +15,7 @@ import { compileMethodPlan, type MethodPlan, planOf } from "./rest-plan.ts";
 import type { HttpRoute } from "./shape.ts";
 
 export interface RuleContext {
-  readonly unknown: "reject" | "ignore";
+  readonly query: { readonly unknown?: "reject" | "ignore"; readonly maxParameters?: number };
   /** Called for every problem; the route it is about is left out. */
   report(message: string): void;
 }
@@ -158,9 +158,8 @@ function compileQuery(
   context: RuleContext,
 ): HttpRoute["query"] {
   const { input } = method.desc;
-  const { unknown } = context;
   if (hasOption(method.desc, uploadOption) && getOption(method.desc, uploadOption)) {
-    return compileQueryBinder(input, { bound, prefix: "metadata", unknown });
+    return compileQueryBinder(input, { bound, prefix: "metadata", ...context.query });
   }
-  return body === "whole" ? undefined : compileQueryBinder(input, { bound, unknown });
+  return body === "whole" ? undefined : compileQueryBinder(input, { bound, ...context.query });
 }

@@ -71,7 +71,7 @@ export function load(input: CatalogInput): Catalog {
   for (const message of selection.problems) problems.push({ file: "(policies)", message });
   const routes = methods.flatMap((method) =>
     compileRoutes(method, {
-      unknown: input.query?.unknown ?? "reject",
+      query: input.query ?? {},
       report: (message) => report(method, message),
     }),
   );

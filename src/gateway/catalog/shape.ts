@@ -158,7 +158,7 @@ export interface CatalogInput {
   /** Serialised google.protobuf.FileDescriptorSet with all imports; source info makes errors and documents better. */
   readonly descriptorSet: Uint8Array;
   readonly codec?: CodecOptions;
-  readonly query?: { readonly unknown?: "reject" | "ignore" };
+  readonly query?: { readonly unknown?: "reject" | "ignore"; readonly maxParameters?: number };
   /** Paths of the gateway's own: a binding to one of them could never be reached, and is a problem. */
   readonly reservedPaths?: readonly string[];
   /** Begins of service names whose methods have to say who may call them. */

@@ -30,7 +30,7 @@ const inflaters = {
 
 /** A body that inflates to more than this many times its size is refused once it is larger than `ratioFreeBytes`. */
 const maxRatio = 100;
-const ratioFreeBytes = 1_048_576;
+const ratioFreeBytes = 65_536;
 /** Up to here inflating at once is cheaper than a trip through the thread pool: as sent, and as inflated. */
 const syncBytes = 4096;
 const syncInflatedBytes = 262_144;

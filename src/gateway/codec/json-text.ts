@@ -49,6 +49,8 @@ export class JsonText {
   #depth = 0;
   #elements = 0;
   #reread = 0;
+  /** Strings are passed over: somebody else will judge them. */
+  #passing = false;
   /** Just inside a bracket: no comma comes before the first entry. */
   #first = false;
 
@@ -106,6 +108,10 @@ export class JsonText {
     if (this.#peek() !== quote) throw this.#unexpected("a string");
     const start = this.#at;
     const end = this.#closingQuote(start);
+    if (this.#passing) {
+      this.#at = end + 1;
+      return "";
+    }
     const inner = this.#text.slice(start + 1, end);
     if (!inner.includes("\\")) {
       if (controlCharacter.test(inner)) throw this.#unexpected("a string without raw control characters");
@@ -160,6 +166,13 @@ export class JsonText {
     else if (!this.takeNull() && this.takeBoolean() === undefined) throw this.#unexpected("a value");
   }
 
+  /** Goes past a value whose strings are for somebody else to judge. */
+  pass(): void {
+    this.#passing = true;
+    this.skip();
+    this.#passing = false;
+  }
+
   /** @throws RpcError MESSAGE_MALFORMED where anything but white space is left. */
   end(): void {
     if (this.#peek() !== -1) throw this.#unexpected("the end of the text");
@@ -168,6 +181,11 @@ export class JsonText {
   mark(): Mark {
     this.#peek();
     return { at: this.#at, depth: this.#depth };
+  }
+
+  /** What was written between two marks; to the end where there is one alone. */
+  written(from: number, to?: number): string {
+    return this.#text.slice(from, to);
   }
 
   /** Back to where an object or array was about to be read. */

@@ -11,9 +11,6 @@ import { nearest } from "#std/nearest.ts";
 import { fieldError } from "./field-error.ts";
 import { compileFieldPath, type FieldPath, isTextField } from "./field-path.ts";
 
-/** More parameters than this are refused before any is looked at (trust C.4). */
-const maxParameters = 200;
-
 /** Compiled names that are kept; others are compiled each time. */
 const maxKnownPaths = 1000;
 
@@ -32,6 +29,8 @@ export interface QueryOptions {
   readonly prefix?: string;
   /** What to do with parameters that name no field. Default `reject`. */
   readonly unknown?: "reject" | "ignore";
+  /** More are refused before any is looked at. Default 200. */
+  readonly maxParameters?: number;
 }
 
 export function compileQueryBinder(desc: DescMessage, options: QueryOptions): QueryBinder {
@@ -51,12 +50,13 @@ class CompiledQuery implements QueryBinder {
 
   bind(message: Message, rawQuery: string): void {
     if (rawQuery === "") return;
-    const pairs = rawQuery.split("&");
+    const { maxParameters = 200 } = this.#options;
+    const pairs = rawQuery.split("&", maxParameters + 1);
     if (pairs.length > maxParameters) {
       throw fieldError(
         "FIELD_INVALID",
         "query",
-        `has ${pairs.length} parameters; ${maxParameters} are allowed`,
+        `has more than the ${maxParameters} parameters that are allowed`,
       );
     }
     // By path: a message that holds itself has a field more than once.

@@ -1,4 +1,4 @@
-/** The error of a body over its limit. */
+/** The errors of bodies over their limits. */
 import { RpcError } from "#rpc/error.ts";
 
 export function bodyTooLarge(maxBytes: number): RpcError {
@@ -6,5 +6,12 @@ export function bodyTooLarge(maxBytes: number): RpcError {
     reason: "PAYLOAD_TOO_LARGE",
     message: `the body is larger than the ${maxBytes} bytes that are allowed`,
     metadata: { limitBytes: String(maxBytes) },
+  });
+}
+
+export function bodyTooSlow(): RpcError {
+  return new RpcError("deadline_exceeded", {
+    reason: "REQUEST_TIMEOUT",
+    message: "the request did not come in time",
   });
 }

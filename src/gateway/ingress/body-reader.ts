@@ -43,16 +43,16 @@ export function readWhole(stream: Readable, maxBytes: number): Promise<Uint8Arra
 
 /**
  * Pulled: the stream is paused while nobody asks.
- * @param counted is told how much came.
+ * @param came hears of every piece, and of those that nobody reads.
  * @throws RpcError CALL_CANCELED when the client leaves.
  */
 export async function* readChunks(
   stream: Readable,
-  counted: { bytesIn: number },
+  came: (chunk: Uint8Array) => void = () => {},
 ): AsyncGenerator<Uint8Array> {
   try {
     for await (const chunk of stream.iterator({ destroyOnReturn: false })) {
-      counted.bytesIn += (chunk as Uint8Array).length;
+      came(chunk as Uint8Array);
       yield chunk as Uint8Array;
     }
   } catch {
@@ -60,6 +60,6 @@ export async function* readChunks(
     throw clientGone();
   } finally {
     // What nobody reads flows into nothing: left where it is, it would keep HTTP/1 from its next request.
-    if (!stream.readableEnded) stream.resume();
+    if (!stream.readableEnded) stream.on("data", came).resume();
   }
 }

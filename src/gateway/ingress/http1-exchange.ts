@@ -35,12 +35,23 @@ export class Http1Exchange implements Exchange {
   readonly #response: ServerResponse;
 
   readonly #server: ServerState;
+  /** As proxies in front say. */
+  readonly #address: string | undefined;
 
   constructor(
     request: IncomingMessage,
     response: ServerResponse,
-    { startedAtMs, server }: { readonly startedAtMs: number; readonly server: ServerState },
+    {
+      startedAtMs,
+      server,
+      address,
+    }: {
+      readonly startedAtMs: number;
+      readonly server: ServerState;
+      readonly address: string | undefined;
+    },
   ) {
+    this.#address = address;
     this.#server = server;
     this.#request = request;
     this.#response = response;
@@ -58,7 +69,10 @@ export class Http1Exchange implements Exchange {
 
   get peer(): Peer {
     const { socket } = this.#request;
-    const peer = { address: socket.remoteAddress ?? "", port: socket.remotePort ?? 0 };
+    const peer =
+      this.#address === undefined
+        ? { address: socket.remoteAddress ?? "", port: socket.remotePort ?? 0 }
+        : { address: this.#address, port: 0 };
     const certificates = this.#server.encrypted ? certificatesOf(socket) : undefined;
     return certificates === undefined ? peer : { ...peer, certificates };
   }
@@ -86,7 +100,9 @@ export class Http1Exchange implements Exchange {
   }
 
   chunks(): AsyncIterable<Uint8Array> {
-    return readChunks(this.#request, this);
+    return readChunks(this.#request, (chunk) => {
+      this.bytesIn += chunk.length;
+    });
   }
 
   /** A request that began before the drain is answered in it: the client has to hear that this was the connection's last. */

@@ -8,7 +8,7 @@ import type {
 import type { Socket } from "node:net";
 import { clientGone } from "#rpc/call.ts";
 import type { Peer } from "#rpc/peer.ts";
-import { bodyTooLarge } from "./body-limit.ts";
+import { bodyTooLarge, bodyTooSlow } from "./body-limit.ts";
 import { readChunks } from "./body-reader.ts";
 import {
   addCommon,
@@ -17,6 +17,7 @@ import {
   type RequestHeaders,
   type ResponseHeaders,
 } from "./exchange.ts";
+import { type Guarded, type Watched, watchedOf } from "./session-guard.ts";
 import { certificatesOf, strictTransportSecurity } from "./tls.ts";
 
 /** RFC 9113 section 7. */
@@ -44,6 +45,10 @@ function onWantTrailers(this: Owned): void {
 
 function onBodyData(this: Owned, chunk: Buffer): void {
   this[owner].take(chunk);
+}
+
+function onDroppedData(this: Owned, chunk: Buffer): void {
+  this[owner].drop(chunk);
 }
 
 function onBodyEnd(this: Owned): void {
@@ -79,7 +84,7 @@ interface Collecting {
   size: number;
 }
 
-export class Http2Exchange implements Exchange {
+export class Http2Exchange implements Exchange, Guarded {
   readonly http = 2;
   common: ResponseHeaders | undefined;
   bytesIn = 0;
@@ -91,14 +96,22 @@ export class Http2Exchange implements Exchange {
   readonly hasBody: boolean;
   readonly startedAtMs: number;
   readonly #stream: ServerHttp2Stream;
+  readonly #watched: Watched | undefined;
+  /** As proxies in front say. */
+  readonly #address: string | undefined;
   #trailers: ResponseHeaders | undefined;
   #collecting: Collecting | undefined;
   #abort: (() => void) | undefined;
   /** The answer ends with trailers, which node:http2 asks for after the last byte of the body. */
   #trailing = false;
 
-  constructor(stream: ServerHttp2Stream, headers: IncomingHttpHeaders, startedAtMs: number) {
+  constructor(
+    stream: ServerHttp2Stream,
+    headers: IncomingHttpHeaders,
+    { startedAtMs, address }: { readonly startedAtMs: number; readonly address: string | undefined },
+  ) {
     this.#stream = stream;
+    this.#address = address;
     this.headers = headers;
     this.startedAtMs = startedAtMs;
     this.method = headers[":method"] ?? "GET";
@@ -107,13 +120,16 @@ export class Http2Exchange implements Exchange {
     this.path = mark === -1 ? target : target.slice(0, mark);
     this.query = mark === -1 ? "" : target.slice(mark + 1);
     this.hasBody = !stream.endAfterHeaders;
+    this.#watched = watchedOf(stream.session);
+    this.#watched?.opened(this);
     (stream as Owned)[owner] = this;
     stream.on("error", swallow);
     stream.on("close", onStreamClose);
   }
 
   get peer(): Peer {
-    return sessionPeer(this.#stream);
+    const peer = sessionPeer(this.#stream);
+    return this.#address === undefined ? peer : { ...peer, address: this.#address, port: 0 };
   }
 
   get started(): boolean {
@@ -139,6 +155,7 @@ export class Http2Exchange implements Exchange {
 
   /** From the stream: a piece of the body. */
   take(chunk: Buffer): void {
+    this.#watched?.body(chunk.length);
     const body = this.#collecting;
     if (body === undefined) return;
     body.size += chunk.length;
@@ -150,6 +167,25 @@ export class Http2Exchange implements Exchange {
     } else if (body.first === undefined) body.first = chunk;
     else if (body.more === undefined) body.more = [body.first, chunk];
     else body.more.push(chunk);
+  }
+
+  /** From the stream: a piece that nobody reads any more. */
+  drop(chunk: Buffer): void {
+    this.#watched?.body(chunk.length);
+  }
+
+  get collecting(): boolean {
+    return this.#collecting !== undefined;
+  }
+
+  get waitingBytes(): number {
+    return this.#stream.writableLength;
+  }
+
+  giveUp(): void {
+    const body = this.#collecting;
+    this.#collecting = undefined;
+    body?.done(bodyTooSlow(), nothing);
   }
 
   /** From the stream: the body is complete. */
@@ -165,6 +201,7 @@ export class Http2Exchange implements Exchange {
 
   /** From the stream: it is over, whoever ended it. */
   closed(): void {
+    this.#watched?.closed(this);
     const body = this.#collecting;
     const abort = this.#abort;
     this.#collecting = undefined;
@@ -187,7 +224,10 @@ export class Http2Exchange implements Exchange {
   }
 
   chunks(): AsyncIterable<Uint8Array> {
-    return readChunks(this.#stream, this);
+    return readChunks(this.#stream, (chunk) => {
+      this.bytesIn += chunk.length;
+      this.#watched?.body(chunk.length);
+    });
   }
 
   reply(status: number, headers: ResponseHeaders, body: Uint8Array | string | undefined): void {
@@ -285,6 +325,7 @@ export class Http2Exchange implements Exchange {
       if (!stream.readableEnded && !stream.destroyed) stream.close(noError);
     };
     // What is left of a small body is on its way: give it one turn to arrive.
+    if (stream.listenerCount("data") === 0) stream.on("data", onDroppedData);
     stream.resume();
     // "finish" comes before node:http2 asks for the trailers: a reset then would overtake them.
     stream.once(this.#trailing ? "wantTrailers" : "finish", () => setImmediate(stop));

@@ -1,7 +1,5 @@
-/** The listener's limits: unit, default and reason of each. Tests lower them; operators do not need to. */
+/** The listener's limits. What each guards, its range and its reason are with the options (docs/reference/configuration.md). */
 export interface ListenerLimits {
-  /** Streams at once on one HTTP/2 connection. Default 100; node:http2 has no limit of its own. */
-  readonly maxConcurrentStreams: number;
   /** Size of a request's headers in bytes, names and values. Default 16 384. */
   readonly maxHeaderBytes: number;
   /** Number of headers of a request. Default 100. */
@@ -10,14 +8,36 @@ export interface ListenerLimits {
   readonly maxUrlBytes: number;
   /** HTTP/1: longest time until the headers are complete, in milliseconds. Default 10 000. */
   readonly headersTimeoutMs: number;
-  /** HTTP/1: longest time until the whole request is here, in milliseconds. Default 30 000. */
+  /** Longest time until a whole request is here, in milliseconds; over HTTP/2 of one that is read as a whole. Default 30 000. */
   readonly requestTimeoutMs: number;
   /** HTTP/1: how long an idle connection is kept, in milliseconds. Default 5000. */
-  readonly keepAliveTimeoutMs: number;
-  /** Longest silence after connecting, and HTTP/2's longest time to its first request, in milliseconds. Default 5000. */
-  readonly firstRequestTimeoutMs: number;
-  /** HTTP/2: how long a connection without streams is kept, in milliseconds. Default 300 000. */
-  readonly idleSessionMs: number;
+  readonly keepAliveMs: number;
+  /** HTTP/1: requests of one connection; 0: any number. Default 1000. */
+  readonly maxRequestsPerConnection: number;
+  /** How long an answer waits for a client that reads none of it, in milliseconds. Default 60 000. */
+  readonly stalledTimeoutMs: number;
+  /** Streams at once on one HTTP/2 connection. Default 100; node:http2 has no limit of its own. */
+  readonly http2MaxStreams: number;
+  /** What node and nghttp2 may hold for a connection, in megabytes. Default 10. */
+  readonly http2MaxSessionMemory: number;
+  /** Frames against the rules that a connection survives. Default 50. */
+  readonly http2MaxInvalidFrames: number;
+  /** Resets at once, and how many a second come back. Defaults 200 and 33. */
+  readonly http2ResetBurst: number;
+  readonly http2ResetsPerSecond: number;
+  /** PING and SETTINGS frames in ten seconds. Default 500. */
+  readonly http2MaxControlFrames: number;
+  /** Bytes a second that belong to no request. Default 131 072. */
+  readonly http2MaxIdleBytes: number;
+  /** HTTP/2: longest time from connecting to the first request, in milliseconds. Default 5000. */
+  readonly http2FirstRequestTimeoutMs: number;
+  /** HTTP/2: longest time of one header block, in milliseconds. Default 5000. */
+  readonly http2HeaderBlockTimeoutMs: number;
+  /** How long a connection without streams is kept, in milliseconds, by port. Defaults 60 000 and 300 000. */
+  readonly http2IdleTimeoutMs: number;
+  readonly grpcIdleTimeoutMs: number;
+  /** HTTP/2: silence with open streams after which a client is pinged, in milliseconds. Default 60 000. */
+  readonly http2PingAfterMs: number;
   /** Drain: how long a client has to see that it should go elsewhere before new streams are refused, in milliseconds. Default 600. */
   readonly drainNoticeMs: number;
   /** Drain: how long running calls may go on, in milliseconds. Default 30 000. */
@@ -25,15 +45,26 @@ export interface ListenerLimits {
 }
 
 export const defaultLimits: ListenerLimits = {
-  maxConcurrentStreams: 100,
   maxHeaderBytes: 16_384,
   maxHeaders: 100,
   maxUrlBytes: 8192,
   headersTimeoutMs: 10_000,
   requestTimeoutMs: 30_000,
-  keepAliveTimeoutMs: 5000,
-  firstRequestTimeoutMs: 5000,
-  idleSessionMs: 300_000,
+  keepAliveMs: 5000,
+  maxRequestsPerConnection: 1000,
+  stalledTimeoutMs: 60_000,
+  http2MaxStreams: 100,
+  http2MaxSessionMemory: 10,
+  http2MaxInvalidFrames: 50,
+  http2ResetBurst: 200,
+  http2ResetsPerSecond: 33,
+  http2MaxControlFrames: 500,
+  http2MaxIdleBytes: 131_072,
+  http2FirstRequestTimeoutMs: 5000,
+  http2HeaderBlockTimeoutMs: 5000,
+  http2IdleTimeoutMs: 60_000,
+  grpcIdleTimeoutMs: 300_000,
+  http2PingAfterMs: 60_000,
   drainNoticeMs: 600,
   drainGraceMs: 30_000,
 };

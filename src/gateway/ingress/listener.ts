@@ -6,10 +6,10 @@
  */
 import {
   createServer,
+  type IncomingHttpHeaders,
   type IncomingMessage,
   type Server,
   type ServerResponse,
-  STATUS_CODES,
 } from "node:http";
 import {
   constants,
@@ -22,25 +22,22 @@ import { createServer as createHttpsServer } from "node:https";
 import type { AddressInfo, Socket } from "node:net";
 import type { Duplex } from "node:stream";
 import type { TLSSocket } from "node:tls";
-import { requestIdFrom } from "#gateway/wire/request-id.ts";
 import { httpStatusOf } from "#rpc/code.ts";
 import type { Clock } from "#std/clock.ts";
 import { type Adapters, classify } from "./classify.ts";
+import { dropClaims, Proxies, type ProxyOptions } from "./client-headers.ts";
 import { connectionCap } from "./connection-cap.ts";
 import { Cors, type CorsOptions } from "./cors.ts";
 import type { Adapter, Exchange } from "./exchange.ts";
 import { Http1Exchange } from "./http1-exchange.ts";
 import { Http2Exchange } from "./http2-exchange.ts";
 import { defaultLimits, type ListenerLimits } from "./limits.ts";
-import {
-  joinCredentials,
-  type Refusal,
-  refuseFields,
-  refuseHttp1,
-  refuseUrl,
-  tooManyHeaders,
-} from "./precheck.ts";
+import { joinCredentials, type Refusal, refuseFields, refuseHttp1, refuseUrl } from "./precheck.ts";
+import { refuseRaw, refuseSocket, replyRefusal } from "./refusals.ts";
+import { connectionWindowBytes, SessionGuard } from "./session-guard.ts";
+import { StalledSockets } from "./stalled.ts";
 import { certificatesOf, Tls, type TlsFiles } from "./tls.ts";
+import type { Upgrade } from "./websocket/websocket.ts";
 
 export interface ListenerOptions {
   readonly host: string;
@@ -56,6 +53,8 @@ export interface ListenerOptions {
   readonly maxConnections?: number | undefined;
   /** Whether other processes may listen on the same ports (SO_REUSEPORT). Default false. */
   readonly reusePort?: boolean;
+  /** Whose word about the client's address counts; absent: nobody's. */
+  readonly proxies?: ProxyOptions;
   /** Both ports speak TLS; absent: neither does. */
   readonly tls?: TlsFiles;
 }
@@ -100,17 +99,30 @@ class TwoPorts implements Listener {
   readonly #tls: Tls | undefined;
   readonly #cors: Cors;
   readonly #maxConnections: number;
+  readonly #proxies: Proxies;
+  readonly #guard: SessionGuard;
+  readonly #stalled: StalledSockets;
+  /** Of connections of HTTP/1: the answer to what came last. */
+  readonly #latest = new WeakMap<Socket, ServerResponse>();
   draining = false;
 
   constructor(options: ListenerOptions, limits: ListenerLimits) {
     this.#options = options;
     this.#limits = limits;
     this.#maxConnections = options.maxConnections ?? connectionCap();
+    this.#guard = new SessionGuard(limits, options.clock);
+    this.#stalled = new StalledSockets(limits.stalledTimeoutMs, options.clock);
     this.#cors = new Cors(options.cors ?? { origins: [], credentials: false });
+    this.#proxies = new Proxies(options.proxies ?? { trusted: [], hops: 1 });
     this.#tls = options.tls === undefined ? undefined : new Tls(options.tls);
     this.#http1 = this.#makeHttp1();
-    this.#http2 = this.#makeHttp2((exchange) => classify(exchange, options.adapters));
-    this.#grpc = this.#makeHttp2(() => options.adapters.grpc, this.#tls);
+    this.#http2 = this.#makeHttp2((exchange) => classify(exchange, options.adapters), {
+      idleMs: limits.http2IdleTimeoutMs,
+    });
+    this.#grpc = this.#makeHttp2(() => options.adapters.grpc, {
+      idleMs: limits.grpcIdleTimeoutMs,
+      tls: this.#tls,
+    });
     if (this.#tls === undefined) this.#grpc.on("connection", (socket: Socket) => this.#track(socket));
     else this.#grpc.prependListener("secureConnection", (socket: TLSSocket) => this.#admit(socket));
   }
@@ -174,8 +186,9 @@ class TwoPorts implements Listener {
     const options = {
       headersTimeout: limits.headersTimeoutMs,
       requestTimeout: limits.requestTimeoutMs,
-      keepAliveTimeout: limits.keepAliveTimeoutMs,
-      connectionsCheckingInterval: Math.min(1000, limits.headersTimeoutMs),
+      keepAliveTimeout: limits.keepAliveMs,
+      // Node's own is 30 s: a header timeout of 10 s would come after 40.
+      connectionsCheckingInterval: Math.min(1000, limits.headersTimeoutMs, limits.requestTimeoutMs),
       maxHeaderSize: limits.maxHeaderBytes,
       // Checked here with a clear answer: node cuts a header list silently at its own limit, so that stays just above.
       requireHostHeader: false,
@@ -194,9 +207,13 @@ class TwoPorts implements Listener {
         : createHttpsServer({ ...options, ...tls.serverOptions(), ALPNProtocols: ["h2", "http/1.1"] }, serve);
     server.on("upgrade", (request, socket, head) => void this.#onUpgrade(request, socket, head));
     server.maxHeadersCount = limits.maxHeaders + 100;
-    server.on("clientError", (error: NodeJS.ErrnoException, socket: Socket) =>
-      refuseRaw(error, socket, limits),
-    );
+    server.maxRequestsPerSocket = limits.maxRequestsPerConnection;
+    server.on("clientError", (error: NodeJS.ErrnoException, socket: Socket) => {
+      const latest = this.#latest.get(socket);
+      // The rest of a request that was answered before it was whole: a second answer would be taken for the next one's.
+      if (latest !== undefined && !latest.req.complete && latest.headersSent) socket.destroy();
+      else refuseRaw(error, socket, limits);
+    });
     const event = tls === undefined ? "connection" : "secureConnection";
     const [accept] = server.listeners(event) as ((socket: Socket) => void)[];
     server.removeAllListeners(event);
@@ -232,33 +249,42 @@ class TwoPorts implements Listener {
     return false;
   }
 
-  /** @param tls for a server that listens itself. */
-  #makeHttp2(choose: (exchange: Exchange) => Adapter, tls?: Tls): Http2Server {
+  /** @param of.tls for a server that listens itself. */
+  #makeHttp2(
+    choose: (exchange: Exchange) => Adapter,
+    of: { readonly idleMs: number; readonly tls?: Tls | undefined },
+  ): Http2Server {
     const limits = this.#limits;
+    const { tls } = of;
     const options = {
       settings: {
-        maxConcurrentStreams: limits.maxConcurrentStreams,
+        maxConcurrentStreams: limits.http2MaxStreams,
         initialWindowSize: 65_536,
         maxHeaderListSize: limits.maxHeaderBytes,
         enablePush: false,
       },
       maxHeaderListPairs: limits.maxHeaders + 28,
-      maxSessionMemory: 10,
-      maxSessionInvalidFrames: 50,
+      maxSessionMemory: limits.http2MaxSessionMemory,
+      maxSessionInvalidFrames: limits.http2MaxInvalidFrames,
       maxSessionRejectedStreams: 20,
-      streamResetBurst: 200,
-      streamResetRate: 33,
-      unknownProtocolTimeout: limits.firstRequestTimeoutMs,
+      streamResetBurst: limits.http2ResetBurst,
+      streamResetRate: limits.http2ResetsPerSecond,
+      unknownProtocolTimeout: limits.http2FirstRequestTimeoutMs,
     };
     const server =
       tls === undefined
         ? createHttp2Server(options)
         : (createSecureServer({ ...options, ...tls.serverOptions() }) as unknown as Http2Server);
     tls?.keepCurrent(server as unknown as Parameters<Tls["keepCurrent"]>[0]);
-    server.on("session", (session) => this.#onSession(session));
+    server.on("session", (session) => this.#onSession(session, of.idleMs));
     server.on("stream", (stream, headers, _flags, rawHeaders) => {
       joinCredentials(headers, rawHeaders);
-      const exchange = new Http2Exchange(stream, headers, this.#options.clock.monotonic());
+      // A session's socket is behind a proxy of node's that costs more than the rest: few requests need it.
+      const said = headers["x-forwarded-for"] !== undefined;
+      const address = this.#believe(headers, said ? stream.session?.socket : undefined);
+      const exchange = new Http2Exchange(stream, headers, {
+        ...{ startedAtMs: this.#options.clock.monotonic(), address },
+      });
       const refused =
         refuseUrl(headers[":path"] ?? "/", limits) ??
         refuseFields(headers, limits, stream.session?.pendingSettingsAck === true);
@@ -270,8 +296,10 @@ class TwoPorts implements Listener {
 
   #onHttp1(request: IncomingMessage, response: ServerResponse): void {
     const startedAtMs = this.#options.clock.monotonic();
+    this.#latest.set(request.socket, response);
     joinCredentials(request.headers, request.rawHeaders);
-    const exchange = new Http1Exchange(request, response, { startedAtMs, server: this });
+    const address = this.#believe(request.headers, request.socket);
+    const exchange = new Http1Exchange(request, response, { startedAtMs, server: this, address });
     const refused = refuseHttp1(
       {
         httpVersion: request.httpVersion,
@@ -293,24 +321,39 @@ class TwoPorts implements Listener {
     // Its own errors are those of a client that left.
     socket.on("error", swallow);
     joinCredentials(request.headers, request.rawHeaders);
+    const address = this.#believe(request.headers, request.socket);
     const { httpVersion, url = "", headers, rawHeaders } = request;
     const refused =
       refuseHttp1({ httpVersion, url, headers, rawHeaders }, this.#limits) ??
       this.#cors.refuseSocket(headers.origin, headers.host) ??
-      (await this.#upgrade(request, socket, head));
+      (await this.#upgrade({ request, socket, head }, address));
     if (refused !== undefined) refuseSocket(socket, refused);
   }
 
-  async #upgrade(request: IncomingMessage, socket: Duplex, head: Buffer): Promise<Refusal | undefined> {
+  /** Where a request came from, if not from where the connection does; afterwards nobody claims anything. */
+  #believe(headers: IncomingHttpHeaders, socket: Pick<Socket, "remoteAddress"> | undefined) {
+    const address =
+      headers["x-forwarded-for"] === undefined
+        ? undefined
+        : this.#proxies.addressOf(headers, socket?.remoteAddress ?? "");
+    dropClaims(headers);
+    return address;
+  }
+
+  async #upgrade(
+    upgrade: Pick<Upgrade, "request" | "socket" | "head">,
+    address: string | undefined,
+  ): Promise<Refusal | undefined> {
+    const { request } = upgrade;
     const { webSockets } = this.#options.adapters;
     if (webSockets === undefined) return undefined;
     const { remoteAddress = "", remotePort = 0 } = request.socket;
     const certificates = this.encrypted ? certificatesOf(request.socket) : undefined;
     const peer = {
-      ...{ address: remoteAddress, port: remotePort },
+      ...(address === undefined ? { address: remoteAddress, port: remotePort } : { address, port: 0 }),
       ...(certificates === undefined ? {} : { certificates }),
     };
-    const error = await webSockets.upgrade({ request, socket, head, peer });
+    const error = await webSockets.upgrade({ ...upgrade, peer });
     return error === undefined ? undefined : { status: httpStatusOf(error), error };
   }
 
@@ -326,17 +369,13 @@ class TwoPorts implements Listener {
     }
   }
 
-  /** node:http2 has no timer for a client that connects and then says nothing, or half a header block. */
-  #onSession(session: ServerHttp2Session): void {
+  #onSession(session: ServerHttp2Session, idleMs: number): void {
     this.#sessions.add(session);
-    const first = setTimeout(() => session.destroy(), this.#limits.firstRequestTimeoutMs);
-    session.once("stream", () => clearTimeout(first));
-    session.setTimeout(this.#limits.idleSessionMs, () => session.close());
+    // Node's own window for a whole connection is that of one stream: uploads side by side would wait for each other.
+    session.setLocalWindowSize(connectionWindowBytes);
+    this.#guard.watch(session, idleMs);
     session.on("error", () => session.destroy());
-    session.on("close", () => {
-      clearTimeout(first);
-      this.#sessions.delete(session);
-    });
+    session.on("close", () => this.#sessions.delete(session));
     if (this.draining) session.close();
   }
 
@@ -347,7 +386,11 @@ class TwoPorts implements Listener {
       return false;
     }
     this.#sockets.add(socket);
-    socket.once("close", () => this.#sockets.delete(socket));
+    const leave = this.#stalled.watch(socket);
+    socket.once("close", () => {
+      this.#sockets.delete(socket);
+      leave();
+    });
     return true;
   }
 
@@ -419,66 +462,4 @@ function stopAccepting(server: Server | Http2Server): Promise<void> {
 
 function sleep(ms: number): Promise<void> {
   return new Promise((resolve) => setTimeout(resolve, ms));
-}
-
-function replyRefusal(exchange: Exchange, refused: Refusal): void {
-  const id = requestIdFrom(exchange.headers["x-request-id"]);
-  exchange.reply(
-    refused.status,
-    { "content-type": "application/json; charset=utf-8", "x-request-id": id },
-    errorBody(refused, id),
-  );
-}
-
-function errorBody(refused: Refusal, requestId: string): string {
-  return JSON.stringify({
-    code: refused.error.number,
-    message: refused.error.message,
-    details: [
-      {
-        "@type": "type.googleapis.com/google.rpc.ErrorInfo",
-        reason: refused.error.reason,
-        domain: "portico",
-      },
-      { "@type": "type.googleapis.com/google.rpc.RequestInfo", requestId },
-    ],
-  });
-}
-
-/** A request without an exchange - no socket's yet, or one that was not read - is answered as HTTP, and its connection is over. */
-function refuseSocket(socket: Duplex, refused: Refusal): void {
-  if (socket.destroyed) return;
-  const id = requestIdFrom(undefined);
-  const body = errorBody(refused, id);
-  socket.end(
-    [
-      `HTTP/1.1 ${refused.status} ${STATUS_CODES[refused.status] ?? ""}`,
-      "content-type: application/json; charset=utf-8",
-      `content-length: ${Buffer.byteLength(body)}`,
-      `x-request-id: ${id}`,
-      "connection: close",
-      "",
-      body,
-    ].join("\r\n"),
-  );
-}
-
-/** Bytes that are not HTTP: answered with a bare status where the socket still takes one, and closed. */
-function refuseRaw(error: NodeJS.ErrnoException, socket: Socket, limits: ListenerLimits): void {
-  const statuses: Readonly<Record<string, string>> = {
-    HPE_CHUNK_EXTENSIONS_OVERFLOW: "413 Content Too Large",
-    ERR_HTTP_REQUEST_TIMEOUT: "408 Request Timeout",
-  };
-  if (socket.destroyed || !socket.writable || error.code === "ECONNRESET") {
-    socket.destroy();
-    return;
-  }
-  // A request, but for its size: its client reads what every other of its errors says too.
-  if (error.code === "HPE_HEADER_OVERFLOW") {
-    refuseSocket(socket, tooManyHeaders(limits));
-    return;
-  }
-  socket.end(
-    `HTTP/1.1 ${statuses[error.code ?? ""] ?? "400 Bad Request"}\r\nconnection: close\r\ncontent-length: 0\r\n\r\n`,
-  );
 }

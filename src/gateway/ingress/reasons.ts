@@ -11,6 +11,7 @@ export const reasons = {
     code: "resource_exhausted",
     meaning: "the request has more headers than the limit, or larger ones",
   },
+  REQUEST_TIMEOUT: { code: "deadline_exceeded", meaning: "the body of the request did not come in time" },
   URL_TOO_LONG: { code: "invalid_argument", meaning: "the URL is longer than the limit" },
   CREDENTIAL_IN_URL: {
     code: "invalid_argument",

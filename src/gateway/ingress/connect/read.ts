@@ -4,6 +4,7 @@ import { FrameReader, malformedFrame } from "#gateway/wire/grpc-frames.ts";
 import { RpcError } from "#rpc/error.ts";
 import { Metadata, type MetadataValue } from "#rpc/metadata.ts";
 import { BytesPayload, type Encoding, type MessageType, type Payload } from "#rpc/payload.ts";
+import { checkBinaries, isWithheld } from "../client-headers.ts";
 import type { Exchange, RequestHeaders } from "../exchange.ts";
 
 export const unaryTypes: ReadonlyMap<string, Encoding> = new Map([
@@ -15,27 +16,18 @@ export const streamTypes: ReadonlyMap<string, Encoding> = new Map([
   ["application/connect+proto", "proto"],
 ]);
 
-/** Headers that belong to the transport or to Connect itself and are no metadata. */
-const transportHeaders = new Set([
-  "accept",
-  "accept-encoding",
-  "connection",
-  "content-encoding",
-  "content-length",
-  "content-type",
-  "host",
-  "keep-alive",
-  "te",
-  "transfer-encoding",
-]);
+/** Headers that are no metadata, besides those that no service sees. */
+const transportHeaders = new Set(["accept", "accept-encoding", "content-encoding", "content-type"]);
 
+/** @throws RpcError METADATA_INVALID. */
 export function readMetadata(headers: RequestHeaders): Metadata {
+  checkBinaries(headers);
   return new Metadata(() => metadataOf(headers), headers);
 }
 
 function* metadataOf(headers: RequestHeaders): Generator<readonly [string, MetadataValue]> {
   for (const [name, value] of Object.entries(headers)) {
-    if (value === undefined || name.startsWith(":") || name.startsWith("connect-")) continue;
+    if (value === undefined || isWithheld(name) || name.startsWith("connect-")) continue;
     if (transportHeaders.has(name)) continue;
     for (const text of Array.isArray(value) ? value : [value])
       if (!name.endsWith("-bin")) yield [name, text];

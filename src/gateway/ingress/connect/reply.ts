@@ -3,7 +3,7 @@ import { type Compression, compress, isCompression } from "#gateway/codec/compre
 import { toStatus } from "#gateway/wire/error-status.ts";
 import { writeFrame } from "#gateway/wire/grpc-frames.ts";
 import type { Call } from "#rpc/call.ts";
-import { httpStatusOf } from "#rpc/code.ts";
+import { codes } from "#rpc/code.ts";
 import type { RpcError } from "#rpc/error.ts";
 import type { Metadata } from "#rpc/metadata.ts";
 import type { Encoding, Payload } from "#rpc/payload.ts";
@@ -49,7 +49,7 @@ export class UnaryReply {
   }
 
   /** @param status default: the code's. */
-  fail(error: RpcError, call: Call | undefined, status = httpStatusOf(error)): void {
+  fail(error: RpcError, call: Call | undefined, status: number = codes[error.code].http): void {
     const headers = secure("application/json", this.#request.id);
     if (error.reason === "COMPRESSION_UNKNOWN") headers["accept-encoding"] = "gzip, br, identity";
     if (error.code === "unauthenticated")

@@ -1,12 +1,16 @@
 /** An exchange that gRPC's adapter takes for HTTP/2 with trailers, and that is a body with its trailers inside. */
 import type { Peer } from "#rpc/peer.ts";
 import type { BodyListener, Exchange, RequestHeaders, ResponseHeaders } from "../exchange.ts";
+import { secure } from "../rest/security-headers.ts";
 import { Base64Decoder, Base64Encoder } from "./base64-stream.ts";
 
 /** Flag of the frame that holds the trailers. */
 const trailersFlag = 0x80;
 /** Room that base64 takes, and line ends inside it. */
 const textGrowth = 1.4;
+
+/** As every answer that a browser may take for something else. */
+const { "content-type": _type, "x-request-id": _id, ...ofBrowsers } = secure("", "");
 
 export interface Flavour {
   /** As the answer repeats it. */
@@ -130,7 +134,7 @@ export class WebExchange implements Exchange {
   }
 
   #dressed(headers: ResponseHeaders): ResponseHeaders {
-    return { ...headers, "content-type": this.#flavour.contentType };
+    return { ...headers, ...ofBrowsers, "content-type": this.#flavour.contentType };
   }
 
   #encoded(chunk: Uint8Array): Uint8Array {

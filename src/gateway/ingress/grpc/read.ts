@@ -5,6 +5,7 @@ import { parseGrpcTimeout } from "#gateway/wire/grpc-timeout.ts";
 import { RpcError } from "#rpc/error.ts";
 import { Metadata, type MetadataValue } from "#rpc/metadata.ts";
 import { BytesPayload, type Encoding, type MessageType, type Payload } from "#rpc/payload.ts";
+import { checkBinaries, isWithheld } from "../client-headers.ts";
 import type { Exchange, RequestHeaders } from "../exchange.ts";
 
 export interface RequestFormat {
@@ -52,29 +53,18 @@ export function readFormat(headers: RequestHeaders): RequestFormat | undefined {
   };
 }
 
-/** Headers that belong to the transport or to gRPC itself and are no metadata. */
-const transportHeaders = new Set([
-  "content-type",
-  "te",
-  "user-agent",
-  "connection",
-  "host",
-  "content-length",
-  "transfer-encoding",
-  "accept-encoding",
-]);
+/** Headers that are no metadata, besides those that no service sees. */
+const transportHeaders = new Set(["content-type", "user-agent", "accept-encoding"]);
 
 /** @throws RpcError METADATA_INVALID at once where a `-bin` value is not base64: a handler may look too late to say so. */
 export function readMetadata(headers: RequestHeaders): Metadata {
-  for (const name in headers)
-    if (name.endsWith("-bin") && !name.startsWith("grpc-")) checkBase64(name, headers[name]);
+  checkBinaries(headers);
   return new Metadata(() => metadataOf(headers), headers);
 }
 
 function* metadataOf(headers: RequestHeaders): Generator<readonly [string, MetadataValue]> {
   for (const [name, value] of Object.entries(headers)) {
-    if (value === undefined || name.startsWith(":") || name.startsWith("grpc-") || transportHeaders.has(name))
-      continue;
+    if (value === undefined || isWithheld(name) || transportHeaders.has(name)) continue;
     const values = Array.isArray(value) ? value : [value];
     for (const text of values) {
       if (name.endsWith("-bin"))
@@ -84,18 +74,6 @@ function* metadataOf(headers: RequestHeaders): Generator<readonly [string, Metad
   }
   const agent = headers["user-agent"];
   if (typeof agent === "string") yield ["user-agent", agent];
-}
-
-function checkBase64(name: string, value: string | string[] | undefined): void {
-  for (const part of String(value ?? "").split(",")) {
-    const text = part.trim();
-    if (/^[A-Za-z0-9+/_-]*={0,2}$/.test(text) && text.replace(/=+$/, "").length % 4 !== 1) continue;
-    throw new RpcError("invalid_argument", {
-      reason: "METADATA_INVALID",
-      message: `${name}: a name that ends in -bin carries base64`,
-      metadata: { header: name },
-    });
-  }
 }
 
 export function readTimeout(headers: RequestHeaders): number | undefined {

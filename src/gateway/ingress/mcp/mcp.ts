@@ -9,6 +9,7 @@
  */
 import { createHmac, randomBytes } from "node:crypto";
 import type { AuthInfo, McpHttpHandler, ServerEventBus } from "@modelcontextprotocol/server";
+import { checkJsonDepth } from "#gateway/codec/json-depth.ts";
 import type { Runtime } from "#gateway/dispatch/dispatch.ts";
 import { readTimeout } from "#gateway/wire/grpc-timeout.ts";
 import { requestIdFrom } from "#gateway/wire/request-id.ts";
@@ -19,6 +20,7 @@ import { refuseExchange } from "../close.ts";
 import { readMetadata } from "../connect/read.ts";
 import type { Adapter, Exchange, ResponseHeaders } from "../exchange.ts";
 import { readPackedBody } from "../packed-body.ts";
+import { secure } from "../rest/security-headers.ts";
 import { checkOrigin, type Gate, principalOf } from "./gate.ts";
 import { type ListenStream, listenedTo, openListen } from "./listen.ts";
 import { metaTools } from "./meta-tools.ts";
@@ -95,11 +97,7 @@ class Mcp {
 
   async handle(exchange: Exchange): Promise<void> {
     const id = requestIdFrom(exchange.headers["x-request-id"]);
-    const own: ResponseHeaders = {
-      "cache-control": "no-store",
-      "x-content-type-options": "nosniff",
-      "x-request-id": id,
-    };
+    const own = secure("application/json; charset=utf-8", id);
     try {
       if (exchange.path !== path) replyJson(exchange, this.#resource(), own);
       else await this.#serve(exchange, { id, own });
@@ -119,6 +117,7 @@ class Mcp {
     exchange.onAbort(() => gone.abort());
     const { signal } = gone;
     const body = exchange.method === "POST" ? await readPackedBody(exchange, maxBodyBytes) : undefined;
+    if (body !== undefined) checkJsonDepth(body);
     const request = toRequest(exchange, { base: this.#options.serverUrl(), body, signal });
     const timeoutMs = readTimeout(exchange.headers);
     const caller: Caller = {

@@ -11,7 +11,6 @@ import {
   describeMessage,
   describeOpenApi,
   messagesOf,
-  type OpenApiDocument,
 } from "#gateway/describe/describe.ts";
 import type { Runtime } from "#gateway/dispatch/dispatch.ts";
 import { requestIdFrom } from "#gateway/wire/request-id.ts";
@@ -56,6 +55,8 @@ export interface PagesOptions {
   serverUrl(): string;
   /** Whether callers have to show who they are. */
   readonly authentication: boolean;
+  /** Whether there is a page to try methods on. Default true. */
+  readonly docs?: boolean;
   readonly version: string;
 }
 
@@ -66,9 +67,9 @@ export type Pages = Adapter & { owns(path: string): boolean };
 interface Page {
   readonly status: number;
   readonly type: string;
-  readonly body: string;
-  /** May be kept by a client and asked for again by its ETag. */
-  readonly lasting?: boolean;
+  readonly body: string | Uint8Array;
+  /** May be kept by a client and asked for again by this; absent: not. */
+  readonly etag?: string;
 }
 
 export function createPages(options: PagesOptions): Pages {
@@ -77,20 +78,29 @@ export function createPages(options: PagesOptions): Pages {
   const whole = oncePerRuntime(options, ({ catalog }) => describeOpenApi(catalog, about()));
   const asyncApi = oncePerRuntime(options, ({ catalog }) => json(describeAsyncApi(catalog, about())));
   const messages = oncePerRuntime(options, ({ catalog }) => messagesOf(catalog));
-  const docs = (): Page => ({ ...htmlPage(docsPage(whole(), options.version)), lasting: true });
-  const errors = (): Page => ({ ...htmlPage(errorsPage(options.reasons)), lasting: true });
-  const ready = (): Page => (options.ready() ? text(200, "ready") : text(503, "draining"));
-  const keys = async (): Promise<Page> => ({
-    status: 200,
-    type: "application/jwk-set+json",
-    body: JSON.stringify(await options.publicKeys()),
-    lasting: true,
+  // Made once: a page of half a megabyte takes milliseconds, and anybody may ask for it as often as it likes.
+  const noDocs = (): Page => text(404, "the documentation is not served here; /openapi.json is");
+  const docsOf = oncePerRuntime(options, (): Page => lasting(htmlPage(docsPage(whole(), options.version))));
+  const docs = options.docs === false ? noDocs : docsOf;
+  const errors = oncePerRuntime(options, (): Page => lasting(htmlPage(errorsPage(options.reasons))));
+  const openApis = oncePerRuntime(options, ({ catalog }) => {
+    const made = new Map<string, Page>();
+    return (service: string): Page => {
+      const known = made.get(service);
+      if (known !== undefined) return known;
+      const page = json(service === "" ? whole() : describeOpenApi(catalog, { ...about(), service }));
+      // As many as there are services.
+      made.set(service, page);
+      return page;
+    };
   });
+  const ready = (): Page => (options.ready() ? text(200, "ready") : text(503, "draining"));
+  const keys = async (): Promise<Page> => json(await options.publicKeys(), "application/jwk-set+json");
   const pages: Readonly<Record<(typeof pagePaths)[number], MakePage>> = {
     "/": docs,
     "/docs": docs,
     "/docs/errors": errors,
-    "/openapi.json": (exchange) => openApi(exchange, options, whole),
+    "/openapi.json": (exchange) => openApi(exchange, options, openApis()),
     "/asyncapi.json": asyncApi,
     "/schemas": () => schemaList(messages()),
     "/livez": () => text(200, "alive"),
@@ -135,8 +145,8 @@ function makePage(make: MakePage, exchange: Exchange): Page | Promise<Page> {
 
 function send(exchange: Exchange, page: Page, id: string): void {
   const headers = pageHeaders(page.type, id);
-  if (page.lasting === true) {
-    headers.etag = `"${createHash("sha256").update(page.body).digest("base64url").slice(0, 22)}"`;
+  if (page.etag !== undefined) {
+    headers.etag = page.etag;
     headers["cache-control"] = "no-cache";
     if (exchange.headers["if-none-match"] === headers.etag) {
       exchange.reply(304, headers, undefined);
@@ -167,22 +177,26 @@ function htmlPage(body: string): Page {
   return { status: 200, type: "text/html; charset=utf-8", body };
 }
 
-function openApi(exchange: Exchange, options: PagesOptions, whole: () => OpenApiDocument): Page {
+function openApi(exchange: Exchange, options: PagesOptions, pageOf: (service: string) => Page): Page {
   const service = new URLSearchParams(exchange.query).get("service");
   const { catalog } = options.runtime();
   if (service !== null && !catalog.services.some((known) => known.typeName === service)) {
     return text(404, `there is no service "${service.slice(0, 200)}"; without ?service= all are described`);
   }
-  const { version, authentication } = options;
-  const document =
-    service === null
-      ? whole()
-      : describeOpenApi(catalog, { serverUrl: options.serverUrl(), version, authentication, service });
-  return json(document);
+  return pageOf(service ?? "");
 }
 
 function json(document: object, type = "application/json; charset=utf-8"): Page {
-  return { status: 200, type, body: JSON.stringify(document), lasting: true };
+  return lasting({ status: 200, type, body: JSON.stringify(document) });
+}
+
+/** As bytes with a name, so that nothing is encoded or hashed when it is asked for. */
+function lasting({ status, type, body }: Page): Page {
+  return { status, type, body: Buffer.from(body), etag: etagOf(body) };
+}
+
+function etagOf(body: string | Uint8Array): string {
+  return `"${createHash("sha256").update(body).digest("base64url").slice(0, 22)}"`;
 }
 
 const schemaPrefix = "/schemas/";

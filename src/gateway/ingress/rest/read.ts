@@ -16,6 +16,7 @@ import { Metadata, type MetadataValue } from "#rpc/metadata.ts";
 import { hasUnaryRequest } from "#rpc/method.ts";
 import { LazyPayload, type Payload } from "#rpc/payload.ts";
 import { localPrincipal } from "#rpc/principal.ts";
+import { isWithheld } from "../client-headers.ts";
 import type { Exchange, RequestHeaders } from "../exchange.ts";
 import { readPackedBody } from "../packed-body.ts";
 import { withTicket } from "../ticket.ts";
@@ -127,23 +128,9 @@ function startOf(
   };
 }
 
-/** What is HTTP's own and means nothing to a service (RFC 9110 section 7.6.1), and what only a peer of gRPC may say. */
-const hopByHop = new Set([
-  "connection",
-  "keep-alive",
-  "proxy-connection",
-  "te",
-  "trailer",
-  "transfer-encoding",
-  "upgrade",
-  "host",
-  "content-length",
-]);
-
 function* metadataOf(headers: RequestHeaders): Generator<readonly [string, MetadataValue]> {
   for (const [name, value] of Object.entries(headers)) {
-    if (value === undefined || name.startsWith(":") || name.startsWith("grpc-") || hopByHop.has(name))
-      continue;
+    if (value === undefined || isWithheld(name)) continue;
     for (const text of Array.isArray(value) ? value : [value]) {
       yield [name, name.endsWith("-bin") ? new Uint8Array(Buffer.from(text, "base64")) : text];
     }

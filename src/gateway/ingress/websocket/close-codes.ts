@@ -2,6 +2,8 @@
 export const closeCodes = {
   /** RFC 6455 section 7.4.1: the call is done. */
   normal: 1000,
+  /** RFC 6455 section 7.4.1: against our rules, where no other code says which. */
+  policy: 1008,
   /** RFC 6455 section 7.4.1: something unexpected happened here. */
   internal: 1011,
   /** IANA: the server restarts; connect again. */

@@ -4,7 +4,9 @@
  * In JSON the messages of calls are part of the frame's text. Integers that a double cannot hold pass through as they were written, so
  * the codec of the method's own type has the last word on them.
  */
-import { create, fromBinary, fromJson, type JsonValue, toBinary } from "@bufbuild/protobuf";
+import { create, fromJson, type JsonValue, toBinary } from "@bufbuild/protobuf";
+import { decodeBinary } from "#gateway/codec/binary.ts";
+import { JsonText } from "#gateway/codec/json-text.ts";
 import type { Status } from "#gen/google/rpc/status_pb.ts";
 import {
   type ClientFrame,
@@ -47,26 +49,41 @@ export interface FrameCodec {
   write(frame: Outgoing): string | Uint8Array;
 }
 
-/** Whether a text may hold a number that reading and writing would change: one that is rounded, or minus zero. */
-const inexact = /\d{16}|-0/;
+/** A message of the codec's greatest depth and size, in its frame. */
+const frameLimits = { maxDepth: 66, maxElements: 101_000 };
+const binaryLimits = { maxDepth: 100, maxElements: 100_000 };
 
-interface JsonFrame {
-  readonly message?: unknown;
+/**
+ * The frame without its message, and the message as it was written: digits, keys given twice and all, for the codec of its type to judge.
+ * @throws RpcError MESSAGE_MALFORMED.
+ */
+function takeApart(text: JsonText): { readonly rest: string; readonly message: string | undefined } {
+  if (!text.isObject()) throw new Error("a frame is a JSON object");
+  let message: string | undefined;
+  let rest: string | undefined;
+  const keys = new Set<string>();
+  text.openObject();
+  for (let key = text.key(); key !== undefined; key = text.key()) {
+    if (keys.has(key)) throw new Error(`a frame has one ${JSON.stringify(key.slice(0, 50))}`);
+    keys.add(key);
+    const from = text.mark().at;
+    text.pass();
+    if (key !== "message") continue;
+    const to = text.mark().at;
+    message = text.written(from, to);
+    rest = `${text.written(0, from)}null${text.written(to)}`;
+  }
+  text.end();
+  return { rest: rest ?? text.written(0), message };
 }
 
 export const jsonFrames: FrameCodec = {
   encoding: "json",
   read: (data, isBinary) => {
     if (isBinary) throw new Error("portico.v1+json has text frames");
-    const text = data.toString("utf8");
-    const parsed: unknown = inexact.test(text) ? JSON.parse(text, exactNumber) : JSON.parse(text);
-    if (typeof parsed !== "object" || parsed === null || Array.isArray(parsed))
-      throw new Error("a frame is a JSON object");
-    const { message, ...rest } = parsed as JsonFrame;
-    const frame = fromJson(ClientFrameSchema, rest as JsonValue);
-    return message === undefined
-      ? frame
-      : { ...frame, message: Buffer.from(JSON.stringify(message), "utf8") };
+    const { rest, message } = takeApart(new JsonText(data, frameLimits));
+    const frame = fromJson(ClientFrameSchema, JSON.parse(rest) as JsonValue);
+    return message === undefined ? frame : { ...frame, message: Buffer.from(message, "utf8") };
   },
   write: ({ message, end, headers, ...rest }) => {
     const frame: Record<string, unknown> = { ...rest };
@@ -83,19 +100,11 @@ export const jsonFrames: FrameCodec = {
   },
 };
 
-/** A number as it was written, where it is one that a double would change. */
-function exactNumber(_key: string, value: unknown, context?: { readonly source?: string }): unknown {
-  const source = context?.source;
-  if (typeof value !== "number" || source === undefined) return value;
-  if (Number.isSafeInteger(value) && !Object.is(value, -0)) return value;
-  return (JSON as unknown as { rawJSON(text: string): unknown }).rawJSON(source);
-}
-
 export const protoFrames: FrameCodec = {
   encoding: "proto",
   read: (data, isBinary) => {
     if (!isBinary) throw new Error("portico.v1+proto has binary frames");
-    return fromBinary(ClientFrameSchema, data);
+    return decodeBinary(ClientFrameSchema, data, binaryLimits) as ClientFrame;
   },
   write: ({ message, headers, ...rest }) =>
     toBinary(

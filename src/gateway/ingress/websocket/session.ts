@@ -10,6 +10,7 @@ import { Metadata } from "#rpc/metadata.ts";
 import type { Peer } from "#rpc/peer.ts";
 import { localPrincipal } from "#rpc/principal.ts";
 import type { Clock } from "#std/clock.ts";
+import { isWithheld } from "../client-headers.ts";
 import { closeCodes, shortened } from "./close-codes.ts";
 import { Credit } from "./credit.ts";
 import type { FrameCodec, Incoming, Outgoing } from "./frames.ts";
@@ -211,13 +212,15 @@ export class Session {
   /** The connection's credential, unless a call has one of its own. */
   #metadata(given: Readonly<Record<string, string>>): Metadata {
     const entries: Record<string, string> = {};
-    for (const [name, value] of Object.entries(given)) entries[name.toLowerCase()] = value;
+    for (const [key, value] of Object.entries(given)) {
+      const name = key.toLowerCase();
+      if (!isWithheld(name)) entries[name] = value;
+    }
     const own = entries.authorization !== undefined || entries["x-api-key"] !== undefined;
     const all = own ? entries : { ...entries, ...this.#headers };
     return new Metadata(function* () {
       for (const [name, value] of Object.entries(all))
-        if (!name.startsWith("grpc-"))
-          yield [name, name.endsWith("-bin") ? new Uint8Array(Buffer.from(value, "base64")) : value];
+        yield [name, name.endsWith("-bin") ? new Uint8Array(Buffer.from(value, "base64")) : value];
     }, all);
   }
 

@@ -41,6 +41,10 @@ export interface WebSocketLimits {
   readonly maxSockets: number;
   /** Longest frame, and longest message of several, in bytes. Default 1 MiB. */
   readonly maxFrameBytes: number;
+  /** Frames of one message. Default 1000. */
+  readonly maxFragments: number;
+  /** PING and PONG frames in ten seconds. Default 500. */
+  readonly maxControlFrames: number;
   /** How often a socket is pinged, in milliseconds; two pings unanswered end it. Default 15 000. */
   readonly heartbeatMs: number;
   /** Longest silence of a socket that has not said anything yet, in milliseconds. Default 10 000. */
@@ -54,6 +58,8 @@ export interface WebSocketLimits {
 export const defaultWebSocketLimits: WebSocketLimits = {
   maxSockets: 20_000,
   maxFrameBytes: 1024 * 1024,
+  maxFragments: 1000,
+  maxControlFrames: 500,
   heartbeatMs: 15_000,
   initMs: 10_000,
   checkMs: 4000,
@@ -84,12 +90,19 @@ export function createWebSockets(options: WebSocketOptions): WebSockets {
   return new Server(options);
 }
 
+/** Pieces of a frame that may wait for the rest of it: of a 1 MiB frame 64 bytes each, where sockets give 64 KiB. */
+const maxBufferedPieces = 16_384;
+const controlWindowMs = 10_000;
+
 /** What the shared timer knows of a socket. */
 interface Connection {
   readonly socket: WebSocket;
   readonly session: Session | undefined;
   readonly openedAt: number;
   unanswered: number;
+  /** PING and PONG frames since `controlSince`. */
+  controlFrames: number;
+  controlSince: number;
 }
 
 class Server implements WebSockets {
@@ -109,6 +122,9 @@ class Server implements WebSockets {
       noServer: true,
       clientTracking: false,
       maxPayload: this.#limits.maxFrameBytes,
+      // Each fragment is remembered until the last one, and each piece of one until it is whole.
+      maxFragments: this.#limits.maxFragments,
+      maxBufferedChunks: maxBufferedPieces,
       // What it saves is paid with 300 KB a socket, and it lets a client make us inflate.
       perMessageDeflate: false,
       handleProtocols: (offered, { url = "" }) =>
@@ -226,13 +242,16 @@ class Server implements WebSockets {
   }
 
   #keep(socket: WebSocket, session: Session | undefined): void {
+    const openedAt = this.#options.clock.monotonic();
     const connection: Connection = {
-      ...{ socket, session, unanswered: 0 },
-      openedAt: this.#options.clock.monotonic(),
+      ...{ socket, session, openedAt, unanswered: 0 },
+      ...{ controlFrames: 0, controlSince: openedAt },
     };
     this.#connections.add(connection);
+    socket.on("ping", () => this.#onControl(connection));
     socket.on("pong", () => {
       connection.unanswered = 0;
+      this.#onControl(connection);
     });
     // Told to the client by the close code; nothing to add.
     socket.on("error", () => {});
@@ -249,6 +268,22 @@ class Server implements WebSockets {
       setInterval(() => this.#checkAll(), checkMs).unref(),
       setInterval(() => this.#endSilent(), Math.min(1000, initMs)).unref(),
     ];
+  }
+
+  /** Each PING makes us answer, and costs its sender next to nothing. */
+  #onControl(connection: Connection): void {
+    const now = this.#options.clock.monotonic();
+    if (now - connection.controlSince >= controlWindowMs) {
+      connection.controlSince = now;
+      connection.controlFrames = 0;
+    }
+    connection.controlFrames += 1;
+    const { readyState, OPEN } = connection.socket;
+    if (connection.controlFrames <= this.#limits.maxControlFrames || readyState !== OPEN) return;
+    connection.socket.close(closeCodes.policy, "more PING and PONG frames than a client may send");
+    // What is on its way already is not read: the answers would wait for a client that takes none.
+    connection.socket.pause();
+    setTimeout(() => connection.socket.terminate(), 100).unref();
   }
 
   #pingAll(): void {

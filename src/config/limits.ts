@@ -1,0 +1,260 @@
+/**
+ * How much a client may take, declared once: unit, default, range and the reason for the default.
+ *
+ * The defaults are those of a process that faces the internet. They hold without being touched; who changes one reads here what it guards.
+ */
+import * as z from "zod";
+import type { Option } from "./option.ts";
+
+/** Of a limit; the option is made of it. */
+interface Declared {
+  /** Dotted; variable and flag follow from it. */
+  readonly key: string;
+  readonly default: number;
+  readonly min: number;
+  readonly max: number;
+  readonly unit: string;
+  readonly doc: string;
+}
+
+const kibi = 1024;
+const mebi = 1024 * kibi;
+const second = 1000;
+const minute = 60 * second;
+const hour = 60 * minute;
+
+const declared = {
+  maxHeaderBytes: {
+    key: "http.maxHeaderBytes",
+    ...{ default: 16 * kibi, min: kibi, max: mebi, unit: "bytes" },
+    doc: "Headers of a request, names and values. More is answered 431, over HTTP/2 by a refused stream. Tokens of 8 KiB fit twice.",
+  },
+  maxHeaders: {
+    key: "http.maxHeaders",
+    ...{ default: 100, min: 10, max: 2000, unit: "headers" },
+    doc: "Headers of a request. More is answered 431. Many small headers cost more than few large ones; browsers send about 20.",
+  },
+  maxUrlBytes: {
+    key: "http.maxUrlBytes",
+    ...{ default: 8 * kibi, min: 256, max: 64 * kibi, unit: "bytes" },
+    doc: "Path and query of a request. More is answered 414. Browsers and proxies cut longer ones themselves.",
+  },
+  maxQueryParameters: {
+    key: "http.maxQueryParameters",
+    ...{ default: 200, min: 1, max: 10_000, unit: "parameters" },
+    doc: "Parameters of a query. More is answered 400 before any is looked at.",
+  },
+  headersTimeoutMs: {
+    key: "http.headersTimeoutMs",
+    ...{ default: 10 * second, min: 100, max: hour, unit: "milliseconds" },
+    doc: "HTTP/1: time from connecting, or from a request's first byte, until its headers are complete; then 408, and the connection is closed. Slow clients hold nothing longer.",
+  },
+  requestTimeoutMs: {
+    key: "http.requestTimeoutMs",
+    ...{ default: 30 * second, min: 100, max: 24 * hour, unit: "milliseconds" },
+    doc: "Time until the whole of a request is here: over HTTP/1 of any request, over HTTP/2 of one whose message is read as a whole (streams take their time). Then 408, over gRPC DEADLINE_EXCEEDED. Raise it where large files come over slow lines.",
+  },
+  keepAliveMs: {
+    key: "http.keepAliveMs",
+    ...{ default: 5 * second, min: 0, max: hour, unit: "milliseconds" },
+    doc: "HTTP/1: how long a connection is kept after an answer. Behind a proxy it has to be longer than the proxy's own time (65 000 for the usual 60 s), or the proxy sends requests into closed connections.",
+  },
+  maxRequestsPerConnection: {
+    key: "http.maxRequestsPerConnection",
+    ...{ default: 1000, min: 0, max: 10_000_000, unit: "requests; 0: no limit" },
+    doc: "HTTP/1: the last request that a connection carries is answered with Connection: close, so that load balancers spread clients again.",
+  },
+  stalledTimeoutMs: {
+    key: "http.stalledTimeoutMs",
+    ...{ default: minute, min: 100, max: 24 * hour, unit: "milliseconds" },
+    doc: "How long an answer waits for a client that reads none of it; then the stream is reset, or the connection closed. What is not read lies in memory.",
+  },
+  http2MaxStreams: {
+    key: "http2.maxStreams",
+    ...{ default: 100, min: 1, max: 10_000, unit: "streams" },
+    doc: "Calls at once on one HTTP/2 connection; one more is refused with REFUSED_STREAM, which clients repeat. RFC 9113 recommends no fewer than 100; Node has no limit of its own.",
+  },
+  http2MaxSessionMemory: {
+    key: "http2.maxSessionMemory",
+    ...{ default: 10, min: 1, max: 1000, unit: "megabytes" },
+    doc: "What Node and nghttp2 may hold for one HTTP/2 connection: header tables, frames on their way. Past it new streams are refused.",
+  },
+  http2MaxInvalidFrames: {
+    key: "http2.maxInvalidFrames",
+    ...{ default: 50, min: 0, max: 10_000, unit: "frames" },
+    doc: "Frames against the rules, or without anything in them, that a connection may send before it is closed.",
+  },
+  http2ResetBurst: {
+    key: "http2.resetBurst",
+    ...{ default: 200, min: 1, max: 1_000_000, unit: "streams" },
+    doc: "Streams that a client may open and reset at once (rapid reset, CVE-2023-44487), and errors that make us reset streams (MadeYouReset, CVE-2025-8671); then the connection is closed. Twice the streams that it may have open.",
+  },
+  http2ResetsPerSecond: {
+    key: "http2.resetsPerSecond",
+    ...{ default: 33, min: 1, max: 1_000_000, unit: "streams a second" },
+    doc: "How fast the allowance of `http2.resetBurst` comes back.",
+  },
+  http2MaxControlFrames: {
+    key: "http2.maxControlFrames",
+    ...{ default: 500, min: 10, max: 1_000_000, unit: "frames" },
+    doc: "PING and SETTINGS frames that a client may send within ten seconds; then ENHANCE_YOUR_CALM, and the connection is closed. Each makes us answer; a client that measures its bandwidth sends a few a second.",
+  },
+  http2MaxIdleBytes: {
+    key: "http2.maxIdleBytes",
+    ...{ default: 128 * kibi, min: 4 * kibi, max: 100 * mebi, unit: "bytes a second" },
+    doc: "What a client may send besides requests and their bodies: frames that nobody reads (PRIORITY, unknown types, padding) and header blocks without end. More is ENHANCE_YOUR_CALM, and the connection is closed.",
+  },
+  http2FirstRequestTimeoutMs: {
+    key: "http2.firstRequestTimeoutMs",
+    ...{ default: 5 * second, min: 100, max: hour, unit: "milliseconds" },
+    doc: "Time from connecting to the first request; then the connection is closed. A client that warms up connections wants more.",
+  },
+  http2HeaderBlockTimeoutMs: {
+    key: "http2.headerBlockTimeoutMs",
+    ...{ default: 5 * second, min: 100, max: hour, unit: "milliseconds" },
+    doc: "Time for the frames of one header block. Who is in the middle of one cannot answer a PING (RFC 9113 section 6.10): who sent something that is no request is asked, and closed without an answer.",
+  },
+  http2IdleTimeoutMs: {
+    key: "http2.idleTimeoutMs",
+    ...{ default: minute, min: 100, max: 24 * hour, unit: "milliseconds" },
+    doc: "How long a connection without streams is kept on the port of HTTP.",
+  },
+  grpcIdleTimeoutMs: {
+    key: "grpc.idleTimeoutMs",
+    ...{ default: 5 * minute, min: 100, max: 24 * hour, unit: "milliseconds" },
+    doc: "How long a connection without streams is kept on the port of gRPC, whose clients connect once.",
+  },
+  http2PingAfterMs: {
+    key: "http2.pingAfterMs",
+    ...{ default: minute, min: 100, max: 24 * hour, unit: "milliseconds" },
+    doc: "Silence of a connection with open streams after which it is pinged; without an answer in a third of that time it is closed. Clients that vanished hold nothing.",
+  },
+  maxMessageBytes: {
+    key: "payload.maxMessageBytes",
+    ...{ default: 4 * mebi, min: kibi, max: 64 * mebi, unit: "bytes" },
+    doc: "A message over gRPC, gRPC-Web and Connect, as declared and as inflated. More is RESOURCE_EXHAUSTED. What grpc clients take by default.",
+  },
+  maxJsonBytes: {
+    key: "payload.maxJsonBytes",
+    ...{ default: mebi, min: kibi, max: 64 * mebi, unit: "bytes" },
+    doc: "A JSON body over REST, as sent and as inflated. More is answered 413. JSON costs about ten times as much to read as binary.",
+  },
+  maxRawBytes: {
+    key: "payload.maxRawBytes",
+    ...{ default: 10 * mebi, min: kibi, max: 256 * mebi, unit: "bytes" },
+    doc: "A raw body (`google.api.HttpBody`) over REST. More is answered 413.",
+  },
+  maxElements: {
+    key: "payload.maxElements",
+    ...{ default: 100_000, min: 100, max: 10_000_000, unit: "elements" },
+    doc: "Fields, list elements and map entries of one message, nested ones included; counted before anything is made of them. A legal message of 4 MiB may hold two million, which take seconds to decode.",
+  },
+  maxDepth: {
+    key: "payload.maxDepth",
+    ...{ default: 100, min: 5, max: 1000, unit: "levels" },
+    doc: "Nesting of messages in binary; protobuf's own default.",
+  },
+  maxJsonDepth: {
+    key: "payload.maxJsonDepth",
+    ...{ default: 64, min: 5, max: 1000, unit: "levels" },
+    doc: "Nesting of arrays and objects in JSON.",
+  },
+  maxSockets: {
+    key: "webSocket.maxSockets",
+    ...{ default: 20_000, min: 1, max: 1_000_000, unit: "sockets" },
+    doc: "WebSockets at once; one more is answered 503. An idle one costs 7 KB.",
+  },
+  maxFrameBytes: {
+    key: "webSocket.maxMessageBytes",
+    ...{ default: mebi, min: kibi, max: 64 * mebi, unit: "bytes" },
+    doc: "A WebSocket message, in one frame or several. More closes with 1009.",
+  },
+  maxFragments: {
+    key: "webSocket.maxFragments",
+    ...{ default: 1000, min: 2, max: 1_000_000, unit: "frames" },
+    doc: "Frames of one WebSocket message. More closes with 1008: each is remembered until the last.",
+  },
+  maxSocketControls: {
+    key: "webSocket.maxControlFrames",
+    ...{ default: 500, min: 10, max: 1_000_000, unit: "frames" },
+    doc: "PING and PONG frames within ten seconds. More closes with 1008: each PING is answered.",
+  },
+  socketInitMs: {
+    key: "webSocket.firstMessageTimeoutMs",
+    ...{ default: 10 * second, min: 100, max: hour, unit: "milliseconds" },
+    doc: "How long a WebSocket at /ws may stay silent before its first frame; then 4408.",
+  },
+  heartbeatMs: {
+    key: "http.heartbeatMs",
+    ...{ default: 15 * second, min: 100, max: hour, unit: "milliseconds" },
+    doc: "How often WebSockets are pinged (two unanswered pings end one), and the longest silence of streams over REST. Below the idle time of proxies in front.",
+  },
+  graphqlMaxDepth: {
+    key: "graphql.maxDepth",
+    ...{ default: 10, min: 1, max: 1000, unit: "levels" },
+    doc: "Nesting of fields in a GraphQL operation, fragments unfolded.",
+  },
+  graphqlMaxAliases: {
+    key: "graphql.maxAliases",
+    ...{ default: 30, min: 0, max: 10_000, unit: "aliases" },
+    doc: "Aliases in a GraphQL operation: each can be a call of its own.",
+  },
+  graphqlMaxTokens: {
+    key: "graphql.maxTokens",
+    ...{ default: 2000, min: 10, max: 1_000_000, unit: "tokens" },
+    doc: "Words and signs of a GraphQL document; checked while it is parsed.",
+  },
+  graphqlMaxCost: {
+    key: "graphql.maxCost",
+    ...{ default: 5000, min: 1, max: 100_000_000, unit: "points" },
+    doc: "What a GraphQL operation may cost: ten points a method, one a join, times the entries of the lists around them.",
+  },
+} as const satisfies Record<string, Declared>;
+
+export type LimitName = keyof typeof declared;
+export type Limits = Readonly<Record<LimitName, number>>;
+
+type Keys = (typeof declared)[LimitName]["key"];
+/** As they stand under a key of the file: `http2: { maxStreams: 50 }`. */
+export type LimitsOf<Group extends string> = {
+  readonly [Key in Keys as Key extends `${Group}.${infer Name}` ? Name : never]?: number;
+};
+
+export const limitNames = Object.keys(declared) as readonly LimitName[];
+
+export const defaultLimits = Object.fromEntries(
+  limitNames.map((name) => [name, declared[name].default]),
+) as Limits;
+
+/** By the same names. */
+export const limitOptions = Object.fromEntries(
+  limitNames.map((name) => [name, optionOf(declared[name])]),
+) as Record<LimitName, Option<number> & { readonly value: string }>;
+
+function optionOf({ key, min, max, unit, doc, default: fallback }: Declared): Option<number> {
+  const words = key.replaceAll(/[A-Z]/g, (letter) => `.${letter.toLowerCase()}`).split(".");
+  // One word in people's minds: PORTICO_WEBSOCKET_…
+  const spelled = key.startsWith("webSocket.") ? ["websocket", ...words.slice(2)] : words;
+  const range = `must be ${min} to ${max}`;
+  return {
+    key,
+    env: `PORTICO_${spelled.join("_").toUpperCase()}`,
+    flag: `--${spelled.join("-")}`,
+    value: "NUMBER",
+    schema: z
+      .union(
+        [
+          z.number(),
+          z
+            .string()
+            .regex(/^\d{1,12}$/)
+            .transform(Number),
+        ],
+        "must be a whole number",
+      )
+      .pipe(z.number().int("must be a whole number").min(min, range).max(max, range)),
+    default: String(fallback),
+    range: `${min} to ${max} ${unit}`,
+    doc,
+  };
+}

@@ -1,0 +1,66 @@
+/** Who reads nothing of what it is sent: answers that wait are memory. */
+import type { Socket } from "node:net";
+import type { Clock } from "#std/clock.ts";
+
+/** Slower than this, in bytes a millisecond, is not reading: a large piece counts as a whole until its last byte has gone. */
+const slowestReading = 100;
+
+/** How much waited at the last look, and since when it is that much. */
+export class Waiting<T> {
+  readonly #timeoutMs: number;
+  readonly #known = new Map<T, { readonly bytes: number; readonly since: number }>();
+
+  constructor(timeoutMs: number) {
+    this.#timeoutMs = timeoutMs;
+  }
+
+  /** Whether what waits for the client has waited too long. */
+  isStalled(whose: T, bytes: number, now: number): boolean {
+    if (bytes === 0) {
+      if (this.#known.size > 0) this.#known.delete(whose);
+      return false;
+    }
+    const before = this.#known.get(whose);
+    if (before?.bytes === bytes) return now - before.since >= this.#timeoutMs + bytes / slowestReading;
+    this.#known.set(whose, { bytes, since: now });
+    return false;
+  }
+
+  forget(whose: T): void {
+    if (this.#known.size > 0) this.#known.delete(whose);
+  }
+}
+
+/** Closes sockets of any protocol whose clients take nothing. One timer for all. */
+export class StalledSockets {
+  readonly #everyMs: number;
+  readonly #clock: Clock;
+  readonly #sockets = new Set<Socket>();
+  readonly #waiting: Waiting<Socket>;
+  #timer: NodeJS.Timeout | undefined;
+
+  constructor(timeoutMs: number, clock: Clock) {
+    this.#waiting = new Waiting(timeoutMs);
+    this.#everyMs = Math.max(20, Math.min(1000, timeoutMs / 5));
+    this.#clock = clock;
+  }
+
+  /** @returns what is to be called when it is closed. */
+  watch(socket: Socket): () => void {
+    this.#sockets.add(socket);
+    this.#timer ??= setInterval(() => this.#look(), this.#everyMs).unref();
+    return () => {
+      this.#sockets.delete(socket);
+      this.#waiting.forget(socket);
+      if (this.#sockets.size > 0) return;
+      clearInterval(this.#timer);
+      this.#timer = undefined;
+    };
+  }
+
+  #look(): void {
+    const now = this.#clock.monotonic();
+    for (const socket of this.#sockets)
+      if (this.#waiting.isStalled(socket, socket.writableLength, now)) socket.destroy();
+  }
+}

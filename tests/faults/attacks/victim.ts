@@ -1,0 +1,146 @@
+/** A Portico in a process of its own, and what an attack on it costs: processor time, memory, and how long others wait. */
+import assert from "node:assert/strict";
+import { mkdtempSync, readFileSync, rmSync } from "node:fs";
+import http from "node:http";
+import { tmpdir } from "node:os";
+import path from "node:path";
+import { setTimeout as sleep } from "node:timers/promises";
+import { ask, bpmnXml } from "../../support/portico.ts";
+import { type Running, serve } from "../../support/process.ts";
+
+/** The timers are shortened to keep the tests short; what they do is the same. */
+const shortened = {
+  "http-headers-timeout-ms": 700,
+  "http-request-timeout-ms": 1200,
+  "http-stalled-timeout-ms": 1000,
+  "http2-first-request-timeout-ms": 700,
+  "http2-header-block-timeout-ms": 700,
+  "websocket-first-message-timeout-ms": 700,
+};
+
+export interface Victim {
+  readonly httpPort: number;
+  readonly grpcPort: number;
+  /** What an attack cost. @throws AssertionError where it cost more than an attack may. */
+  survives(attack: () => Promise<void>): Promise<Cost>;
+  stop(): Promise<void>;
+}
+
+export interface Cost {
+  readonly cpuMs: number;
+  readonly grownMb: number;
+  readonly slowestProbeMs: number;
+}
+
+const maxCpuMs = 500;
+const maxGrownMb = 32;
+const maxProbeMs = 300;
+
+export async function startVictim(): Promise<Victim> {
+  const dataDir = mkdtempSync(path.join(tmpdir(), "portico-attacks-"));
+  const flags = Object.entries(shortened).flatMap(([name, value]) => [`--${name}`, String(value)]);
+  const running = await serve(dataDir, ["--database-url", "memory:", "--log-level", "silent", ...flags]);
+  const created = await ask(running.base, "POST", "/api/v1/bpmn?documentId=kept", {
+    body: { xml: bpmnXml() },
+  });
+  assert.equal(created.status, 200);
+  const httpPort = Number(new URL(running.base).port);
+  await warmUp(httpPort);
+  return {
+    httpPort,
+    grpcPort: running.grpcPort,
+    survives: (attack) => measure(running, httpPort, attack),
+    stop: async () => {
+      running.child.kill("SIGKILL");
+      await running.ended;
+      rmSync(dataDir, { recursive: true, force: true });
+    },
+  };
+}
+
+/** So that what is measured is the attack, and not code that is compiled for the first time and a heap that grows to its usual size. */
+async function warmUp(port: number): Promise<void> {
+  const agent = new http.Agent({ keepAlive: true });
+  for (let call = 0; call < 2000; call += 1) await get(agent, port);
+  agent.destroy();
+}
+
+async function measure({ child }: Running, port: number, attack: () => Promise<void>): Promise<Cost> {
+  const pid = child.pid ?? 0;
+  const probe = startProbe(port);
+  await sleep(100);
+  const idleFrom = performance.now();
+  const before = { cpuMs: cpuMsOf(pid), rss: rssMbOf(pid) };
+  let highest = before.rss;
+  const watching = setInterval(() => {
+    highest = Math.max(highest, rssMbOf(pid));
+  }, 10);
+  try {
+    await attack();
+  } catch (error) {
+    await probe.stop();
+    throw error;
+  } finally {
+    clearInterval(watching);
+  }
+  const elapsed = performance.now() - idleFrom;
+  const cpuMs = cpuMsOf(pid) - before.cpuMs;
+  const { slowestMs, count } = await probe.stop();
+  assert.equal(child.exitCode, null, "the process ended");
+  // The probe's own calls are not the attack's: about half a millisecond each.
+  const cost: Cost = { cpuMs, grownMb: highest - before.rss, slowestProbeMs: slowestMs };
+  const said = `${JSON.stringify(cost)} in ${elapsed} ms with ${count} probes`;
+  assert.ok(cpuMs <= maxCpuMs, `processor time: ${said}`);
+  assert.ok(cost.grownMb <= maxGrownMb, `memory: ${said}`);
+  assert.ok(slowestMs <= maxProbeMs, `others waited: ${said}`);
+  return cost;
+}
+
+/** Asks for a document over HTTP/1, one after the other. */
+function startProbe(port: number): { stop(): Promise<{ slowestMs: number; count: number }> } {
+  const agent = new http.Agent({ keepAlive: true });
+  let slowestMs = 0;
+  let count = 0;
+  let on = true;
+  const loop = (async () => {
+    while (on) {
+      const started = performance.now();
+      const status = await get(agent, port);
+      assert.equal(status, 200);
+      slowestMs = Math.max(slowestMs, performance.now() - started);
+      count += 1;
+      await sleep(20);
+    }
+  })();
+  return {
+    stop: async () => {
+      on = false;
+      await loop;
+      agent.destroy();
+      return { slowestMs, count };
+    },
+  };
+}
+
+function get(agent: http.Agent, port: number): Promise<number | undefined> {
+  return new Promise((resolve, reject) => {
+    http
+      .get({ host: "127.0.0.1", port, path: "/api/v1/bpmn/kept", agent }, (response) => {
+        response.resume().once("end", () => resolve(response.statusCode));
+      })
+      .once("error", reject);
+  });
+}
+
+/** User and system time; /proc counts in ticks of 10 ms. @see proc_pid_stat(5) */
+function cpuMsOf(pid: number): number {
+  const stat = readFileSync(`/proc/${pid}/stat`, "utf8");
+  // The name in parentheses may hold spaces.
+  const fields = stat.slice(stat.lastIndexOf(")") + 2).split(" ");
+  return (Number(fields[11]) + Number(fields[12])) * 10;
+}
+
+function rssMbOf(pid: number): number {
+  const line = /VmRSS:\s+(\d+) kB/.exec(readFileSync(`/proc/${pid}/status`, "utf8"));
+  return Number(line?.[1] ?? 0) / 1024;
+}
