@@ -65,11 +65,15 @@ function tablesOf<Schema>(db: Kysely<Schema>, connection: SqliteConnection): Tab
   const tables: Tables<Schema> = {
     engine: "sqlite",
     db,
-    transaction: (work, unit) =>
-      committed(
-        db.transaction().execute((transaction) => withUnit(work, transaction, unit)),
-        unit,
-      ),
+    transaction: (work, unit) => {
+      // Kysely lets one in at a time, before it asks for the connection.
+      const begun = connection.queue();
+      const execute = async (transaction: Parameters<typeof work>[0]) => {
+        begun();
+        return await withUnit(work, transaction, unit);
+      };
+      return committed(db.transaction().execute(execute).finally(begun), unit);
+    },
     prepare: <Row>(build: Parameters<Tables<Schema>["prepare"]>[0]) => {
       const read = compileRead(db, build);
       const run = (parameters: readonly Parameter[]): Row | undefined =>
@@ -115,6 +119,8 @@ class SqliteConnection implements DatabaseConnection {
   readonly #waiting: (() => void)[] = [];
   readonly #observer: StoreObserver | undefined;
   #held = false;
+  /** Transactions whose turn has not come. */
+  #queued = 0;
   /** `clock.monotonic()` reading at the beginning of the transaction under way. */
   #begunAtMs = 0;
 
@@ -124,7 +130,20 @@ class SqliteConnection implements DatabaseConnection {
   }
 
   get pool(): Pool {
-    return { limit: 1, open: 1, idle: this.#held ? 0 : 1, waiting: this.#waiting.length };
+    return { limit: 1, open: 1, idle: this.#held ? 0 : 1, waiting: this.#queued + this.#waiting.length };
+  }
+
+  /** @returns what to call when the wait is over; later calls do nothing. */
+  queue(): () => void {
+    const askedAtMs = clock.monotonic();
+    let isOver = false;
+    this.#queued += 1;
+    return () => {
+      if (isOver) return;
+      isOver = true;
+      this.#queued -= 1;
+      this.#observer?.waited(clock.monotonic() - askedAtMs);
+    };
   }
 
   get isFree(): boolean {
