@@ -107,6 +107,8 @@ describe("the examples, in the order of a life", () => {
     ["AuthService_RefreshToken", 401],
     ["AuthService_ChangePassword", 401],
     ["AuthService_SignOut", 400],
+    ["LogService_GetLogSettings", 200],
+    ["LogService_UpdateLogSettings", 200],
   ] as const;
   for (const [id, status] of sent)
     test(`${id} is answered with ${status}`, async () => {
