@@ -51,6 +51,7 @@ import {
 } from "#policy/policy.ts";
 import type { Method } from "#rpc/method.ts";
 import { reasons as rpcReasons } from "#rpc/reasons.ts";
+import type { Refusal } from "#rpc/refusal.ts";
 import {
   migrations as bpmnMigrations,
   reasons as bpmnReasons,
@@ -159,7 +160,8 @@ export async function start(config: Config): Promise<Portico> {
   });
   try {
     developmentKeyFile = await developmentKeyOf(config, users);
-    listener = await listen({ ...portsOf(config), clock, adapters });
+    const onRefused = (refusal: Refusal): void => telemetry.refused(refusal);
+    listener = await listen({ ...portsOf(config), clock, adapters, onRefused });
   } catch (error) {
     await close();
     throw error;

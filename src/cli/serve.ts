@@ -2,7 +2,14 @@
 import { setFlagsFromString } from "node:v8";
 import { Command, Option } from "commander";
 import { type Portico, start } from "#compose.ts";
-import { type Config, limitOptions, loadConfig, type OptionName, options } from "#config/config.ts";
+import {
+  type Config,
+  developmentHeaderOf,
+  limitOptions,
+  loadConfig,
+  type OptionName,
+  options,
+} from "#config/config.ts";
 import { CommandError, type ExitCode, type Terminal } from "./terminal.ts";
 import { runWorkers, tellParent } from "./workers.ts";
 
@@ -110,7 +117,7 @@ function hints(config: Config, portico: Portico): string[] {
   if (portico.developmentKeyFile === undefined) return [];
   return [
     `  Key      ${portico.developmentKeyFile} (users/admin; for development)`,
-    `Try: curl -H "X-API-Key: $(cat ${portico.developmentKeyFile})" ${list}`,
+    `Try: curl -H @${developmentHeaderOf(portico.developmentKeyFile)} ${list}`,
   ];
 }
 

@@ -9,6 +9,8 @@ export interface Principal {
   readonly credential: string;
   /** When the credential ends, in milliseconds since 1970; undefined: it does not by itself. */
   readonly expiresAt?: number;
+  /** Resource names of its roles, where somebody else than a user of ours says them: the issuer of a token. Undefined: a user has them. */
+  readonly roles?: readonly string[];
 }
 
 /** Everybody, while authentication is off: the process then listens on loopback only. */
@@ -17,6 +19,7 @@ export const localPrincipal: Principal = Object.freeze({
   tenant: "default",
   scopes: new Set(["*"]),
   credential: "",
+  roles: ["roles/admin"],
 });
 
 /** A caller without a credential. */

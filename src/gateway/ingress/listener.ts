@@ -23,9 +23,11 @@ import type { AddressInfo, Socket } from "node:net";
 import type { Duplex } from "node:stream";
 import type { TLSSocket } from "node:tls";
 import { httpStatusOf } from "#rpc/code.ts";
+import type { Refusal as RefusedRequest } from "#rpc/refusal.ts";
 import type { Clock } from "#std/clock.ts";
-import { type Adapters, classify } from "./classify.ts";
+import { type Adapters, classify, protocolOf } from "./classify.ts";
 import { dropClaims, Proxies, type ProxyOptions } from "./client-headers.ts";
+import { refuseExchange } from "./close.ts";
 import { connectionCap } from "./connection-cap.ts";
 import { Cors, type CorsOptions } from "./cors.ts";
 import type { Adapter, Exchange } from "./exchange.ts";
@@ -57,6 +59,8 @@ export interface ListenerOptions {
   readonly proxies?: ProxyOptions;
   /** Both ports speak TLS; absent: neither does. */
   readonly tls?: TlsFiles;
+  /** Hears of requests that no protocol was given. */
+  onRefused?(refusal: RefusedRequest): void;
 }
 
 export interface Listener {
@@ -288,7 +292,7 @@ class TwoPorts implements Listener {
       const refused =
         refuseUrl(headers[":path"] ?? "/", limits) ??
         refuseFields(headers, limits, stream.session?.pendingSettingsAck === true);
-      if (refused !== undefined) replyRefusal(exchange, refused);
+      if (refused !== undefined) this.#refuse(exchange, choose(exchange), refused);
       else this.#handle(exchange, choose(exchange));
     });
     return server;
@@ -309,12 +313,13 @@ class TwoPorts implements Listener {
       },
       this.#limits,
     );
+    const adapter = classify(exchange, this.#options.adapters);
     if (refused === undefined) {
-      this.#handle(exchange, classify(exchange, this.#options.adapters));
+      this.#handle(exchange, adapter);
       return;
     }
     response.shouldKeepAlive = false;
-    replyRefusal(exchange, refused);
+    this.#refuse(exchange, adapter, refused);
   }
 
   async #onUpgrade(request: IncomingMessage, socket: Duplex, head: Buffer): Promise<void> {
@@ -361,12 +366,20 @@ class TwoPorts implements Listener {
   #handle(exchange: Exchange, adapter: Adapter): void {
     const judged = adapter === this.#options.adapters.mounted ? undefined : this.#cors.judge(exchange);
     if (judged === undefined) adapter.handle(exchange);
-    else if ("refused" in judged) replyRefusal(exchange, judged.refused);
+    else if ("refused" in judged) this.#refuse(exchange, adapter, judged.refused);
     else if ("preflight" in judged) exchange.replyHeadersOnly(204, judged.preflight);
     else {
       exchange.common = judged.common;
       adapter.handle(exchange);
     }
+  }
+
+  /** Answered in its adapter's stead, and told to who watches. */
+  #refuse(exchange: Exchange, adapter: Adapter, { status, error }: Refusal): void {
+    const id = replyRefusal(exchange, { status, error });
+    const protocol = protocolOf(adapter, this.#options.adapters);
+    const refused = (refusal: RefusedRequest): void => this.#options.onRefused?.(refusal);
+    refuseExchange({ refused }, exchange, { id, protocol, error });
   }
 
   #onSession(session: ServerHttp2Session, idleMs: number): void {
