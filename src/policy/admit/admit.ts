@@ -6,8 +6,8 @@
  * of the event loop has waited for all before it; where that is so for a while, a turn takes calls for `turnMs` and sends away the rest.
  * A call that costs less than its refusal is never sent away: it would not make anybody's wait shorter.
  *
- * Whoever asks whether the process is well is always answered, and who administers it for longer than others. Streams wait for others
- * most of their time and are not counted.
+ * Whoever asks whether the process is well is always answered, and who administers it for longer than others. Streams, of requests
+ * too, wait for others most of their time and are not counted: who sends slowly takes no place of those who wait for an answer.
  *
  * @see https://queue.acm.org/detail.cfm?id=2209336 ("Controlling Queue Delay": a queue that stands, not one that is there, is too long)
  */
@@ -16,7 +16,7 @@ import { durationFromMs } from "@bufbuild/protobuf/wkt";
 import { RetryInfoSchema } from "#gen/google/rpc/error_details_pb.ts";
 import { RpcError } from "#rpc/error.ts";
 import type { Handler, Interceptor } from "#rpc/interceptor.ts";
-import { hasUnaryReply, type Method } from "#rpc/method.ts";
+import type { Method } from "#rpc/method.ts";
 import type { Reply } from "#rpc/reply.ts";
 import type { Clock } from "#std/clock.ts";
 import { Baseline, GradientLimit } from "#std/gradient-limit.ts";
@@ -24,7 +24,7 @@ import { Turn } from "#std/turn.ts";
 import type { Pressure } from "./pressure.ts";
 
 export interface AdmitOptions {
-  /** Unary calls at once; undefined: no limit, and none is looked for. */
+  /** Unary calls at once, streams aside; undefined: no limit, and none is looked for. */
   readonly maxConcurrentCalls: number | undefined;
   /** Whether fewer than that may be enough. */
   readonly adaptive: boolean;
@@ -65,7 +65,7 @@ export function createAdmit(options: AdmitOptions): Interceptor {
   return (next, method) => {
     const priority = options.priorityOf(method);
     if (priority === "health") return next;
-    if (!hasUnaryReply(method.kind) || options.waits?.(method) === true) return gate.stream(next, method);
+    if (method.kind !== "unary" || options.waits?.(method) === true) return gate.stream(next, method);
     return gate.unary(next, method, priority === "urgent");
   };
 }
