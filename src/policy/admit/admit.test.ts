@@ -83,6 +83,17 @@ describe("admission", () => {
       );
   });
 
+  test("does not count streams, of requests either: their clients may send as slowly as they like", () => {
+    const { admit, method } = gate({ maxConcurrentCalls: 1 });
+    const upload = admit(() => new Promise<Reply>(() => undefined), method("normal", "client_stream"));
+    for (let count = 0; count < 10; count += 1)
+      assert.equal(
+        refused(() => upload(call)),
+        false,
+      );
+    assert.equal(admit(() => done, method("normal"))(call), done);
+  });
+
   test("does not count answers that are there at once", () => {
     const { admit, method } = gate({ maxConcurrentCalls: 1 });
     const quick = admit(() => done, method("normal"));
