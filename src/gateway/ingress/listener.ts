@@ -34,7 +34,7 @@ import { Http2Exchange } from "./http2-exchange.ts";
 import { defaultLimits, type ListenerLimits } from "./limits.ts";
 import { joinCredentials, type Refusal, refuseFields, refuseHttp1, refuseUrl } from "./precheck.ts";
 import { refuseRaw, refuseSocket, replyRefusal } from "./refusals.ts";
-import { connectionWindowBytes, SessionGuard } from "./session-guard.ts";
+import { anyStream, connectionWindowBytes, SessionGuard } from "./session-guard.ts";
 import { StalledSockets } from "./stalled.ts";
 import { certificatesOf, Tls, type TlsFiles } from "./tls.ts";
 import type { Upgrade } from "./websocket/websocket.ts";
@@ -51,6 +51,8 @@ export interface ListenerOptions {
   readonly cors?: CorsOptions;
   /** Open connections on both ports together; one more is closed at once. Default: `connectionCap()`. */
   readonly maxConnections?: number | undefined;
+  /** A connection was closed because there were as many. */
+  onRefused?(): void;
   /** Whether other processes may listen on the same ports (SO_REUSEPORT). Default false. */
   readonly reusePort?: boolean;
   /** Whose word about the client's address counts; absent: nobody's. */
@@ -78,9 +80,6 @@ export interface Listener {
 const preface = Buffer.from("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", "latin1");
 /** Connections that wait to be taken, where the system allows it: one more is dropped, and its client tries again in 1 s, then 3, 7 and 15. */
 const backlog = 4096;
-/** The largest stream id: a GOAWAY with it says "no new requests, please" and refuses none. */
-const anyStream = 2 ** 31 - 1;
-
 export async function listen(options: ListenerOptions): Promise<Listener> {
   const listener = new TwoPorts(options, { ...defaultLimits, ...options.limits });
   await listener.open();
@@ -383,6 +382,7 @@ class TwoPorts implements Listener {
   #track(socket: Socket): boolean {
     if (this.#sockets.size >= this.#maxConnections) {
       socket.destroy();
+      this.#options.onRefused?.();
       return false;
     }
     this.#sockets.add(socket);
