@@ -44,7 +44,13 @@ const types = {
 /** @throws Error when the URL is not one. */
 export function openPostgres(
   url: string,
-  { observer, limits: given }: { readonly observer?: StoreObserver | undefined; readonly limits?: Partial<PostgresLimits> | undefined } = {},
+  {
+    observer,
+    limits: given,
+  }: {
+    readonly observer?: StoreObserver | undefined;
+    readonly limits?: Partial<PostgresLimits> | undefined;
+  } = {},
 ): Storage {
   const limits = { ...defaultPostgresLimits, ...given };
   const pool = new pg.Pool({
@@ -62,6 +68,8 @@ export function openPostgres(
   });
   // An idle connection that breaks is replaced at the next use: without a listener it would end the process.
   pool.on("error", () => undefined);
+  // One that the server ends while a transaction holds it: the next statement says so. Without a listener it would end the process as well.
+  pool.on("connect", (client) => client.on("error", () => undefined));
   if (observer !== undefined) observe(pool, observer);
   const db = new Kysely<unknown>({ dialect: new PostgresDialect({ pool: translating(pool) }) });
   return {

@@ -396,8 +396,11 @@ class TwoPorts implements Listener {
 
   /** Looks at the first bytes and puts them back. A socket that stays silent is closed. */
   #peek(socket: Socket, found: (isHttp2: boolean) => void): void {
-    const timer = setTimeout(() => socket.destroy(), this.#limits.headersTimeoutMs);
+    const drop = (): void => void socket.destroy();
+    const timer = setTimeout(drop, this.#limits.headersTimeoutMs);
     socket.on("error", swallow);
+    // HTTP/1's sockets may be half open: one whose client has gone without a word would stay until the timer.
+    socket.once("end", drop);
     const look = (): void => {
       const chunk = socket.read() as Buffer | null;
       if (chunk === null) {
@@ -414,6 +417,7 @@ class TwoPorts implements Listener {
       }
       clearTimeout(timer);
       socket.removeListener("error", swallow);
+      socket.removeListener("end", drop);
       found(same);
     };
     socket.once("readable", look);

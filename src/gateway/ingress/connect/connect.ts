@@ -48,7 +48,11 @@ export function isConnect(exchange: Pick<Exchange, "method" | "headers" | "query
 }
 
 export function createConnect(options: ConnectOptions): Adapter {
-  const { maxMessageBytes = 4 * 1024 * 1024, maxInflation = defaultMaxInflation, ownDetails = true } = options;
+  const {
+    maxMessageBytes = 4 * 1024 * 1024,
+    maxInflation = defaultMaxInflation,
+    ownDetails = true,
+  } = options;
   const limits = { maxBytes: maxMessageBytes, maxInflation };
   return {
     handle: (exchange) => handle({ exchange, runtime: options.runtime(), limits, ownDetails }),

@@ -43,7 +43,10 @@ export function takesEvents({ headers }: Pick<Exchange, "headers">): boolean {
  * @returns a list where the client sent one.
  * @throws RpcError QUERY_INVALID, METHOD_NOT_BOUND, CONTENT_TYPE_UNSUPPORTED, PAYLOAD_TOO_LARGE.
  */
-export async function readAsked(exchange: Exchange, limits: InflateLimits): Promise<Asked | readonly Asked[]> {
+export async function readAsked(
+  exchange: Exchange,
+  limits: InflateLimits,
+): Promise<Asked | readonly Asked[]> {
   if (exchange.method === "GET") return askedByGet(exchange.query);
   if (exchange.method !== "POST")
     throw new RpcError("unimplemented", {

@@ -1,5 +1,10 @@
 /** The request half of gRPC: content type, metadata, timeout, messages. */
-import { type Compression, type InflateLimits, inflateBounded, isCompression } from "#gateway/codec/compression.ts";
+import {
+  type Compression,
+  type InflateLimits,
+  inflateBounded,
+  isCompression,
+} from "#gateway/codec/compression.ts";
 import { type Frame, FrameReader, malformedFrame, messageTooLarge } from "#gateway/wire/grpc-frames.ts";
 import { parseGrpcTimeout } from "#gateway/wire/grpc-timeout.ts";
 import { RpcError } from "#rpc/error.ts";

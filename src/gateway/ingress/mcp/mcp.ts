@@ -9,8 +9,8 @@
  */
 import { createHmac, randomBytes } from "node:crypto";
 import type { AuthInfo, McpHttpHandler, ServerEventBus } from "@modelcontextprotocol/server";
-import { checkJsonDepth } from "#gateway/codec/json-depth.ts";
 import { defaultMaxInflation } from "#gateway/codec/compression.ts";
+import { checkJsonDepth } from "#gateway/codec/json-depth.ts";
 import type { Runtime } from "#gateway/dispatch/dispatch.ts";
 import { readTimeout } from "#gateway/wire/grpc-timeout.ts";
 import { requestIdFrom } from "#gateway/wire/request-id.ts";
@@ -119,7 +119,13 @@ class Mcp {
     const gone = new AbortController();
     exchange.onAbort(() => gone.abort());
     const { signal } = gone;
-    const body = exchange.method === "POST" ? await readPackedBody(exchange, { maxBytes: maxBodyBytes, maxInflation: this.#options.maxInflation ?? defaultMaxInflation }) : undefined;
+    const body =
+      exchange.method === "POST"
+        ? await readPackedBody(exchange, {
+            maxBytes: maxBodyBytes,
+            maxInflation: this.#options.maxInflation ?? defaultMaxInflation,
+          })
+        : undefined;
     if (body !== undefined) checkJsonDepth(body);
     const request = toRequest(exchange, { base: this.#options.serverUrl(), body, signal });
     const timeoutMs = readTimeout(exchange.headers);

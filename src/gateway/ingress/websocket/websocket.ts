@@ -216,7 +216,10 @@ class Server implements WebSockets {
     const { clock, runtime } = this.#options;
     const { maxWaitingBytes } = this.#limits;
     if (server !== undefined)
-      serveGraphqlSocket(server, { ...{ socket, clock, runtime, headers, maxWaitingBytes }, peer: upgrade.peer });
+      serveGraphqlSocket(server, {
+        ...{ socket, clock, runtime, headers, maxWaitingBytes },
+        peer: upgrade.peer,
+      });
   }
 
   /** @throws RpcError as REST does where the path is none. */
