@@ -35,7 +35,9 @@ export function createClient(url: string, terminal: Terminal): Client {
         const cause = error instanceof Error && error.cause instanceof Error ? error.cause : error;
         throw new CommandError(6, `${url} does not answer: ${String(cause)}; is portico serving there?`);
       });
-      const answer = (await response.json()) as Readonly<Record<string, unknown>>;
+      // 204 where there is nothing to say (RFC 9110 section 15.3.5).
+      const text = await response.text();
+      const answer = JSON.parse(text === "" ? "{}" : text) as Readonly<Record<string, unknown>>;
       if (response.ok) return answer;
       throw new CommandError(exitCodes[response.status] ?? 1, String(answer.message ?? response.statusText));
     },

@@ -101,10 +101,9 @@ function observe(pool: pg.Pool, observer: StoreObserver): void {
   const connect = pool.connect.bind(pool) as () => Promise<pg.PoolClient>;
   const asked = new WeakSet<pg.PoolClient>();
   const timed = async (): Promise<pg.PoolClient> => {
-    const mustWait = pool.idleCount === 0;
     const startedAtMs = clock.monotonic();
     const client = await connect();
-    if (mustWait) observer.waited(clock.monotonic() - startedAtMs);
+    observer.waited(clock.monotonic() - startedAtMs);
     if (!asked.has(client)) {
       asked.add(client);
       observeStatements(client, observer);

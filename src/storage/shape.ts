@@ -46,7 +46,7 @@ export interface StoreObserver {
   statement(durationMs: number): void;
   /** From its beginning to its commit, or to what ended it; without the wait for a connection. */
   transaction(durationMs: number): void;
-  /** For a connection, where one had to be waited for. */
+  /** For a connection, or for a transaction's turn. */
   waited(durationMs: number): void;
 }
 

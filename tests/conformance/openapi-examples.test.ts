@@ -101,10 +101,14 @@ describe("the examples, in the order of a life", () => {
     ["OAuthClientService_DeleteOAuthClient", 404],
     ["AuthService_CreateTicket", 200],
     ["EventService_ListEvents", 200],
+    ["LogService_UpdateLogSettings", 200],
+    ["LogService_GetLogSettings", 200],
     ["AuthService_SignIn", 401],
     ["AuthService_RefreshToken", 401],
     ["AuthService_ChangePassword", 401],
     ["AuthService_SignOut", 400],
+    ["LogService_GetLogSettings", 200],
+    ["LogService_UpdateLogSettings", 200],
   ] as const;
   for (const [id, status] of sent)
     test(`${id} is answered with ${status}`, async () => {

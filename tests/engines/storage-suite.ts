@@ -43,6 +43,41 @@ export function storageSuite(fresh: () => Promise<string>): void {
     return { storage, tables: storage.tables<TestTables>() };
   };
 
+  test("tells how long statements and transactions took, what was waited for, and how many connections there are", async () => {
+    const told = { statement: [] as number[], transaction: [] as number[], waited: [] as number[] };
+    const storage = await openStorage({
+      ...{ url: await fresh(), migrations },
+      observer: {
+        statement: (ms) => told.statement.push(ms),
+        transaction: (ms) => told.transaction.push(ms),
+        waited: (ms) => told.waited.push(ms),
+      },
+    });
+    const tables = storage.tables<TestTables>();
+    const read = tables.prepare<{ id: string }>((db, parameter) =>
+      db.selectFrom("things").select("id").where("id", "=", parameter<string>(0)),
+    );
+    for (const of of Object.values(told)) of.length = 0;
+    const insert = (id: string) =>
+      tables.transaction(async (db) => {
+        await db.insertInto("things").values(thing(id)).execute();
+      });
+    // More at once than any engine has connections.
+    await Promise.all(Array.from({ length: 12 }, (_, at) => insert(`t${at}`)));
+    assert.equal(told.transaction.length, 12);
+    assert.ok(told.waited.length > 0);
+    await assert.rejects(insert("t0"));
+    assert.equal(told.transaction.length, 13);
+    const before = told.statement.length;
+    assert.equal((await read("t0"))?.id, "t0");
+    await ids(tables.db);
+    assert.equal(told.statement.length, before + 2);
+    assert.ok(Object.values(told).every((all) => all.every((ms) => ms >= 0 && ms < 60_000)));
+    const { limit, open: opened, idle, waiting } = storage.pool();
+    assert.ok(limit >= 1 && opened >= 1 && opened <= limit && idle <= opened && waiting === 0);
+    await storage.close();
+  });
+
   test("a transaction that throws leaves nothing, and its error arrives", async () => {
     const { storage, tables } = await open();
     await assert.rejects(

@@ -49,7 +49,10 @@ describe("kill -9 while users are created", () => {
         }
       };
       const writers = Array.from({ length: 8 }, (_, writer) => create(writer));
-      await sleep(150 + Math.random() * 150);
+      // In the middle of the work, which begins when it begins.
+      const before = acknowledged;
+      for (let waited = 0; acknowledged === before && waited < 10_000; waited += 5) await sleep(5);
+      await sleep(50 + Math.random() * 150);
       child.kill("SIGKILL");
       await ended;
       running = false;

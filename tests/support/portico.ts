@@ -11,18 +11,22 @@ export interface TestPortico extends Portico {
   readonly key: string;
 }
 
-export async function startPortico(flags: Readonly<Record<string, string>> = {}): Promise<TestPortico> {
+export async function startPortico({
+  databaseUrl = "memory:",
+  ...flags
+}: Readonly<Record<string, string>> = {}): Promise<TestPortico> {
   const dataDir = mkdtempSync(path.join(tmpdir(), "portico-test-"));
   const all = {
     httpPort: "0",
     grpcPort: "0",
-    databaseUrl: "memory:",
     authentication: "off",
     logLevel: "silent",
     dataDir,
     ...flags,
   };
-  const config = await loadConfig({ flags: all, env: {}, cwd: dataDir }, "development");
+  // With a password in it, it may not be a flag.
+  const env = { PORTICO_DATABASE_URL: databaseUrl };
+  const config = await loadConfig({ flags: all, env, cwd: dataDir }, "development");
   const portico = await start(config);
   return Object.assign(portico, {
     base: `http://127.0.0.1:${portico.httpPort}`,

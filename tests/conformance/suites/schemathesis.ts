@@ -53,7 +53,7 @@ function accepted(message: string): string {
   const kinds = [...message.matchAll(/violates ([^\n]*)/g)].map(([, what = ""]) =>
     what.includes("became null") ? "null" : [...what.matchAll(/`(\w+)`/g)].map(([, word]) => word).join(" "),
   );
-  if (message.includes("Incorrect type")) kinds.push("type");
+  if (/incorrect type/i.test(message)) kinds.push("type");
   if (message.includes("Missing request body")) kinds.push("no body");
   return [...new Set(kinds)].sort().join(", ");
 }
