@@ -119,6 +119,7 @@ export async function start(config: Config): Promise<Portico> {
     migrations,
     autoMigrate: config.autoMigrate,
     observer: telemetry.store,
+    limits: databaseLimits(config),
   });
   let listener: Listener | undefined;
   const url = (): string =>
@@ -128,6 +129,7 @@ export async function start(config: Config): Promise<Portico> {
     catalog,
     storage,
     issuer: url,
+    onShed: (_method, why) => telemetry.turned.shed("call", why),
   });
 
   const served = [...hosted, createLogService(telemetry)];
@@ -143,7 +145,7 @@ export async function start(config: Config): Promise<Portico> {
     interceptors: [
       telemetry.interceptor, // outermost: sees every call, the refused ones too
       createDeprecation({ noticeOf: (method) => catalog.optionsOf(method).deprecation }), // refused callers are told too
-      createDeadline({ clock, of: (method) => catalog.optionsOf(method).deadline }), // before any work is done
+      createDeadline(deadlinesOf(config, catalog)), // before any work is done
       ...policies,
     ],
   });
@@ -160,8 +162,11 @@ export async function start(config: Config): Promise<Portico> {
   });
   try {
     developmentKeyFile = await developmentKeyOf(config, users);
-    const onRefused = (refusal: Refusal): void => telemetry.refused(refusal);
-    listener = await listen({ ...portsOf(config), clock, adapters, onRefused });
+    listener = await listen({
+      ...{ ...portsOf(config), clock, adapters },
+      onRefused: (refusal) => telemetry.refused(refusal),
+      onTurnedAway: () => telemetry.turned.shed("connection"),
+    });
   } catch (error) {
     await close();
     throw error;
@@ -203,6 +208,24 @@ function catalogOf(config: Config): Catalog {
   });
 }
 
+/** Of calls: by default, at most, and as the contract says of a method. */
+function deadlinesOf({ limits }: Config, catalog: Catalog): Parameters<typeof createDeadline>[0] {
+  return {
+    ...{ clock, defaultMs: limits.deadlineMs, maximumMs: limits.maxDeadlineMs },
+    of: (method) => catalog.optionsOf(method).deadline,
+  };
+}
+
+function databaseLimits({ limits }: Config) {
+  return {
+    poolSize: limits.databasePoolSize,
+    acquireMs: limits.databaseAcquireMs,
+    statementMs: limits.databaseStatementMs,
+    lockMs: limits.databaseLockMs,
+    idleInTransactionMs: limits.databaseIdleMs,
+  };
+}
+
 /** Where connections come in, and how much each may take. */
 function portsOf({ host, httpPort, grpcPort, cors, limits, proxies, tls, ...config }: Config) {
   return {
@@ -228,10 +251,11 @@ function adaptersOf(
   const runtime = (): Runtime => parts.runtime;
   const authenticated = config.authentication === "on";
   const { limits } = config;
-  const { maxMessageBytes } = limits;
+  const { maxMessageBytes, maxInflation, maxEventBytes, heartbeatMs } = limits;
   const graphql = createGraphql({
     ...{ runtime, introspection: config.graphqlIntrospection === "on" },
     page: config.mode === "development" && config.graphqlIntrospection === "on",
+    ...{ maxInflation, maxEventBytes, heartbeatMs },
     limits: {
       maxDepth: limits.graphqlMaxDepth,
       maxAliases: limits.graphqlMaxAliases,
@@ -240,9 +264,9 @@ function adaptersOf(
     },
   });
   return {
-    grpc: createGrpc({ runtime, maxMessageBytes }),
-    grpcWeb: createGrpcWeb(createGrpc({ runtime, maxMessageBytes, protocol: "grpc-web" })),
-    connect: createConnect({ runtime, maxMessageBytes }),
+    grpc: createGrpc({ runtime, maxMessageBytes, maxInflation }),
+    grpcWeb: createGrpcWeb(createGrpc({ runtime, maxMessageBytes, maxInflation, protocol: "grpc-web" })),
+    connect: createConnect({ runtime, maxMessageBytes, maxInflation }),
     rest: createRest({
       ...{ runtime, limits, serverUrl: url },
       timingClock: config.serverTiming === "on" ? clock : undefined,
@@ -254,7 +278,7 @@ function adaptersOf(
       ...(authenticated ? { authenticator } : {}),
     }),
     mcp: createMcp({
-      ...{ runtime, version, serverUrl: url, origins: config.cors.origins },
+      ...{ runtime, version, serverUrl: url, origins: config.cors.origins, maxInflation },
       ...(authenticated ? { authenticator } : {}),
       metaTools: config.mcpMetaTools === "on",
       secret: readSecret(config),
@@ -275,8 +299,14 @@ function adaptersOf(
 /** The hosted services, and the policies that need them. */
 async function createServices(
   config: Config,
-  { catalog, storage, issuer }: { catalog: Catalog; storage: Storage; issuer(): string },
+  parts: {
+    readonly catalog: Catalog;
+    readonly storage: Storage;
+    issuer(): string;
+    readonly onShed: NonNullable<PolicyOptions["onShed"]>;
+  },
 ) {
+  const { catalog, storage, issuer, onShed } = parts;
   const secret = readSecret(config);
   const ruleOf = (method: Method) => catalog.optionsOf(method).access;
   const keyMode = config.mode === "production" ? "live" : "test";
@@ -306,7 +336,7 @@ async function createServices(
     ...{ authenticator, clock, ruleOf, rate: config.rateLimit },
     ...{ tenantRate: config.tenantRateLimit, limits: limits.store },
     maxConcurrentCalls: config.maxConcurrentCalls,
-    ...{ adaptive: config.adaptiveConcurrency === "on", pressure },
+    ...{ adaptive: config.adaptiveConcurrency === "on", pressure, onShed },
     priorityOf: (method) => priorityOf(method, catalog),
     waits: (method) =>
       catalog.routes.some((route) => route.method === method && route.rest?.wait !== undefined),
@@ -355,6 +385,7 @@ export async function openUsers(config: Config): Promise<{ users: UsersHost; clo
     url: config.databaseUrl,
     migrations,
     autoMigrate: config.autoMigrate,
+    limits: databaseLimits(config),
   });
   try {
     const breached = await openBreached(config);

@@ -123,7 +123,8 @@ export interface UserConfig {
   readonly proxy?: { readonly trusted?: readonly string[]; readonly hops?: number };
   readonly publicUrl?: string;
   readonly dataDir?: string;
-  readonly database?: { readonly url?: string; readonly autoMigrate?: boolean };
+  readonly database?: { readonly url?: string; readonly autoMigrate?: boolean } & LimitsOf<"database">;
+  readonly deadline?: LimitsOf<"deadline">;
   readonly secretFile?: string;
   readonly breachedPasswords?: string;
   readonly tls?: {
@@ -285,6 +286,12 @@ function check(config: Config, given: Given): string[] {
   if (requestTimeoutMs < headersTimeoutMs) {
     problems.push(
       `${spelled("requestTimeoutMs")} is ${requestTimeoutMs} and ${spelled("headersTimeoutMs")} is ${headersTimeoutMs}: a request is not here before its headers; raise the one or lower the other`,
+    );
+  }
+  const { deadlineMs, maxDeadlineMs } = config.limits;
+  if (maxDeadlineMs < deadlineMs) {
+    problems.push(
+      `${spelled("maxDeadlineMs")} is ${maxDeadlineMs} and ${spelled("deadlineMs")} is ${deadlineMs}: who asks for nothing would get more than anybody may ask for; raise the one or lower the other`,
     );
   }
   if (config.httpPort !== 0 && config.httpPort === config.grpcPort) {

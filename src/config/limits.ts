@@ -129,6 +129,16 @@ const declared = {
     ...{ default: minute, min: 100, max: 24 * hour, unit: "milliseconds" },
     doc: "Silence of a connection with open streams after which it is pinged; without an answer in a third of that time it is closed. Clients that vanished hold nothing.",
   },
+  http2MaxAgeMs: {
+    key: "http2.maxAgeMs",
+    ...{ default: 30 * minute, min: 0, max: 24 * hour, unit: "milliseconds; 0: no limit" },
+    doc: "Age at which a connection is told to go (GOAWAY), 10 % more or less, so that those of one moment do not all come again at once. Load balancers see clients again, new processes get their part of them.",
+  },
+  http2AgeGraceMs: {
+    key: "http2.ageGraceMs",
+    ...{ default: 30 * second, min: 100, max: 24 * hour, unit: "milliseconds" },
+    doc: "How long the calls of a connection of that age may go on; then it is closed. Streams begin again on another connection.",
+  },
   maxMessageBytes: {
     key: "payload.maxMessageBytes",
     ...{ default: 4 * mebi, min: kibi, max: 64 * mebi, unit: "bytes" },
@@ -143,6 +153,11 @@ const declared = {
     key: "payload.maxRawBytes",
     ...{ default: 10 * mebi, min: kibi, max: 256 * mebi, unit: "bytes" },
     doc: "A raw body (`google.api.HttpBody`) over REST. More is answered 413.",
+  },
+  maxInflation: {
+    key: "payload.maxInflation",
+    ...{ default: 100, min: 1, max: 10_000, unit: "times" },
+    doc: "How many times its size a compressed body may have when it is inflated, once that is more than 64 KiB. More is answered as one that is too large: text seldom reaches 20, what is made to fill memory 1000.",
   },
   maxElements: {
     key: "payload.maxElements",
@@ -184,6 +199,16 @@ const declared = {
     ...{ default: 10 * second, min: 100, max: hour, unit: "milliseconds" },
     doc: "How long a WebSocket at /ws may stay silent before its first frame; then 4408.",
   },
+  maxWaitingBytes: {
+    key: "http.maxWaitingBytes",
+    ...{ default: mebi, min: 64 * kibi, max: 256 * mebi, unit: "bytes" },
+    doc: "What may wait for the client of a WebSocket. Streams wait at a quarter of it until the client has read; where answers pile up beyond it, the socket is closed with 1013 (GraphQL's is not read until there is room).",
+  },
+  maxEventBytes: {
+    key: "http.maxEventBytes",
+    ...{ default: 256 * kibi, min: kibi, max: 64 * mebi, unit: "bytes" },
+    doc: "A server-sent event. A larger one ends the stream with an error: browsers and proxies hold an event as a whole. Lines (application/x-ndjson) and the binary protocols carry larger messages.",
+  },
   heartbeatMs: {
     key: "http.heartbeatMs",
     ...{ default: 15 * second, min: 100, max: hour, unit: "milliseconds" },
@@ -208,6 +233,41 @@ const declared = {
     key: "graphql.maxCost",
     ...{ default: 5000, min: 1, max: 100_000_000, unit: "points" },
     doc: "What a GraphQL operation may cost: ten points a method, one a join, times the entries of the lists around them.",
+  },
+  deadlineMs: {
+    key: "deadline.defaultMs",
+    ...{ default: 15 * second, min: 100, max: 24 * hour, unit: "milliseconds" },
+    doc: "Time of a unary call whose client asks for none and whose method's contract says nothing. Then DEADLINE_EXCEEDED (504): who waited that long has mostly gone. Streams have none.",
+  },
+  maxDeadlineMs: {
+    key: "deadline.maximumMs",
+    ...{ default: 5 * minute, min: 100, max: 24 * hour, unit: "milliseconds" },
+    doc: "The longest time that a client may ask for, of streams too, where the method's contract says nothing. More is lowered to it.",
+  },
+  databasePoolSize: {
+    key: "database.poolSize",
+    ...{ default: 10, min: 1, max: 1000, unit: "connections" },
+    doc: "PostgreSQL: connections of one process. All processes together have to stay below the server's max_connections (100 where nobody said otherwise).",
+  },
+  databaseAcquireMs: {
+    key: "database.acquireTimeoutMs",
+    ...{ default: 2 * second, min: 10, max: 10 * minute, unit: "milliseconds" },
+    doc: "PostgreSQL: how long a call waits for a connection, one of the pool or a new one; then UNAVAILABLE. A queue that stands longer grows faster than it is served.",
+  },
+  databaseStatementMs: {
+    key: "database.statementTimeoutMs",
+    ...{ default: 10 * second, min: 10, max: hour, unit: "milliseconds" },
+    doc: "PostgreSQL: time of a statement; then ABORTED. Less than the default deadline, so that nothing runs for callers who have gone.",
+  },
+  databaseLockMs: {
+    key: "database.lockTimeoutMs",
+    ...{ default: 3 * second, min: 10, max: hour, unit: "milliseconds" },
+    doc: "PostgreSQL: how long a statement waits for a lock; then ABORTED, and the client may try again.",
+  },
+  databaseIdleMs: {
+    key: "database.idleInTransactionMs",
+    ...{ default: 15 * second, min: 10, max: hour, unit: "milliseconds" },
+    doc: "PostgreSQL: how long a transaction may say nothing before the server ends it and frees its locks: a process that hangs holds up no other.",
   },
 } as const satisfies Record<string, Declared>;
 

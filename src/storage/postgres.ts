@@ -1,8 +1,8 @@
 /**
  * PostgreSQL through pg: where more than one process writes.
  *
- * At most ten connections. Nothing waits for ever: two seconds for a connection, ten for a statement, three for a lock,
- * fifteen idle in a transaction. A database that is away is `unavailable`, never an internal error.
+ * A pool of few connections. Nothing waits for ever: neither for a connection nor for a statement or a lock, and no transaction stays
+ * idle. A database that is away is `unavailable`, never an internal error.
  */
 import { Kysely, PostgresDialect, type PostgresPool, type PostgresPoolClient } from "kysely";
 import pg from "pg";
@@ -12,7 +12,27 @@ import { compileRead } from "./compiled-read.ts";
 import { tenantRole, tenantSetting } from "./row-security.ts";
 import { committed, type Storage, type StoreObserver, type Tables, withUnit } from "./shape.ts";
 
-const maxConnections = 10;
+/** What PostgreSQL may take; each is an option (docs/reference/configuration.md says why). */
+export interface PostgresLimits {
+  /** Connections. Default 10. */
+  readonly poolSize: number;
+  /** Longest wait for a connection, in milliseconds. Default 2000. */
+  readonly acquireMs: number;
+  /** Longest statement, in milliseconds. Default 10 000. */
+  readonly statementMs: number;
+  /** Longest wait for a lock, in milliseconds. Default 3000. */
+  readonly lockMs: number;
+  /** Longest silence within a transaction, in milliseconds. Default 15 000. */
+  readonly idleInTransactionMs: number;
+}
+
+export const defaultPostgresLimits: PostgresLimits = {
+  ...{ poolSize: 10, acquireMs: 2000 },
+  ...{ statementMs: 10_000, lockMs: 3000, idleInTransactionMs: 15_000 },
+};
+
+/** How much later than the server the client gives up on a statement, in milliseconds: a server that is gone ends none. */
+const querySlackMs = 2000;
 
 const int8 = 20;
 /** 64-bit integers hold times and sizes: numbers, not the strings that pg gives by default. */
@@ -22,29 +42,41 @@ const types = {
 };
 
 /** @throws Error when the URL is not one. */
-export function openPostgres(url: string, observer?: StoreObserver): Storage {
+export function openPostgres(
+  url: string,
+  {
+    observer,
+    limits: given,
+  }: {
+    readonly observer?: StoreObserver | undefined;
+    readonly limits?: Partial<PostgresLimits> | undefined;
+  } = {},
+): Storage {
+  const limits = { ...defaultPostgresLimits, ...given };
   const pool = new pg.Pool({
     connectionString: url,
     application_name: "portico",
-    max: maxConnections,
-    connectionTimeoutMillis: 2000,
-    statement_timeout: 10_000,
-    query_timeout: 12_000,
-    lock_timeout: 3000,
-    idle_in_transaction_session_timeout: 15_000,
+    max: limits.poolSize,
+    connectionTimeoutMillis: limits.acquireMs,
+    statement_timeout: limits.statementMs,
+    query_timeout: limits.statementMs + querySlackMs,
+    lock_timeout: limits.lockMs,
+    idle_in_transaction_session_timeout: limits.idleInTransactionMs,
     idleTimeoutMillis: 30_000,
     keepAlive: true,
     types,
   });
   // An idle connection that breaks is replaced at the next use: without a listener it would end the process.
   pool.on("error", () => undefined);
+  // One that the server ends while a transaction holds it: the next statement says so. Without a listener it would end the process as well.
+  pool.on("connect", (client) => client.on("error", () => undefined));
   if (observer !== undefined) observe(pool, observer);
   const db = new Kysely<unknown>({ dialect: new PostgresDialect({ pool: translating(pool) }) });
   return {
     engine: "postgres",
     place: withoutPassword(url),
     pool: () => ({
-      limit: maxConnections,
+      limit: limits.poolSize,
       open: pool.totalCount,
       idle: pool.idleCount,
       waiting: pool.waitingCount,

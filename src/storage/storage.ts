@@ -6,6 +6,7 @@
  * on a prepared statement (`prepare`). Knows no domain words and no tenants: the stores of the services do.
  */
 import { migrate } from "./migrate.ts";
+import type { PostgresLimits } from "./postgres.ts";
 import type { Migration, Storage, StoreObserver } from "./shape.ts";
 import { openSqlite } from "./sqlite.ts";
 
@@ -30,12 +31,14 @@ export interface StorageOptions {
   readonly autoMigrate?: boolean;
   /** Absent: nobody asks how long anything takes. */
   readonly observer?: StoreObserver;
+  /** PostgreSQL only. */
+  readonly limits?: Partial<PostgresLimits>;
 }
 
 /** @throws Error with the place, the reason and the remedy; never with a password. */
 export async function openStorage(options: StorageOptions): Promise<Storage> {
   const storage = options.url.startsWith("postgres")
-    ? (await import("./postgres.ts")).openPostgres(options.url, options.observer)
+    ? (await import("./postgres.ts")).openPostgres(options.url, options)
     : openSqlite(options.url, options.observer);
   try {
     await storage.ping();

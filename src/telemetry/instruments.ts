@@ -71,6 +71,10 @@ export class Counters {
     this.#values.set(counted, (this.#values.get(counted) ?? 0) + count);
   }
 
+  entries(): [string, number][] {
+    return [...this.#values];
+  }
+
   lines(metric: string, label: string): string[] {
     return [...this.#values].map(([name, value]) => line(metric, labels({ [label]: name }), value));
   }

@@ -12,7 +12,7 @@ import type { Refusal } from "#rpc/refusal.ts";
 import type { Clock } from "#std/clock.ts";
 import { bodyOf } from "./bodies.ts";
 import { CallMetrics } from "./call-metrics.ts";
-import { Counters, family, line } from "./instruments.ts";
+import { Counters, family, labels, line } from "./instruments.ts";
 import { createLog, type Line, type LogLevel, lineOf, refusalLineOf, type Times } from "./log.ts";
 import { ProcessMetrics } from "./process-metrics.ts";
 import { type PoolState, StoreMetrics } from "./store-metrics.ts";
@@ -33,8 +33,11 @@ export interface LogSettings {
 
 /** For whoever turns work away that is no call yet: connections, sockets, streams. Calls are counted by their error's reason. */
 export interface Turned {
-  /** @param what one of a few words, such as `connection`. */
-  shed(what: string): void;
+  /**
+   * @param what one of a few words, such as `connection`.
+   * @param why what there was too much of, in one word. Default: its number.
+   */
+  shed(what: string, why?: string): void;
   limited(what: string): void;
 }
 
@@ -77,11 +80,8 @@ export interface TelemetryOptions {
   readonly tracing?: TracingOptions | undefined;
 }
 
-/** Reasons that say that a call was turned away for load, and what it is then called. */
-const shedReasons: ReadonlyMap<string, string> = new Map([
-  ["OVERLOADED", "call"],
-  ["SOCKETS_LIMITED", "socket"],
-]);
+/** Reasons that say that something was turned away for load, and what it is then called. Calls are told of by who turns them away. */
+const shedReasons: ReadonlyMap<string, string> = new Map([["SOCKETS_LIMITED", "socket"]]);
 const limitedReasons: ReadonlyMap<string, string> = new Map([["RATE_LIMITED", "call"]]);
 
 export async function createTelemetry(options: TelemetryOptions): Promise<Telemetry> {
@@ -117,7 +117,7 @@ class Watcher implements Telemetry {
     this.#process = new ProcessMetrics(options.clock);
     this.#bodyRatio = options.logBodyRatio ?? 0;
     this.turned = {
-      shed: (what) => this.#shed.add(what),
+      shed: (what, why = "number") => this.#shed.add(`${what} ${why}`),
       limited: (what) => this.#limited.add(what),
     };
     this.interceptor = (next, method) => {
@@ -181,7 +181,14 @@ class Watcher implements Telemetry {
       family(name, { type: "counter", help }, counters.lines(name, "what"));
     const lines = [
       ...this.#calls.lines(),
-      ...counter("portico_shed_total", "Work that was turned away because there was too much.", this.#shed),
+      ...family(
+        "portico_shed_total",
+        { type: "counter", help: "Work that was turned away because there was too much." },
+        this.#shed.entries().map(([key, count]) => {
+          const [what = "", why = ""] = key.split(" ");
+          return line("portico_shed_total", labels({ what, why }), count);
+        }),
+      ),
       ...counter(
         "portico_limited_total",
         "Work that was turned away because its sender sent too much.",
@@ -214,7 +221,7 @@ class Watcher implements Telemetry {
   #failed(reason: string): void {
     this.#calls.failed(reason);
     const shed = shedReasons.get(reason);
-    if (shed !== undefined) this.#shed.add(shed);
+    if (shed !== undefined) this.turned.shed(shed);
     const limited = limitedReasons.get(reason);
     if (limited !== undefined) this.#limited.add(limited);
   }

@@ -1,18 +1,22 @@
 /** The options that say how much a client may take: the same defaults wherever they are read, and an effect of each that can be seen at once. */
 import assert from "node:assert/strict";
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
-import { connect as connectHttp2 } from "node:http2";
+import { type ClientHttp2Session, connect as connectHttp2, constants } from "node:http2";
+import { connect as connectTcp } from "node:net";
 import { tmpdir } from "node:os";
 import path from "node:path";
 import { after, before, describe, test } from "node:test";
+import { setTimeout as sleep } from "node:timers/promises";
+import { gzipSync } from "node:zlib";
 import { defaultLimits, limitNames } from "#config/limits.ts";
 import { defaultLimits as graphqlDefaults } from "#gateway/ingress/graphql/limits.ts";
 import { defaultLimits as listenerDefaults } from "#gateway/ingress/limits.ts";
 import { defaultRestLimits } from "#gateway/ingress/rest/read.ts";
 import { defaultWebSocketLimits } from "#gateway/ingress/websocket/websocket.ts";
+import { defaultPostgresLimits } from "#storage/postgres.ts";
 import { callGrpc, frame } from "../faults/bad-input.ts";
 import { exchangeBytes, sendHttp1 } from "../support/http-case.ts";
-import { ask, reasonOf, startPortico, type TestPortico } from "../support/portico.ts";
+import { ask, bpmnXml, reasonOf, startPortico, type TestPortico } from "../support/portico.ts";
 import { close, more, Raw, frame as socketFrame, text } from "../support/websocket-bytes.ts";
 
 test("the parts' own defaults are those of the options", () => {
@@ -44,6 +48,14 @@ test("the parts' own defaults are those of the options", () => {
     ],
   );
   assert.equal(sockets.heartbeatMs, defaultLimits.heartbeatMs);
+  assert.equal(sockets.maxWaitingBytes, defaultLimits.maxWaitingBytes);
+  assert.deepEqual(defaultPostgresLimits, {
+    poolSize: defaultLimits.databasePoolSize,
+    acquireMs: defaultLimits.databaseAcquireMs,
+    statementMs: defaultLimits.databaseStatementMs,
+    lockMs: defaultLimits.databaseLockMs,
+    idleInTransactionMs: defaultLimits.databaseIdleMs,
+  });
 });
 
 const list = "/api/v1/bpmn";
@@ -148,11 +160,32 @@ const effects: readonly (readonly [string, string, (portico: TestPortico) => Pro
   ["graphqlMaxCost", "1", (p) => graphql(p, 'mutation { deleteBPMN(id: "a") }'), /cost/],
 ];
 
-/** Shown by tests/faults/attacks.test.ts, which shortens or provokes them, and by websocket.test.ts. */
+/** Those that would be in the way of the others. */
+const alone: readonly (readonly [string, string, (portico: TestPortico) => Promise<unknown>, unknown])[] = [
+  ["deadlineMs", "400", (p) => waited(p, {}), "deadline_exceeded after 400 ms"],
+  [
+    "maxDeadlineMs",
+    "600",
+    (p) => waited(p, { "connect-timeout-ms": "60000" }),
+    "deadline_exceeded after 600 ms",
+  ],
+  ["maxInflation", "10", async (p) => [await inflated(p, 9), await inflated(p, 11)], [200, 413]],
+  [
+    "maxEventBytes",
+    "1024",
+    (p) => queried(p),
+    /^event: next\ndata: .{0,400}"EVENT_TOO_LARGE".{0,100}\n\nevent: complete/,
+  ],
+  ["http2MaxAgeMs", "500", (p) => aged(p), "told to go, and closed"],
+  ["http2AgeGraceMs", "700", (p) => outlived(p), true],
+];
+
+/** Shown by tests/faults/attacks.test.ts, which shortens or provokes them, by websocket.test.ts, and on PostgreSQL by tests/engines. */
 const elsewhere = [
   ...["stalledTimeoutMs", "http2HeaderBlockTimeoutMs", "http2MaxControlFrames", "http2MaxIdleBytes"],
   ...["http2MaxInvalidFrames", "http2ResetBurst", "http2ResetsPerSecond", "http2MaxSessionMemory"],
-  ...["http2PingAfterMs", "maxSockets", "maxSocketControls", "heartbeatMs"],
+  ...["http2PingAfterMs", "maxSockets", "maxSocketControls", "heartbeatMs", "maxWaitingBytes"],
+  ...["databasePoolSize", "databaseAcquireMs", "databaseStatementMs", "databaseLockMs", "databaseIdleMs"],
 ];
 
 describe("an option has an effect", () => {
@@ -176,9 +209,177 @@ describe("an option has an effect", () => {
   });
 
   test("and every option is here or there", () => {
-    assert.deepEqual([...effects.map(([name]) => name), ...elsewhere].sort(), [...limitNames].sort());
+    const shown = [...effects, ...alone].map(([name]) => name);
+    assert.deepEqual([...shown, ...elsewhere].sort(), [...limitNames].sort());
   });
 });
+
+describe("an option has an effect on its own", () => {
+  for (const [name, value, see, expected] of alone)
+    test(`${name} ${value}`, async () => {
+      const age = name === "http2AgeGraceMs" ? { http2MaxAgeMs: "300" } : {};
+      const least = name === "maxDeadlineMs" ? { deadlineMs: "500" } : {};
+      const portico = await startPortico({ [name]: value, ...age, ...least });
+      try {
+        const seen = await see(portico);
+        if (expected instanceof RegExp) assert.match(String(seen), expected);
+        else assert.deepEqual(seen, expected);
+      } finally {
+        await portico.stop();
+      }
+    });
+
+  test("a default deadline over the longest one is a mistake", async () => {
+    await assert.rejects(
+      startPortico({ maxDeadlineMs: "1000" }),
+      /PORTICO_DEADLINE_MAXIMUM_MS is 1000 and PORTICO_DEADLINE_DEFAULT_MS is 15000: .*raise the one or lower the other/,
+    );
+  });
+
+  test("a client that goes without a word holds nothing", async () => {
+    const portico = await startPortico();
+    try {
+      const socket = connectTcp(portico.httpPort, "127.0.0.1");
+      await new Promise((resolve) => socket.once("connect", resolve));
+      const startedAtMs = performance.now();
+      socket.end().resume();
+      await new Promise((resolve) => socket.once("close", resolve));
+      assert.ok(performance.now() - startedAtMs < 2000);
+    } finally {
+      await portico.stop();
+    }
+  });
+
+  test("a connection over the cap is closed, and counted", async () => {
+    const portico = await startPortico({ maxConnections: "2" });
+    const held = [portico.grpcPort, portico.httpPort].map((port) => connectTcp(port, "127.0.0.1"));
+    try {
+      await Promise.all(held.map((socket) => new Promise((resolve) => socket.once("connect", resolve))));
+      await sleep(50);
+      for (const port of [portico.grpcPort, portico.httpPort])
+        await new Promise<void>((resolve) => {
+          connectTcp(port, "127.0.0.1")
+            .on("error", () => {})
+            .once("close", () => resolve())
+            .resume();
+        });
+      held[0]?.destroy();
+      await sleep(50);
+      const { text: metrics } = await ask(portico.base, "GET", "/metrics");
+      assert.match(metrics, /^portico_shed_total\{what="connection",why="number"\} 2$/m);
+    } finally {
+      for (const socket of held) socket.destroy();
+      await portico.stop();
+    }
+  });
+
+  test("a call over the cap is refused, and counted with what there was too much of", async () => {
+    const portico = await startPortico({ maxConcurrentCalls: "1", adaptiveConcurrency: "off" });
+    try {
+      const upload = (name: string) =>
+        ask(portico.base, "POST", `/api/v1/bpmn?documentId=${name}`, { body: { xml: bpmnXml() } });
+      const answers = await Promise.all(Array.from({ length: 8 }, (_unused, at) => upload(`d${at}`)));
+      const shed = answers.filter((answer) => reasonOf(answer) === "OVERLOADED").length;
+      assert.ok(shed > 0, answers.map(({ status }) => status).join());
+      const { text: metrics } = await ask(portico.base, "GET", "/metrics");
+      assert.match(
+        metrics,
+        new RegExp(`^portico_shed_total\\{what="call",why="concurrency"\\} ${shed}$`, "m"),
+      );
+      assert.match(metrics, new RegExp(`^portico_errors_total\\{reason="OVERLOADED"\\} ${shed}$`, "m"));
+    } finally {
+      await portico.stop();
+    }
+  });
+});
+
+const connectCall = (p: TestPortico, method: string, body: unknown, headers: Record<string, string> = {}) =>
+  ask(p.base, "POST", `/${method}`, {
+    body,
+    headers: { "content-type": "application/json", "connect-protocol-version": "1", ...headers },
+  });
+
+/** Waits for an event that does not come. */
+async function waited(portico: TestPortico, headers: Record<string, string>): Promise<string> {
+  const started = performance.now();
+  const answer = await connectCall(
+    portico,
+    "portico.events.v1.EventService/ListEvents",
+    { filter: 'type = "none"', wait: "30s" },
+    headers,
+  );
+  assert.ok(performance.now() - started < 5000);
+  const [, ms] = /its deadline of (\d+) ms/.exec(answer.text) ?? [];
+  return `${answer.json.code} after ${ms} ms`;
+}
+
+/** A body that gzip makes so many times smaller. */
+async function inflated(portico: TestPortico, times: number): Promise<number> {
+  const noise = Array.from({ length: 1500 }, () => Math.random().toString(36).slice(2)).join("");
+  const text = (filled: number) => JSON.stringify({ id: "none", xml: noise + "a".repeat(filled) });
+  let filled = 0;
+  while (text(filled).length / gzipSync(text(filled)).length < times) filled += 2000;
+  const answer = await ask(portico.base, "POST", "/api/v1/bpmn:validate", {
+    body: gzipSync(JSON.stringify({ xml: JSON.parse(text(filled)).xml })),
+    headers: { "content-type": "application/json", "content-encoding": "gzip" },
+  });
+  return answer.status;
+}
+
+async function queried(portico: TestPortico): Promise<string> {
+  const query = "{ __schema { types { name description } } }";
+  const headers = { accept: "text/event-stream" };
+  return (await ask(portico.base, "POST", "/graphql", { body: { query }, headers })).text;
+}
+
+const get = (session: ClientHttp2Session, target: string): Promise<number> =>
+  new Promise((resolve, reject) => {
+    const stream = session.request({ ":path": target });
+    stream.on("response", (headers) => resolve(Number(headers[":status"])));
+    stream.on("error", reject).resume();
+  });
+
+/** A connection that is never idle. */
+async function aged(portico: TestPortico): Promise<string> {
+  const session = connectHttp2(portico.base);
+  session.on("error", () => {});
+  const goaways: number[] = [];
+  const startedAtMs = performance.now();
+  session.on("goaway", (code, last) => goaways.push(code, last));
+  while (goaways.length === 0) {
+    // What crosses the news on its way is refused by node's own client; clients send it again.
+    const status = await get(session, "/livez").catch(() => undefined);
+    if (status === undefined) await sleep(50);
+    else assert.equal(status, 200);
+    assert.ok(status !== undefined || goaways.length > 0);
+    assert.ok(performance.now() - startedAtMs < 3000, "nobody told it to go");
+    await sleep(5);
+  }
+  // 10 % less and more than 500 ms, and one look.
+  const ageMs = performance.now() - startedAtMs;
+  assert.ok(ageMs > 430 && ageMs < 1500, `${ageMs} ms`);
+  assert.deepEqual(goaways.slice(0, 2), [constants.NGHTTP2_NO_ERROR, 2 ** 31 - 1]);
+  await new Promise((resolve) => session.once("close", resolve));
+  assert.ok(performance.now() - startedAtMs < 3000);
+  return "told to go, and closed";
+}
+
+/** A stream goes on until the grace is over. */
+async function outlived(portico: TestPortico): Promise<boolean> {
+  const session = connectHttp2(portico.base);
+  session.on("error", () => {});
+  const startedAtMs = performance.now();
+  const stream = session.request({
+    ":path": "/api/v1/events:subscribe?topics=bpmn/*",
+    accept: "text/event-stream",
+  });
+  stream.on("error", () => {}).resume();
+  await new Promise((resolve) => stream.once("close", resolve));
+  const livedMs = performance.now() - startedAtMs;
+  assert.ok(livedMs > 300 * 0.9 + 700 && livedMs < 3000, `${livedMs} ms`);
+  await new Promise((resolve) => (session.destroyed ? resolve(undefined) : session.once("close", resolve)));
+  return true;
+}
 
 function remoteStreams({ httpPort }: TestPortico): Promise<number> {
   return new Promise((resolve, reject) => {

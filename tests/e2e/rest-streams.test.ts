@@ -1,5 +1,7 @@
 import assert from "node:assert/strict";
+import { connect } from "node:net";
 import { after, before, describe, test } from "node:test";
+import { setTimeout as sleep } from "node:timers/promises";
 import { type EchoServer, startEcho } from "../support/echo.ts";
 
 let echo: EchoServer;
@@ -94,4 +96,56 @@ describe("a silent stream", () => {
       const probe = await echo.probe(`beat-${type.length}`);
       await probe.canceled;
     });
+});
+
+describe("a stream whose reader stops", () => {
+  for (const accept of ["text/event-stream", "application/x-ndjson", "application/json"])
+    test(`${accept} is not told either that there is more`, async () => {
+      const warnings: Error[] = [];
+      const warned = (warning: Error): number => warnings.push(warning);
+      process.on("warning", warned);
+      const id = `stops-${accept.length}`;
+      // 4 GiB, if anybody took them.
+      const plan = JSON.stringify({ count: 65_536, size: 65_536 });
+      const socket = connect(echo.httpPort, "127.0.0.1").pause();
+      socket.write(
+        `GET /v1/stream?text=a HTTP/1.1\r\nhost: localhost\r\naccept: ${accept}\r\nx-request-id: ${id}\r\necho-plan: ${plan}\r\n\r\n`,
+      );
+      const probe = await echo.probe(id);
+      // Long enough for twenty beats: each that waited had two listeners, and node warns of eleven.
+      for (let before = -1; before !== probe.produced; ) {
+        before = probe.produced;
+        await sleep(1100);
+      }
+      assert.deepEqual(warnings, []);
+      socket.destroy();
+      await probe.over;
+      process.removeListener("warning", warned);
+    });
+});
+
+describe("an event that is too large", () => {
+  const stream = (accept: string, size: number) =>
+    fetch(`${base}/v1/stream?text=a`, {
+      headers: { accept, "echo-plan": JSON.stringify({ count: 2, size, early: true }) },
+    }).then((answer) => answer.text());
+
+  test("ends the stream with an error that says how else to have it", async () => {
+    const text = await stream("text/event-stream", 256 * 1024);
+    assert.ok(text.length < 2000);
+    const [last = ""] = text.split("\n\n").filter((event) => event.includes("event: error"));
+    assert.match(last, /^id: end\nevent: error\ndata: \{"code":8,/);
+    assert.match(last, /more than 262144 bytes; .* application\/x-ndjson or over gRPC/);
+    assert.match(last, /"reason":"EVENT_TOO_LARGE"/);
+  });
+
+  test("is none one byte before, and none where it is a line", async () => {
+    const around = (await stream("text/event-stream", 1)).match(/^data: .*\n\n/m)?.[0].length ?? 0;
+    assert.ok(around > 0);
+    const text = await stream("text/event-stream", 256 * 1024 - around + 1);
+    assert.equal(text.match(/^data: .{1000}/gm)?.length, 2);
+    assert.match(text, /event: end/);
+    const lines = await stream("application/x-ndjson", 300_000);
+    assert.equal(lines.split("\n").filter((line) => line.length > 300_000).length, 2);
+  });
 });

@@ -291,6 +291,83 @@ describe("a WebSocket to a Portico that asks who calls", () => {
   });
 });
 
+describe("a client that does not read", () => {
+  let echo: EchoServer;
+  before(async () => {
+    echo = await startEcho({ webSocketLimits: { maxWaitingBytes: 256 * 1024, heartbeatMs: 1000 } });
+  });
+  after(() => echo.close());
+  const open = () => new Talk(`http://127.0.0.1:${echo.httpPort}/ws`).opened();
+  const planned = (method: string, plan: object) => ({
+    method: `test.v1.Echo/${method}`,
+    metadata: { "echo-plan": JSON.stringify(plan) },
+  });
+  /** What both kernels hold for a connection at most, and more. */
+  const flood = 48 * 1024 * 1024;
+
+  test("and asks for more is closed with 1013, and nothing more is done for it", async () => {
+    const one = await open();
+    one.socket.pause();
+    const each = 512 * 1024;
+    const text = "x".repeat(each);
+    for (let sent = 0; sent < flood; sent += each) {
+      one.send({ id: `c${sent}`, call: planned("Unary", {}), message: { text } });
+      await new Promise((resolve) => setTimeout(resolve, 2));
+    }
+    one.send({ id: "late", call: planned("Unary", { id: "too-late" }), message: { text: "a" } });
+    await new Promise((resolve) => setTimeout(resolve, 200));
+    assert.equal(echo.ran("too-late"), false);
+    one.socket.resume();
+    const closed = await one.until(() => one.closed, 10_000);
+    assert.deepEqual(
+      [closed.code, closed.reason],
+      [1013, "answers wait and are not read; read, or ask for less at once"],
+    );
+    assert.ok(one.frames.length < flood / each);
+  });
+
+  test("lets its streams wait together, and gets all of them when it reads again", async () => {
+    const one = await open();
+    const [streams, count, size] = [50, 20, 64 * 1024];
+    one.socket.pause();
+    for (let n = 0; n < streams; n += 1)
+      one.send({
+        id: `s${n}`,
+        call: planned("ServerStream", { count, size, id: `lazy-${n}` }),
+        message: { text: "a" },
+      });
+    const probes = await Promise.all(
+      Array.from({ length: streams }, (_unused, n) => echo.probe(`lazy-${n}`)),
+    );
+    await new Promise((resolve) => setTimeout(resolve, 500));
+    const produced = probes.reduce((sum, probe) => sum + probe.produced, 0);
+    assert.ok(produced < streams * count, "somebody waits");
+    one.socket.resume();
+    for (let n = 0; n < streams; n += 1) {
+      assert.equal((await one.end(`s${n}`)).code, 0);
+      assert.equal(one.messages(`s${n}`).length, count);
+    }
+    one.close();
+  });
+
+  test("not even pings is closed with 1013 where something waits for it", async () => {
+    const one = await open();
+    one.send({
+      id: "s",
+      call: planned("ServerStream", { count: 100_000, size: 64 * 1024, id: "endless" }),
+      message: { text: "a" },
+    });
+    await one.until(() => one.frames.length > 0);
+    one.socket.pause();
+    const probe = await echo.probe("endless");
+    await probe.canceled;
+    one.socket.resume();
+    const closed = await one.until(() => one.closed, 10_000);
+    // It had a second to come to the reason.
+    assert.ok([1013, 1006].includes(closed.code));
+  });
+});
+
 describe("what is said on a WebSocket", () => {
   let echo: EchoServer;
   let socket: Talk;

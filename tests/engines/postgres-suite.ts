@@ -48,6 +48,72 @@ export function postgresSuite(database: () => TestPostgres): void {
     assert.ok(performance.now() - started < 3000);
   });
 
+  test("nothing waits longer than the options say", async () => {
+    const url = await database().createDatabase();
+    const limits = { poolSize: 2, acquireMs: 600, statementMs: 1500, lockMs: 100, idleInTransactionMs: 250 };
+    const storage = await openStorage({ url, migrations, limits });
+    const { db, transaction } = storage.tables<TestTables>();
+    const failed = async (work: Promise<unknown>) => {
+      const startedAtMs = performance.now();
+      const error = await work.then(
+        () => undefined,
+        (thrown: { readonly reason?: string; readonly code?: string }) => thrown,
+      );
+      const ms = performance.now() - startedAtMs;
+      return { why: `${error?.code} ${error?.reason}`, ms };
+    };
+    const sleep = (seconds: number) => sql`select pg_sleep(${seconds})`.execute(db);
+    assert.equal(storage.pool().limit, 2);
+    const statement = await failed(sleep(5));
+    assert.equal(statement.why, "aborted DATABASE_CONFLICT");
+    assert.ok(statement.ms >= 1490 && statement.ms < 3000, `${statement.ms} ms`);
+    const [, , third] = await Promise.all([sleep(1), sleep(1), failed(sleep(0))]);
+    assert.equal(third?.why, "unavailable DATABASE_UNAVAILABLE");
+    await db.insertInto("things").values(thing("locked")).execute();
+    const change = { name: "changed" };
+    await transaction(async (holder) => {
+      await holder.updateTable("things").set(change).where("id", "=", "locked").execute();
+      const lock = await failed(db.updateTable("things").set(change).where("id", "=", "locked").execute());
+      assert.equal(lock.why, "aborted DATABASE_CONFLICT");
+      assert.ok(lock.ms >= 90 && lock.ms < 1400, `${lock.ms} ms`);
+    });
+    const idle = await failed(
+      transaction(async (holder) => {
+        await holder.updateTable("things").set(change).where("id", "=", "locked").execute();
+        await new Promise((resolve) => setTimeout(resolve, 600));
+        await holder.updateTable("things").set(change).where("id", "=", "locked").execute();
+      }),
+    );
+    assert.equal(idle.why, "unavailable DATABASE_UNAVAILABLE");
+    await storage.close();
+  });
+
+  test("and the process gives the database what its options say", async () => {
+    const databaseUrl = await database().createDatabase();
+    const own = {
+      ...{ databasePoolSize: "3", databaseStatementMs: "7001", databaseLockMs: "2001" },
+      ...{ databaseIdleMs: "9001", databaseAcquireMs: "777" },
+    };
+    const portico = await startPortico({ databaseUrl, ...own });
+    const client = new pg.Client({ connectionString: databaseUrl });
+    await client.connect();
+    try {
+      const { text } = await ask(portico.base, "GET", "/metrics");
+      assert.match(text, /^portico_store_connections_limit 3$/m);
+      // A lock of ours holds up whatever wants to write, for as long as it was told to wait.
+      await client.query("BEGIN");
+      await client.query("LOCK TABLE bpmn_documents IN ACCESS EXCLUSIVE MODE");
+      const startedAtMs = performance.now();
+      const answer = await ask(portico.base, "GET", "/api/v1/bpmn?pageSize=1");
+      const ms = performance.now() - startedAtMs;
+      assert.deepEqual([answer.status, reasonOf(answer)], [409, "DATABASE_CONFLICT"]);
+      assert.ok(ms >= 1990 && ms < 3000, `${ms} ms`);
+    } finally {
+      await client.end();
+      await portico.stop();
+    }
+  });
+
   test("what one process writes another one serves at once, and an etag of one refuses the other", async () => {
     const databaseUrl = await database().createDatabase();
     const one = await startPortico({ databaseUrl });

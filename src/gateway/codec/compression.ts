@@ -28,8 +28,16 @@ const inflaters = {
   br: { now: brotliDecompressSync, stream: createBrotliDecompress },
 } as const;
 
-/** A body that inflates to more than this many times its size is refused once it is larger than `ratioFreeBytes`. */
-const maxRatio = 100;
+/** How far a body may inflate. */
+export interface InflateLimits {
+  /** Of the result. */
+  readonly maxBytes: number;
+  /** Times its size, once the result is larger than 64 KiB. */
+  readonly maxInflation: number;
+}
+
+/** The option's default. */
+export const defaultMaxInflation = 100;
 const ratioFreeBytes = 65_536;
 /** Up to here inflating at once is cheaper than a trip through the thread pool: as sent, and as inflated. */
 const syncBytes = 4096;
@@ -45,15 +53,14 @@ export async function compress(bytes: Uint8Array, compression: Compression): Pro
 }
 
 /**
- * @param maxBytes of the inflated result.
  * @throws RpcError `resource_exhausted` PAYLOAD_TOO_LARGE past the limit, `invalid_argument` MESSAGE_MALFORMED when corrupt.
  */
 export async function inflateBounded(
   bytes: Uint8Array,
   compression: Compression,
-  maxBytes: number,
+  { maxBytes, maxInflation }: InflateLimits,
 ): Promise<Uint8Array> {
-  const limit = Math.min(maxBytes, Math.max(ratioFreeBytes, bytes.length * maxRatio));
+  const limit = Math.min(maxBytes, Math.max(ratioFreeBytes, bytes.length * maxInflation));
   if (bytes.length > syncBytes) return inflateLarge(bytes, compression, limit);
   return inflateSmall(bytes, compression, limit);
 }

@@ -38,6 +38,10 @@ export interface ListenerLimits {
   readonly grpcIdleTimeoutMs: number;
   /** HTTP/2: silence with open streams after which a client is pinged, in milliseconds. Default 60 000. */
   readonly http2PingAfterMs: number;
+  /** HTTP/2: age at which a connection is told to go, 10 % more or less, in milliseconds; 0: none. Default 1 800 000. */
+  readonly http2MaxAgeMs: number;
+  /** HTTP/2: how long calls of a connection of that age may go on, in milliseconds. Default 30 000. */
+  readonly http2AgeGraceMs: number;
   /** Drain: how long a client has to see that it should go elsewhere before new streams are refused, in milliseconds. Default 600. */
   readonly drainNoticeMs: number;
   /** Drain: how long running calls may go on, in milliseconds. Default 30 000. */
@@ -65,6 +69,8 @@ export const defaultLimits: ListenerLimits = {
   http2IdleTimeoutMs: 60_000,
   grpcIdleTimeoutMs: 300_000,
   http2PingAfterMs: 60_000,
+  http2MaxAgeMs: 1_800_000,
+  http2AgeGraceMs: 30_000,
   drainNoticeMs: 600,
   drainGraceMs: 30_000,
 };

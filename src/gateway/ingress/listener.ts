@@ -36,7 +36,7 @@ import { Http2Exchange } from "./http2-exchange.ts";
 import { defaultLimits, type ListenerLimits } from "./limits.ts";
 import { joinCredentials, type Refusal, refuseFields, refuseHttp1, refuseUrl } from "./precheck.ts";
 import { refuseRaw, refuseSocket, replyRefusal } from "./refusals.ts";
-import { connectionWindowBytes, SessionGuard } from "./session-guard.ts";
+import { anyStream, connectionWindowBytes, SessionGuard } from "./session-guard.ts";
 import { StalledSockets } from "./stalled.ts";
 import { certificatesOf, Tls, type TlsFiles } from "./tls.ts";
 import type { Upgrade } from "./websocket/websocket.ts";
@@ -53,6 +53,8 @@ export interface ListenerOptions {
   readonly cors?: CorsOptions;
   /** Open connections on both ports together; one more is closed at once. Default: `connectionCap()`. */
   readonly maxConnections?: number | undefined;
+  /** A connection was closed because there were as many. */
+  onTurnedAway?(): void;
   /** Whether other processes may listen on the same ports (SO_REUSEPORT). Default false. */
   readonly reusePort?: boolean;
   /** Whose word about the client's address counts; absent: nobody's. */
@@ -82,9 +84,6 @@ export interface Listener {
 const preface = Buffer.from("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", "latin1");
 /** Connections that wait to be taken, where the system allows it: one more is dropped, and its client tries again in 1 s, then 3, 7 and 15. */
 const backlog = 4096;
-/** The largest stream id: a GOAWAY with it says "no new requests, please" and refuses none. */
-const anyStream = 2 ** 31 - 1;
-
 export async function listen(options: ListenerOptions): Promise<Listener> {
   const listener = new TwoPorts(options, { ...defaultLimits, ...options.limits });
   await listener.open();
@@ -396,6 +395,7 @@ class TwoPorts implements Listener {
   #track(socket: Socket): boolean {
     if (this.#sockets.size >= this.#maxConnections) {
       socket.destroy();
+      this.#options.onTurnedAway?.();
       return false;
     }
     this.#sockets.add(socket);
@@ -409,8 +409,11 @@ class TwoPorts implements Listener {
 
   /** Looks at the first bytes and puts them back. A socket that stays silent is closed. */
   #peek(socket: Socket, found: (isHttp2: boolean) => void): void {
-    const timer = setTimeout(() => socket.destroy(), this.#limits.headersTimeoutMs);
+    const drop = (): void => void socket.destroy();
+    const timer = setTimeout(drop, this.#limits.headersTimeoutMs);
     socket.on("error", swallow);
+    // HTTP/1's sockets may be half open: one whose client has gone without a word would stay until the timer.
+    socket.once("end", drop);
     const look = (): void => {
       const chunk = socket.read() as Buffer | null;
       if (chunk === null) {
@@ -427,6 +430,7 @@ class TwoPorts implements Listener {
       }
       clearTimeout(timer);
       socket.removeListener("error", swallow);
+      socket.removeListener("end", drop);
       found(same);
     };
     socket.once("readable", look);

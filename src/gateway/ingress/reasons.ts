@@ -66,6 +66,10 @@ export const reasons = {
     code: "resource_exhausted",
     meaning: "as many calls are running on this WebSocket as one takes",
   },
+  EVENT_TOO_LARGE: {
+    code: "resource_exhausted",
+    meaning: "a message of a stream is larger than a server-sent event may be",
+  },
   CREDIT_EXCEEDED: {
     code: "resource_exhausted",
     meaning: "a client sent more messages of a call than the server had given credit for",

@@ -1,6 +1,6 @@
 /**
  * Watches HTTP/2 connections for what node:http2 and nghttp2 let pass: clients that connect and say nothing, stop in the middle of a header
- * block, send frames that nobody asked for, or read nothing of what they are sent.
+ * block, send frames that nobody asked for, or read nothing of what they are sent. Those that are old are told to come again elsewhere.
  *
  * nghttp2 takes the bytes off the socket where JavaScript does not see them. What it sees is enough: how many bytes came and went, the
  * requests, their bodies, and PING and SETTINGS. One timer looks at all connections; a call costs two operations on a set.
@@ -16,6 +16,10 @@ const cancel = 8;
 const enhanceYourCalm = 11;
 /** What C.2 of the defaults allows a connection at once: bodies that nobody has read yet. */
 export const connectionWindowBytes = 1024 * 1024;
+/** The largest stream id: a GOAWAY with it says "no new requests, please" and refuses none. */
+export const anyStream = 2 ** 31 - 1;
+/** Of the age at which connections go: those of one moment are not to come again in one moment. */
+const ageJitter = 0.1;
 const controlWindowMs = 10_000;
 /** A DATA frame's header, and what small frames cost besides. */
 const perChunkBytes = 32;
@@ -67,11 +71,13 @@ export class SessionGuard {
 function lookEveryMs(limits: ListenerLimits): number {
   const { http2FirstRequestTimeoutMs, http2HeaderBlockTimeoutMs, requestTimeoutMs, stalledTimeoutMs } =
     limits;
+  const { http2MaxAgeMs, http2AgeGraceMs } = limits;
   const shortest = Math.min(
     http2FirstRequestTimeoutMs,
     http2HeaderBlockTimeoutMs,
     requestTimeoutMs,
     stalledTimeoutMs,
+    http2MaxAgeMs === 0 ? Number.POSITIVE_INFINITY : Math.min(http2MaxAgeMs, http2AgeGraceMs),
   );
   return Math.max(20, Math.min(1000, shortest / 5));
 }
@@ -114,6 +120,9 @@ export class Watched {
   #suspectSince: number | undefined;
   #pingedAt: number | undefined;
   #leavingSince: number | undefined;
+  readonly #oldAt: number;
+  /** When it was told to go because of its age. */
+  #toldAt: number | undefined;
   readonly #waiting: Waiting<Guarded>;
 
   constructor(session: ServerHttp2Session, { limits, idleMs, now }: WatchOptions) {
@@ -122,6 +131,10 @@ export class Watched {
     this.#idleMs = idleMs;
     this.#waiting = new Waiting(limits.stalledTimeoutMs);
     this.#createdAt = now;
+    this.#oldAt =
+      limits.http2MaxAgeMs === 0
+        ? Number.POSITIVE_INFINITY
+        : now + limits.http2MaxAgeMs * (1 + ageJitter * (2 * Math.random() - 1));
     this.#lookedAt = now;
     this.#controlSince = now;
     this.#busyAt = now;
@@ -199,8 +212,27 @@ export class Watched {
       this.#session.close();
       return;
     }
+    if (now >= this.#oldAt && this.#retire(now)) return;
     this.#ask(now, seen);
     for (const exchange of this.#open) this.#judgeStream(exchange, now);
+  }
+
+  /**
+   * "Please go" first and "no more" when that has arrived: a request on its way meanwhile is served. Then its calls have their time.
+   *
+   * @returns whether it is over.
+   */
+  #retire(now: number): boolean {
+    const { drainNoticeMs, http2AgeGraceMs } = this.#limits;
+    if (this.#toldAt === undefined) {
+      this.#toldAt = now;
+      this.#session.goaway(noError, anyStream);
+    } else if (now - this.#toldAt >= http2AgeGraceMs) {
+      this.#end(noError);
+      return true;
+    } else if (!this.#session.closed && now - this.#toldAt >= Math.min(drainNoticeMs, http2AgeGraceMs / 2))
+      this.#session.close();
+    return false;
   }
 
   /**

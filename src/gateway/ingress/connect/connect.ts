@@ -6,6 +6,7 @@
  *
  * @see https://connectrpc.com/docs/protocol
  */
+import { defaultMaxInflation, type InflateLimits } from "#gateway/codec/compression.ts";
 import type { Runtime } from "#gateway/dispatch/dispatch.ts";
 import { requestIdFrom } from "#gateway/wire/request-id.ts";
 import {
@@ -31,6 +32,8 @@ export interface ConnectOptions {
   runtime(): Runtime;
   /** Largest message, as declared and inflated, in bytes. Default 4 MiB. */
   readonly maxMessageBytes?: number;
+  /** How many times its size a compressed message may inflate to, above 64 KiB. Default 100. */
+  readonly maxInflation?: number;
   /** Whether errors carry `ErrorInfo` and `RequestInfo` besides what the service said. Default true. */
   readonly ownDetails?: boolean;
 }
@@ -45,16 +48,21 @@ export function isConnect(exchange: Pick<Exchange, "method" | "headers" | "query
 }
 
 export function createConnect(options: ConnectOptions): Adapter {
-  const { maxMessageBytes = 4 * 1024 * 1024, ownDetails = true } = options;
+  const {
+    maxMessageBytes = 4 * 1024 * 1024,
+    maxInflation = defaultMaxInflation,
+    ownDetails = true,
+  } = options;
+  const limits = { maxBytes: maxMessageBytes, maxInflation };
   return {
-    handle: (exchange) => handle({ exchange, runtime: options.runtime(), maxMessageBytes, ownDetails }),
+    handle: (exchange) => handle({ exchange, runtime: options.runtime(), limits, ownDetails }),
   };
 }
 
 interface Context {
   readonly exchange: Exchange;
   readonly runtime: Runtime;
-  readonly maxMessageBytes: number;
+  readonly limits: InflateLimits;
   readonly ownDetails: boolean;
 }
 
@@ -113,7 +121,7 @@ function runUnary(
   method: Method,
   about: { readonly id: string; readonly encoding: Encoding | undefined },
 ): void {
-  const { exchange, runtime, maxMessageBytes, ownDetails } = context;
+  const { exchange, runtime, limits, ownDetails } = context;
   const { id, encoding } = about;
   let reply = new UnaryReply(exchange, encoding ?? "json", { id, ownDetails });
   let call: AdapterCall<Call> | undefined;
@@ -122,8 +130,8 @@ function runUnary(
       const start = startOf(exchange, method, id);
       const sent =
         encoding === undefined
-          ? await readGet(exchange.query, maxMessageBytes)
-          : { encoding, bytes: await inflateBody(exchange, maxMessageBytes) };
+          ? await readGet(exchange.query, limits)
+          : { encoding, bytes: await inflateBody(exchange, limits) };
       if (encoding === undefined) reply = new UnaryReply(exchange, sent.encoding, { id, ownDetails });
       call = createUnaryCall(start, new BytesPayload(method.input, sent.bytes, sent.encoding));
       const running = call;
@@ -147,14 +155,14 @@ function runStream(
   method: Method,
   about: { readonly id: string; readonly encoding: Encoding },
 ): void {
-  const { exchange, runtime, maxMessageBytes, ownDetails } = context;
+  const { exchange, runtime, limits, ownDetails } = context;
   const { id, encoding } = about;
   const reply = new StreamReply(exchange, encoding, { id, ownDetails });
   let call: AdapterCall<Call> | undefined;
   const run = async (): Promise<void> => {
     try {
       const start = startOf(exchange, method, id);
-      const messages = readMessages(exchange, { type: method.input, encoding, maxMessageBytes });
+      const messages = readMessages(exchange, { type: method.input, encoding, limits });
       call = hasUnaryRequest(method.kind)
         ? createUnaryCall(start, await single(messages))
         : createStreamCall(start, messages);

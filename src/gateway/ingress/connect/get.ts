@@ -1,11 +1,11 @@
 /** A unary call by GET: the message in the query, so that caches can keep the answer. */
-import { inflateBounded, isCompression } from "#gateway/codec/compression.ts";
+import { type InflateLimits, inflateBounded, isCompression } from "#gateway/codec/compression.ts";
 import { RpcError } from "#rpc/error.ts";
 import type { Encoding } from "#rpc/payload.ts";
 
 export async function readGet(
   query: string,
-  maxMessageBytes: number,
+  limits: InflateLimits,
 ): Promise<{ readonly encoding: Encoding; readonly bytes: Uint8Array }> {
   const parameters = new URLSearchParams(query);
   const encoding = parameters.get("encoding");
@@ -21,7 +21,7 @@ export async function readGet(
       reason: "COMPRESSION_UNKNOWN",
       message: `compression "${compression.slice(0, 40)}" is not supported; use gzip, br or identity`,
     });
-  return { encoding, bytes: await inflateBounded(bytes, compression, maxMessageBytes) };
+  return { encoding, bytes: await inflateBounded(bytes, compression, limits) };
 }
 
 /** URL-safe or not, padded or not. */

@@ -1,5 +1,5 @@
 /** The request half of Connect: content types, metadata, timeout, messages. */
-import { inflateBounded, isCompression } from "#gateway/codec/compression.ts";
+import { type InflateLimits, inflateBounded, isCompression } from "#gateway/codec/compression.ts";
 import { FrameReader, malformedFrame } from "#gateway/wire/grpc-frames.ts";
 import { RpcError } from "#rpc/error.ts";
 import { Metadata, type MetadataValue } from "#rpc/metadata.ts";
@@ -49,12 +49,12 @@ export function readTimeout(headers: RequestHeaders): number | undefined {
 }
 
 /** The body of a unary call. @throws RpcError PAYLOAD_TOO_LARGE, COMPRESSION_UNKNOWN. */
-export async function inflateBody(exchange: Exchange, maxMessageBytes: number): Promise<Uint8Array> {
+export async function inflateBody(exchange: Exchange, limits: InflateLimits): Promise<Uint8Array> {
   const compression = compressionOf(exchange.headers["content-encoding"], "content-encoding");
-  const body = await exchange.readBody(maxMessageBytes);
+  const body = await exchange.readBody(limits.maxBytes);
   return compression === undefined || body.length === 0
     ? body
-    : await inflateBounded(body, compression, maxMessageBytes);
+    : await inflateBounded(body, compression, limits);
 }
 
 /** Undefined: none. @throws RpcError COMPRESSION_UNKNOWN. */
@@ -71,12 +71,12 @@ function compressionOf(given: string | string[] | undefined, header: string) {
 /** The messages of a stream's request, read as fast as the handler asks. */
 export async function* readMessages(
   exchange: Exchange,
-  options: { readonly type: MessageType; readonly encoding: Encoding; readonly maxMessageBytes: number },
+  options: { readonly type: MessageType; readonly encoding: Encoding; readonly limits: InflateLimits },
 ): AsyncGenerator<Payload> {
-  const { type, encoding, maxMessageBytes } = options;
+  const { type, encoding, limits } = options;
   const header = "connect-content-encoding";
   const compression = compressionOf(exchange.headers[header], header);
-  const reader = new FrameReader(maxMessageBytes);
+  const reader = new FrameReader(limits.maxBytes);
   for await (const chunk of exchange.chunks()) {
     reader.push(chunk);
     for (let frame = reader.next(); frame !== undefined; frame = reader.next()) {
@@ -84,7 +84,7 @@ export async function* readMessages(
         throw malformedFrame(`a message is marked as compressed, but ${header} names no compression`);
       const bytes =
         frame.compressed && compression !== undefined && frame.bytes.length > 0
-          ? await inflateBounded(frame.bytes, compression, maxMessageBytes)
+          ? await inflateBounded(frame.bytes, compression, limits)
           : frame.bytes;
       yield new BytesPayload(type, bytes, encoding);
     }

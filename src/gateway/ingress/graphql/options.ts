@@ -12,6 +12,10 @@ export interface GraphqlOptions {
   readonly page?: boolean;
   /** Largest body of a request, as declared and inflated, in bytes. Default 1 MiB. */
   readonly maxBodyBytes?: number;
+  /** How many times its size a compressed body may inflate to, above 64 KiB. Default 100. */
+  readonly maxInflation?: number;
+  /** Largest server-sent event, in bytes. Default 256 KiB. */
+  readonly maxEventBytes?: number;
   /** How often a stream of events without any says that it lives, in milliseconds. Default 15 000. */
   readonly heartbeatMs?: number;
 }

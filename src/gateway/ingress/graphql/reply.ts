@@ -2,6 +2,7 @@
 import type { ExecutionResult } from "graphql";
 import { codes } from "#rpc/code.ts";
 import type { Exchange, ResponseHeaders } from "../exchange.ts";
+import { eventTooLarge, isWithin } from "../rest/event-size.ts";
 import { secure } from "../rest/security-headers.ts";
 import type { Refusal } from "./documents.ts";
 import type { Results } from "./engine.ts";
@@ -60,9 +61,14 @@ export function startStatusOf(result: ExecutionResult): number | undefined {
   return result.data === undefined ? statusOfAll({ ...result, data: {} }) : undefined;
 }
 
+/** Of the option. */
+export const defaultMaxEventBytes = 256 * 1024;
+
 export interface EventsAbout {
   /** How long nothing is said before a comment is, in milliseconds. */
   readonly heartbeatMs: number;
+  /** Larger events are errors, in bytes. */
+  readonly maxEventBytes: number;
   /** What the calls said before the first result. */
   readonly said?: ResponseHeaders;
 }
@@ -74,7 +80,7 @@ export interface EventsAbout {
 export async function replyEvents(
   answering: Answering,
   results: Results | readonly ExecutionResult[],
-  { heartbeatMs, said = {} }: EventsAbout,
+  { heartbeatMs, maxEventBytes, said = {} }: EventsAbout,
 ): Promise<void> {
   const { exchange } = answering;
   exchange.start(200, { ...headersOf(answering), ...said });
@@ -89,14 +95,24 @@ export async function replyEvents(
     for await (const result of results) {
       quiet = false;
       waiting = true;
-      await exchange.write(`event: next\ndata: ${JSON.stringify(result)}\n\n`);
+      const event = `event: next\ndata: ${JSON.stringify(result)}\n\n`;
+      const fits = isWithin(event, maxEventBytes);
+      await exchange.write(fits ? event : tooLargeEvent(answering, maxEventBytes));
       waiting = false;
+      // Whoever missed one cannot go on as if it had not been.
+      if (!fits) break;
     }
     await exchange.write("event: complete\ndata:\n\n");
     exchange.end();
   } finally {
     clearInterval(beat);
   }
+}
+
+function tooLargeEvent({ id }: Answering, maxEventBytes: number): string {
+  const { code, reason, message } = eventTooLarge(maxEventBytes);
+  const extensions = { code: code.toUpperCase(), reason, requestId: id };
+  return `event: next\ndata: ${JSON.stringify({ errors: [{ message, extensions }] })}\n\n`;
 }
 
 /** The client left while being told; there is nobody else to tell. */

@@ -1,4 +1,5 @@
 /** The request half of GraphQL over HTTP. @see https://graphql.github.io/graphql-over-http/draft/ */
+import type { InflateLimits } from "#gateway/codec/compression.ts";
 import { RpcError } from "#rpc/error.ts";
 import { inflateBody } from "../connect/read.ts";
 import type { Exchange } from "../exchange.ts";
@@ -42,7 +43,10 @@ export function takesEvents({ headers }: Pick<Exchange, "headers">): boolean {
  * @returns a list where the client sent one.
  * @throws RpcError QUERY_INVALID, METHOD_NOT_BOUND, CONTENT_TYPE_UNSUPPORTED, PAYLOAD_TOO_LARGE.
  */
-export async function readAsked(exchange: Exchange, maxBodyBytes: number): Promise<Asked | readonly Asked[]> {
+export async function readAsked(
+  exchange: Exchange,
+  limits: InflateLimits,
+): Promise<Asked | readonly Asked[]> {
   if (exchange.method === "GET") return askedByGet(exchange.query);
   if (exchange.method !== "POST")
     throw new RpcError("unimplemented", {
@@ -50,7 +54,7 @@ export async function readAsked(exchange: Exchange, maxBodyBytes: number): Promi
       message: `${exchange.method.slice(0, 20)} is not possible here; use GET or POST`,
     });
   checkContentType(exchange.headers["content-type"]);
-  const body = await inflateBody(exchange, maxBodyBytes);
+  const body = await inflateBody(exchange, limits);
   const text = Buffer.from(body.buffer, body.byteOffset, body.length).toString("utf8");
   if (isDeeperThan(text, maxJsonDepth)) throw invalid(`the body nests more than ${maxJsonDepth} levels`);
   const sent = parseJson(text, "the body");

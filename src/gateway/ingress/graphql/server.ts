@@ -1,6 +1,7 @@
 /** Operations that came over HTTP, and the library that speaks graphql-transport-ws; loaded when somebody asks. */
 
 import type { ExecutionResult, GraphQLSchema } from "graphql";
+import { defaultMaxInflation } from "#gateway/codec/compression.ts";
 import type { Runtime } from "#gateway/dispatch/dispatch.ts";
 import { readTimeout } from "#gateway/wire/grpc-timeout.ts";
 import { RpcError } from "#rpc/error.ts";
@@ -11,6 +12,8 @@ import { Operation } from "./operation.ts";
 import type { GraphqlOptions } from "./options.ts";
 import {
   type Answering,
+  defaultMaxEventBytes,
+  type EventsAbout,
   replyErrors,
   replyEvents,
   replyRefusal,
@@ -29,18 +32,21 @@ export interface Server {
 }
 
 export function createServer(runtime: Runtime, options: GraphqlOptions): Server {
-  const { limits, introspection = true, heartbeatMs = 15_000, maxBodyBytes = 1024 * 1024 } = options;
+  const { limits, introspection = true } = options;
+  const { heartbeatMs = 15_000, maxEventBytes = defaultMaxEventBytes } = options;
+  const { maxBodyBytes = 1024 * 1024, maxInflation = defaultMaxInflation } = options;
+  const events = { heartbeatMs, maxEventBytes };
   const engine = new Engine(runtime, { limits, introspection });
   return {
     schema: engine.schema,
     sockets: createSocketServer(engine),
     answer: async (answering) => {
       const { exchange, type } = answering;
-      const asked = await readAsked(exchange, maxBodyBytes);
-      const context: Context = { engine, answering, runtime };
+      const asked = await readAsked(exchange, { maxBytes: maxBodyBytes, maxInflation });
+      const context: Context = { engine, answering, runtime, events };
       if (isBatch(asked)) await answerBatch(context, asked);
-      else if (type === "text/event-stream") await answerEvents(context, asked, heartbeatMs);
-      else await answerOne(context, asked, heartbeatMs);
+      else if (type === "text/event-stream") await answerEvents(context, asked);
+      else await answerOne(context, asked);
     },
   };
 }
@@ -49,6 +55,7 @@ interface Context {
   readonly engine: Engine;
   readonly answering: Answering;
   readonly runtime: Runtime;
+  readonly events: EventsAbout;
 }
 
 function isBatch(asked: Asked | readonly Asked[]): asked is readonly Asked[] {
@@ -64,14 +71,14 @@ function operationOf({ answering: { exchange, id }, runtime }: Context): Operati
   });
 }
 
-async function answerOne(context: Context, asked: Asked, heartbeatMs: number): Promise<void> {
+async function answerOne(context: Context, asked: Asked): Promise<void> {
   const { engine, answering } = context;
   const ready = engine.prepare(asked, isReadOnly(answering.exchange));
   if (ready.kind === "refused") return replyRefusal(answering, ready);
   if (ready.operation === "subscription") {
     if (!takesEvents(answering.exchange)) throw noSubscriptions();
     const events: Context = { ...context, answering: { ...answering, type: "text/event-stream" } };
-    return await answerEvents(events, asked, heartbeatMs);
+    return await answerEvents(events, asked);
   }
   const operation = operationOf(context);
   const running = engine.execute(ready, operation);
@@ -104,13 +111,13 @@ async function answerBatch(context: Context, all: readonly Asked[]): Promise<voi
   replyResults(answering, results, said);
 }
 
-async function answerEvents(context: Context, asked: Asked, heartbeatMs: number): Promise<void> {
+async function answerEvents(context: Context, asked: Asked): Promise<void> {
   const { engine, answering } = context;
   const ready = engine.prepare(asked, isReadOnly(answering.exchange));
   if (ready.kind === "refused") {
     if (ready.status === 405) return replyRefusal({ ...answering, type: "application/json" }, ready);
     // graphql-sse: a page's EventSource can read nothing else.
-    return await replyEvents(answering, [{ errors: ready.errors }], { heartbeatMs });
+    return await replyEvents(answering, [{ errors: ready.errors }], context.events);
   }
   const operation = operationOf(context);
   answering.exchange.onAbort(() => operation.cancel());
@@ -118,7 +125,7 @@ async function answerEvents(context: Context, asked: Asked, heartbeatMs: number)
     ready.operation === "subscription"
       ? await engine.subscribe(ready, operation)
       : await engine.execute(ready, operation);
-  const about = { heartbeatMs, said: operation.headers };
+  const about = { ...context.events, said: operation.headers };
   if (Symbol.asyncIterator in results) return await replyEvents(answering, results, about);
   const status = startStatusOf(results);
   if (status === undefined) return await replyEvents(answering, [results], about);

@@ -19,16 +19,16 @@ export interface GraphqlSocketOptions {
   readonly peer: Peer;
   readonly clock: Clock;
   runtime(): Runtime;
+  /** Bytes that may wait for the client; one that asks for more and does not read is not read either. */
+  readonly maxWaitingBytes: number;
 }
 
 /** What is thrown at us is the library's: it closes with the code of its protocol. */
 const internalError = 4500;
 const badRequest = 4400;
-/** Bytes that may wait for a client; one that asks for more and does not read is not read either. */
-const maxBufferedBytes = 1024 * 1024;
 
 export function serveGraphqlSocket(server: Server, options: GraphqlSocketOptions): void {
-  const { socket, headers, clock, runtime } = options;
+  const { socket, headers, clock, runtime, maxWaitingBytes } = options;
   const peer = { ...options.peer, connection: socket };
   const context: SocketContext = {
     operations: new Map(),
@@ -40,7 +40,7 @@ export function serveGraphqlSocket(server: Server, options: GraphqlSocketOptions
   const closed = server.sockets.opened(
     {
       protocol: socket.protocol,
-      send: (data) => sendAndWait(socket, data),
+      send: (data) => sendAndWait(socket, data, maxWaitingBytes),
       close: (code, reason) => socket.close(code, reason),
       onMessage: (listener) =>
         socket.on("message", (data: Buffer) => {
@@ -62,14 +62,14 @@ export function serveGraphqlSocket(server: Server, options: GraphqlSocketOptions
 }
 
 /** Resolves when the client can take more. @throws Error when it is gone. */
-function sendAndWait(socket: WebSocket, data: string): Promise<void> {
+function sendAndWait(socket: WebSocket, data: string, maxWaitingBytes: number): Promise<void> {
   return new Promise((resolve, reject) => {
     socket.send(data, (error) => {
-      if (socket.isPaused && socket.bufferedAmount < maxBufferedBytes) socket.resume();
+      if (socket.isPaused && socket.bufferedAmount < maxWaitingBytes) socket.resume();
       if (error) reject(error);
       else resolve();
     });
-    if (socket.bufferedAmount >= maxBufferedBytes) socket.pause();
+    if (socket.bufferedAmount >= maxWaitingBytes) socket.pause();
   });
 }
 

@@ -6,6 +6,7 @@
  *
  * @see https://github.com/grpc/grpc/blob/master/doc/PROTOCOL-HTTP2.md
  */
+import { defaultMaxInflation, type InflateLimits } from "#gateway/codec/compression.ts";
 import type { Runtime } from "#gateway/dispatch/dispatch.ts";
 import { requestIdFrom } from "#gateway/wire/request-id.ts";
 import {
@@ -40,6 +41,8 @@ export interface GrpcOptions {
   runtime(): Runtime;
   /** Largest message, as declared and inflated, in bytes. Default 4 MiB. */
   readonly maxMessageBytes?: number;
+  /** How many times its size a compressed message may inflate to, above 64 KiB. Default 100. */
+  readonly maxInflation?: number;
   /** What the calls are called in logs and metrics. Default "grpc". */
   readonly protocol?: Protocol;
   /** Whether errors carry `ErrorInfo` and `RequestInfo` besides what the service said. Default true. */
@@ -47,22 +50,23 @@ export interface GrpcOptions {
 }
 
 export function createGrpc(options: GrpcOptions): Adapter {
-  const maxMessageBytes = options.maxMessageBytes ?? 4 * 1024 * 1024;
+  const { maxMessageBytes = 4 * 1024 * 1024, maxInflation = defaultMaxInflation } = options;
+  const limits = { maxBytes: maxMessageBytes, maxInflation };
   const { runtime, protocol = "grpc", ownDetails = true } = options;
   return {
-    handle: (exchange) => handle(exchange, { runtime: runtime(), maxMessageBytes, protocol, ownDetails }),
+    handle: (exchange) => handle(exchange, { runtime: runtime(), limits, protocol, ownDetails }),
   };
 }
 
 interface Settings {
   readonly runtime: Runtime;
-  readonly maxMessageBytes: number;
+  readonly limits: InflateLimits;
   readonly protocol: Protocol;
   readonly ownDetails: boolean;
 }
 
 function handle(exchange: Exchange, settings: Settings): void {
-  const { runtime, maxMessageBytes, protocol, ownDetails } = settings;
+  const { runtime, limits, protocol, ownDetails } = settings;
   const given = exchange.headers["x-request-id"];
   const id = requestIdFrom(given);
   const format = readFormat(exchange.headers);
@@ -79,7 +83,7 @@ function handle(exchange: Exchange, settings: Settings): void {
     method = findMethod(runtime, exchange.path);
     if (format.refusal !== undefined) throw format.refusal;
     const start = startOf(exchange, method, { id, protocol });
-    const step = { exchange, runtime, format, reply, start, maxMessageBytes };
+    const step = { exchange, runtime, format, reply, start, limits };
     if (hasUnaryRequest(method.kind)) runSingle(step);
     else runStream(step);
   } catch (thrown) {
@@ -118,7 +122,7 @@ interface Step {
   readonly format: RequestFormat;
   readonly reply: GrpcReply;
   readonly start: CallStart;
-  readonly maxMessageBytes: number;
+  readonly limits: InflateLimits;
 }
 
 function findMethod(runtime: Runtime, path: string): Method {
@@ -149,14 +153,14 @@ function startOf(
 
 /** The unary fast path: from the last byte of the request to the answer without a promise where nothing waits. */
 function runSingle(step: Step): void {
-  const { exchange, format, reply, maxMessageBytes } = step;
+  const { exchange, format, reply, limits } = step;
   const { id, protocol, method } = step.start;
   const refused = (thrown: unknown): void =>
     refuse({ exchange, runtime: step.runtime, reply, id, protocol, method }, thrown);
-  exchange.collectBody(maxMessageBytes + slackBytes, (error, body) => {
+  exchange.collectBody(limits.maxBytes + slackBytes, (error, body) => {
     try {
       if (error !== undefined) throw error;
-      const bytes = readSingle(body, format, maxMessageBytes);
+      const bytes = readSingle(body, format, limits);
       if (!(bytes instanceof Promise)) answerSingle(step, bytes);
       else bytes.then((inflated) => answerSingle(step, inflated), refused);
     } catch (thrown) {
@@ -171,9 +175,9 @@ function answerSingle(step: Step, bytes: Uint8Array): void {
 }
 
 function runStream(step: Step): void {
-  const { exchange, start, format, maxMessageBytes } = step;
+  const { exchange, start, format, limits } = step;
   const type = start.method.input;
-  answer(createStreamCall(start, readMessages(exchange, format, { type, maxMessageBytes })), step);
+  answer(createStreamCall(start, readMessages(exchange, format, { type, limits })), step);
 }
 
 function answer(call: AdapterCall<Call>, step: Step): void {

@@ -1,5 +1,10 @@
 /** The request half of gRPC: content type, metadata, timeout, messages. */
-import { type Compression, inflateBounded, isCompression } from "#gateway/codec/compression.ts";
+import {
+  type Compression,
+  type InflateLimits,
+  inflateBounded,
+  isCompression,
+} from "#gateway/codec/compression.ts";
 import { type Frame, FrameReader, malformedFrame, messageTooLarge } from "#gateway/wire/grpc-frames.ts";
 import { parseGrpcTimeout } from "#gateway/wire/grpc-timeout.ts";
 import { RpcError } from "#rpc/error.ts";
@@ -91,9 +96,9 @@ export const slackBytes = 4096;
 export function readSingle(
   body: Uint8Array,
   format: RequestFormat,
-  maxMessageBytes: number,
+  limits: InflateLimits,
 ): Uint8Array | Promise<Uint8Array> {
-  const reader = new FrameReader(maxMessageBytes);
+  const reader = new FrameReader(limits.maxBytes);
   reader.push(body);
   const frame = reader.next();
   if (frame === undefined) {
@@ -102,7 +107,7 @@ export function readSingle(
   }
   if (reader.next() !== undefined) throw wrongCount("more than one message");
   reader.end();
-  return frame.compressed ? inflate(frame, format, maxMessageBytes) : frame.bytes;
+  return frame.compressed ? inflate(frame, format, limits) : frame.bytes;
 }
 
 function wrongCount(what: string): RpcError {
@@ -119,26 +124,25 @@ function unknown(compression: string): RpcError {
   });
 }
 
-function inflate(frame: Frame, format: RequestFormat, maxMessageBytes: number): Promise<Uint8Array> {
+function inflate(frame: Frame, format: RequestFormat, limits: InflateLimits): Promise<Uint8Array> {
   if (format.compression === undefined)
     throw malformedFrame("a message is marked as compressed, but grpc-encoding names no compression");
-  return inflateBounded(frame.bytes, format.compression, maxMessageBytes);
+  return inflateBounded(frame.bytes, format.compression, limits);
 }
 
 /** The messages of a streaming request, read as fast as the handler asks. */
 export async function* readMessages(
   exchange: Exchange,
   format: RequestFormat,
-  options: { readonly type: MessageType; readonly maxMessageBytes: number },
+  { type, limits }: { readonly type: MessageType; readonly limits: InflateLimits },
 ): AsyncGenerator<Payload> {
-  const reader = new FrameReader(options.maxMessageBytes);
+  const reader = new FrameReader(limits.maxBytes);
   for await (const chunk of exchange.chunks()) {
     reader.push(chunk);
     for (let frame = reader.next(); frame !== undefined; frame = reader.next()) {
-      const bytes = frame.compressed ? await inflate(frame, format, options.maxMessageBytes) : frame.bytes;
-      if (bytes.length > options.maxMessageBytes)
-        throw messageTooLarge(bytes.length, options.maxMessageBytes);
-      yield new BytesPayload(options.type, bytes, format.encoding);
+      const bytes = frame.compressed ? await inflate(frame, format, limits) : frame.bytes;
+      if (bytes.length > limits.maxBytes) throw messageTooLarge(bytes.length, limits.maxBytes);
+      yield new BytesPayload(type, bytes, format.encoding);
     }
   }
   reader.end();

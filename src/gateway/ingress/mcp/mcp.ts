@@ -9,6 +9,7 @@
  */
 import { createHmac, randomBytes } from "node:crypto";
 import type { AuthInfo, McpHttpHandler, ServerEventBus } from "@modelcontextprotocol/server";
+import { defaultMaxInflation } from "#gateway/codec/compression.ts";
 import { checkJsonDepth } from "#gateway/codec/json-depth.ts";
 import type { Runtime } from "#gateway/dispatch/dispatch.ts";
 import { readTimeout } from "#gateway/wire/grpc-timeout.ts";
@@ -37,6 +38,8 @@ export interface McpOptions extends Gate {
   readonly metaTools?: boolean;
   /** Signs what clients carry between two rounds of a call: all processes of an installation have the same. Default: made at random. */
   readonly secret?: Uint8Array;
+  /** How many times its size a compressed body may inflate to, above 64 KiB. Default 100. */
+  readonly maxInflation?: number;
   readonly sessionLimits?: Partial<SessionLimits>;
   /** Default: the system's. */
   readonly clock?: Clock;
@@ -116,7 +119,13 @@ class Mcp {
     const gone = new AbortController();
     exchange.onAbort(() => gone.abort());
     const { signal } = gone;
-    const body = exchange.method === "POST" ? await readPackedBody(exchange, maxBodyBytes) : undefined;
+    const body =
+      exchange.method === "POST"
+        ? await readPackedBody(exchange, {
+            maxBytes: maxBodyBytes,
+            maxInflation: this.#options.maxInflation ?? defaultMaxInflation,
+          })
+        : undefined;
     if (body !== undefined) checkJsonDepth(body);
     const request = toRequest(exchange, { base: this.#options.serverUrl(), body, signal });
     const timeoutMs = readTimeout(exchange.headers);

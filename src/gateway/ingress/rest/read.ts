@@ -8,6 +8,7 @@ import {
 } from "@bufbuild/protobuf";
 import { type HttpRoute, requestHeaders, streamFields } from "#gateway/catalog/catalog.ts";
 import type { CompiledType } from "#gateway/codec/codec.ts";
+import { defaultMaxInflation } from "#gateway/codec/compression.ts";
 import { fieldError } from "#gateway/codec/field-error.ts";
 import { readTimeout } from "#gateway/wire/grpc-timeout.ts";
 import { type AdapterCall, type Call, type CallStart, createStreamCall, createUnaryCall } from "#rpc/call.ts";
@@ -31,6 +32,10 @@ export interface RestLimits {
   readonly maxJsonBytes: number;
   /** Largest raw body (`google.api.HttpBody`), in bytes. Default 10 MiB. */
   readonly maxRawBytes: number;
+  /** How many times its size a compressed body may inflate to, above 64 KiB. Default 100. */
+  readonly maxInflation: number;
+  /** Largest server-sent event, in bytes. Default 256 KiB. */
+  readonly maxEventBytes: number;
   /** Longest silence of a stream, in milliseconds: proxies cut what says nothing. Default 15 000. */
   readonly heartbeatMs: number;
 }
@@ -38,6 +43,8 @@ export interface RestLimits {
 export const defaultRestLimits: RestLimits = {
   maxJsonBytes: 1024 * 1024,
   maxRawBytes: 10 * 1024 * 1024,
+  maxInflation: defaultMaxInflation,
+  maxEventBytes: 256 * 1024,
   heartbeatMs: 15_000,
 };
 
@@ -308,7 +315,10 @@ async function readJson(exchange: Exchange, limits: RestLimits): Promise<() => U
       message: `content-type: must be application/json in UTF-8${contentType === undefined ? "; the request names none" : ""}`,
     });
   }
-  const bytes = await readPackedBody(exchange, limits.maxJsonBytes);
+  const bytes = await readPackedBody(exchange, {
+    maxBytes: limits.maxJsonBytes,
+    maxInflation: limits.maxInflation,
+  });
   return () => bytes;
 }
 

@@ -210,5 +210,6 @@ function write(exchange: Exchange, target: HttpRoute, answer: Answer): Promise<v
     responses: reply.responses,
     ...{ call, id, type },
     heartbeatMs: limits.heartbeatMs,
+    maxEventBytes: limits.maxEventBytes,
   });
 }

@@ -9,6 +9,7 @@ import type { Exchange, ResponseHeaders } from "../exchange.ts";
 import { httpBody, type StreamType } from "./accept.ts";
 import { copyHeaders } from "./call-headers.ts";
 import { statusJson } from "./error-body.ts";
+import { eventTooLarge, isWithin } from "./event-size.ts";
 import type { HttpBody } from "./reply.ts";
 import { secure } from "./security-headers.ts";
 
@@ -18,6 +19,8 @@ export interface StreamAnswer {
   readonly id: string;
   readonly type: StreamType;
   readonly heartbeatMs: number;
+  /** Of a server-sent event; a larger one is the stream's error. */
+  readonly maxEventBytes: number;
 }
 
 /** Longest wait for a first message before the status line goes out without it, in milliseconds. */
@@ -33,11 +36,18 @@ export async function replyStream(exchange: Exchange, route: HttpRoute, answer: 
   const held = setTimeout(() => writer.start(undefined), holdStatusMs);
   const { heartbeat } = writer;
   let quiet = true;
+  // Whoever does not read is not told either that there is more: each beat would wait with its listeners behind the last.
+  let waiting = false;
+  const say = async (text: string): Promise<void> => {
+    waiting = true;
+    await exchange.write(text)?.catch(gone);
+    waiting = false;
+  };
   const beat =
     heartbeat === undefined
       ? undefined
       : setInterval(() => {
-          if (quiet && exchange.started) void exchange.write(heartbeat)?.catch(gone);
+          if (quiet && !waiting && exchange.started) void say(heartbeat);
           quiet = true;
         }, answer.heartbeatMs);
   const stop = (): void => {
@@ -49,7 +59,9 @@ export async function replyStream(exchange: Exchange, route: HttpRoute, answer: 
     for await (const payload of answer.responses) {
       clearTimeout(held);
       quiet = false;
+      waiting = true;
       await writer.write(payload);
+      waiting = false;
     }
     stop();
     writer.end();
@@ -235,7 +247,12 @@ class EventWriter implements StreamWriter {
   write(payload: Payload): Promise<void> | undefined {
     this.start();
     const fields = this.#named(payload, this.#cursor, "id") + this.#named(payload, this.#event, "event");
-    return this.#exchange.write(`${fields}data: ${jsonOf(payload, this.#route)}\n\n`);
+    const event = `${fields}data: ${jsonOf(payload, this.#route)}\n\n`;
+    const { maxEventBytes } = this.#answer;
+    if (isWithin(event, maxEventBytes)) return this.#exchange.write(event);
+    const error = eventTooLarge(maxEventBytes);
+    this.#answer.call.cancel(error);
+    throw error;
   }
 
   end(): void {

@@ -8,6 +8,8 @@ export const closeCodes = {
   internal: 1011,
   /** IANA: the server restarts; connect again. */
   restart: 1012,
+  /** IANA: try again later; what waits for the client is more than may wait. */
+  lagging: 1013,
   badFrame: 4400,
   unauthenticated: 4401,
   forbidden: 4403,

@@ -29,6 +29,7 @@ export interface SessionOptions {
   readonly authenticator: SocketAuthenticator | undefined;
   readonly heartbeatMs: number;
   readonly maxFrameBytes: number;
+  readonly maxWaitingBytes: number;
 }
 
 /** Who a connection's credential stands for. */
@@ -66,13 +67,16 @@ export class Session {
     this.#options = options;
     this.#peer = { ...options.peer, connection: this };
     this.#headers = options.headers;
-    this.#outlet = new Outlet(options.socket);
+    this.#outlet = new Outlet(options.socket, {
+      maxWaitingBytes: options.maxWaitingBytes,
+      onLag: () => this.#cancelAll(),
+    });
     if (Object.keys(options.headers).length > 0) {
       this.spoke = true;
       this.#ready();
     }
     options.socket.on("message", (data: Buffer, isBinary) => this.#onData(data, isBinary));
-    options.socket.on("close", () => this.#onClose());
+    options.socket.on("close", () => this.#cancelAll());
   }
 
   get running(): number {
@@ -107,6 +111,8 @@ export class Session {
   }
 
   #onData(data: Buffer, isBinary: boolean): void {
+    // What was on its way when we closed.
+    if (!this.#outlet.open) return;
     this.spoke = true;
     let frame: Incoming;
     try {
@@ -244,7 +250,7 @@ export class Session {
     this.#options.socket.close(code, shortened(reason));
   }
 
-  #onClose(): void {
+  #cancelAll(): void {
     for (const call of [...this.#calls.values()]) call.cancel(clientGone());
     this.#calls.clear();
   }

@@ -24,6 +24,7 @@ export interface SingleOptions {
   readonly variables: readonly string[];
   readonly id: string;
   readonly runtime: Runtime;
+  readonly maxWaitingBytes: number;
 }
 
 /** Messages that may wait for the handler before the socket is no longer read. */
@@ -31,7 +32,7 @@ const maxQueued = 16;
 
 export function serveSingle(options: SingleOptions): void {
   const { socket, route, runtime, id } = options;
-  const outlet = new Outlet(socket);
+  const outlet = new Outlet(socket, options);
   const { method } = route;
   const queue = new MessageQueue(() => {
     if (queue.length < maxQueued / 2) socket.resume();

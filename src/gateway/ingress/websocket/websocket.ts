@@ -45,6 +45,8 @@ export interface WebSocketLimits {
   readonly maxFragments: number;
   /** PING and PONG frames in ten seconds. Default 500. */
   readonly maxControlFrames: number;
+  /** What may wait for the client of a socket, in bytes. Default 1 MiB. */
+  readonly maxWaitingBytes: number;
   /** How often a socket is pinged, in milliseconds; two pings unanswered end it. Default 15 000. */
   readonly heartbeatMs: number;
   /** Longest silence of a socket that has not said anything yet, in milliseconds. Default 10 000. */
@@ -60,6 +62,7 @@ export const defaultWebSocketLimits: WebSocketLimits = {
   maxFrameBytes: 1024 * 1024,
   maxFragments: 1000,
   maxControlFrames: 500,
+  maxWaitingBytes: 1024 * 1024,
   heartbeatMs: 15_000,
   initMs: 10_000,
   checkMs: 4000,
@@ -196,10 +199,10 @@ class Server implements WebSockets {
       socket.close(closeCodes.subprotocol, "speak portico.v1+json or portico.v1+proto");
       return;
     }
-    const { heartbeatMs, maxFrameBytes } = this.#limits;
+    const { heartbeatMs, maxFrameBytes, maxWaitingBytes } = this.#limits;
     const { clock, runtime, authenticator } = this.#options;
     const session = new Session({
-      ...{ socket, codec, peer, clock, runtime, authenticator, heartbeatMs, maxFrameBytes },
+      ...{ socket, codec, peer, clock, runtime, authenticator, heartbeatMs, maxFrameBytes, maxWaitingBytes },
       headers: credential,
     });
     this.#keep(socket, session);
@@ -211,8 +214,12 @@ class Server implements WebSockets {
     const socket = await this.#accept(upgrade);
     this.#keep(socket, undefined);
     const { clock, runtime } = this.#options;
+    const { maxWaitingBytes } = this.#limits;
     if (server !== undefined)
-      serveGraphqlSocket(server, { ...{ socket, clock, runtime, headers }, peer: upgrade.peer });
+      serveGraphqlSocket(server, {
+        ...{ socket, clock, runtime, headers, maxWaitingBytes },
+        peer: upgrade.peer,
+      });
   }
 
   /** @throws RpcError as REST does where the path is none. */
@@ -230,7 +237,8 @@ class Server implements WebSockets {
     const id = requestIdFrom(head.headers["x-request-id"]);
     const socket = await this.#accept(upgrade);
     this.#keep(socket, undefined);
-    serveSingle({ ...{ socket, head, variables, id, runtime }, route: target });
+    const { maxWaitingBytes } = this.#limits;
+    serveSingle({ ...{ socket, head, variables, id, runtime, maxWaitingBytes }, route: target });
   }
 
   /** @throws RpcError UPGRADE_INVALID. */
@@ -288,7 +296,7 @@ class Server implements WebSockets {
 
   #pingAll(): void {
     for (const connection of this.#connections) {
-      if (connection.unanswered >= 2) connection.socket.terminate();
+      if (connection.unanswered >= 2) end(connection.socket);
       else {
         connection.unanswered += 1;
         connection.socket.ping();
@@ -306,6 +314,16 @@ class Server implements WebSockets {
       if (session?.spoke === false && now - openedAt >= this.#limits.initMs)
         socket.close(closeCodes.initTimeout, "the first frame did not come in time");
   }
+}
+
+/** Of a socket whose client answers nothing. One that is behind with reading may still come to the reason. */
+function end(socket: WebSocket): void {
+  if (socket.readyState !== socket.OPEN || socket.bufferedAmount === 0) {
+    socket.terminate();
+    return;
+  }
+  socket.close(closeCodes.lagging, "nothing was read for two heartbeats");
+  setTimeout(() => socket.terminate(), 1000).unref();
 }
 
 function isGraphql(target: string): boolean {
