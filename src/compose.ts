@@ -51,7 +51,6 @@ import {
 } from "#policy/policy.ts";
 import type { Method } from "#rpc/method.ts";
 import { reasons as rpcReasons } from "#rpc/reasons.ts";
-import type { Refusal } from "#rpc/refusal.ts";
 import {
   migrations as bpmnMigrations,
   reasons as bpmnReasons,
