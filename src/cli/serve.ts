@@ -101,6 +101,8 @@ function greeting(config: Config, portico: Portico): string {
     `  REST     ${portico.url}/api/v1/bpmn`,
     `  gRPC     ${config.host}:${portico.grpcPort}${config.reflection === "on" ? " (reflection on)" : ""}`,
     `  GraphQL  ${portico.url}/graphql`,
+    `  MCP      ${portico.url}/mcp`,
+    `  Socket   ${portico.url.replace("http", "ws")}/ws`,
     ...(config.docs === "on" ? [`  Docs     ${portico.url}/docs`] : []),
     `  Health   ${portico.url}/readyz`,
     `  Metrics  ${portico.url}/metrics`,
