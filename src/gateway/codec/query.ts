@@ -4,7 +4,7 @@
  *
  * @see https://github.com/googleapis/googleapis/blob/master/google/api/http.proto ("URL query parameters")
  */
-import type { DescField, DescMessage, Message } from "@bufbuild/protobuf";
+import type { DescMessage, Message } from "@bufbuild/protobuf";
 import { RpcError } from "#rpc/error.ts";
 import { isSensitive } from "#rpc/redact.ts";
 import { nearest } from "#std/nearest.ts";
