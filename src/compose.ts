@@ -159,7 +159,7 @@ export async function start(config: Config): Promise<Portico> {
   });
   try {
     developmentKeyFile = await developmentKeyOf(config, users);
-    listener = await listen({ ...portsOf(config), clock, adapters });
+    listener = await listen({ ...portsOf(config), clock, adapters, turned: telemetry.turned });
   } catch (error) {
     await close();
     throw error;

@@ -51,6 +51,8 @@ export interface ListenerOptions {
   readonly cors?: CorsOptions;
   /** Open connections on both ports together; one more is closed at once. Default: `connectionCap()`. */
   readonly maxConnections?: number | undefined;
+  /** Work was turned away that is no call yet: `shed` because there is too much, `limited` because its sender sends too much. */
+  readonly turned?: { shed(what: "connection"): void; limited(what: "connection"): void };
   /** Whether other processes may listen on the same ports (SO_REUSEPORT). Default false. */
   readonly reusePort?: boolean;
   /** Whose word about the client's address counts; absent: nobody's. */
@@ -110,7 +112,7 @@ class TwoPorts implements Listener {
     this.#options = options;
     this.#limits = limits;
     this.#maxConnections = options.maxConnections ?? connectionCap();
-    this.#guard = new SessionGuard(limits, options.clock);
+    this.#guard = new SessionGuard(limits, options.clock, () => options.turned?.limited("connection"));
     this.#stalled = new StalledSockets(limits.stalledTimeoutMs, options.clock);
     this.#cors = new Cors(options.cors ?? { origins: [], credentials: false });
     this.#proxies = new Proxies(options.proxies ?? { trusted: [], hops: 1 });
@@ -382,6 +384,7 @@ class TwoPorts implements Listener {
   /** False: there are as many connections as the process can carry, and this one is over. */
   #track(socket: Socket): boolean {
     if (this.#sockets.size >= this.#maxConnections) {
+      this.#options.turned?.shed("connection");
       socket.destroy();
       return false;
     }
@@ -398,6 +401,9 @@ class TwoPorts implements Listener {
   #peek(socket: Socket, found: (isHttp2: boolean) => void): void {
     const timer = setTimeout(() => socket.destroy(), this.#limits.headersTimeoutMs);
     socket.on("error", swallow);
+    // Said nothing and left: an HTTP/1 server's sockets stay half open, and it would keep its place until the timer.
+    const left = (): void => void socket.destroy();
+    socket.once("end", left);
     const look = (): void => {
       const chunk = socket.read() as Buffer | null;
       if (chunk === null) {
@@ -414,6 +420,7 @@ class TwoPorts implements Listener {
       }
       clearTimeout(timer);
       socket.removeListener("error", swallow);
+      socket.removeListener("end", left);
       found(same);
     };
     socket.once("readable", look);
