@@ -34,6 +34,19 @@ async function start(dataDir: string, flags: readonly string[]): Promise<Running
   return await serve(dataDir, ["--workers", "2", "--log-level", "warn", ...flags], { env });
 }
 
+function workersOf({ child }: Running): number[] {
+  return readFileSync(`/proc/${child.pid}/task/${child.pid}/children`, "utf8").trim().split(" ").map(Number);
+}
+
+function lives(pid: number): boolean {
+  try {
+    process.kill(pid, 0);
+    return true;
+  } catch {
+    return false;
+  }
+}
+
 interface Answer {
   readonly status: number;
   readonly headers: http.IncomingHttpHeaders;
@@ -149,11 +162,7 @@ describe("two workers", () => {
   });
 
   test("are replaced when they die, and one after the other on SIGHUP, without a lost call", async () => {
-    const pids = () =>
-      readFileSync(`/proc/${running.child.pid}/task/${running.child.pid}/children`, "utf8")
-        .trim()
-        .split(" ")
-        .map(Number);
+    const pids = () => workersOf(running);
     const [first] = pids();
     assert.ok(first !== undefined);
     process.kill(first, "SIGKILL");
@@ -195,22 +204,25 @@ describe("two workers", () => {
     assert.ok(answered > 100, `${answered} answered`);
   });
 
+  test("all end when they are told to, those too that do not serve yet", async () => {
+    const busy = await start(mkdtempSync(path.join(folder, "busy-")), []);
+    const before = workersOf(busy);
+    busy.child.kill("SIGHUP");
+    for (const until = performance.now() + 10_000; workersOf(busy).length < 3; ) {
+      assert.ok(performance.now() < until, "nobody follows");
+      await sleep(10);
+    }
+    const all = new Set([...before, ...workersOf(busy)]);
+    busy.child.kill("SIGTERM");
+    assert.equal(await busy.ended, 0);
+    assert.deepEqual([...all].filter(lives), []);
+  });
+
   test("end when their parent does, however it ends", async () => {
     const doomed = await start(mkdtempSync(path.join(folder, "doomed-")), []);
-    const workers = readFileSync(`/proc/${doomed.child.pid}/task/${doomed.child.pid}/children`, "utf8")
-      .trim()
-      .split(" ")
-      .map(Number);
+    const workers = workersOf(doomed);
     assert.equal(workers.length, 2);
     doomed.child.kill("SIGKILL");
-    const lives = (pid: number): boolean => {
-      try {
-        process.kill(pid, 0);
-        return true;
-      } catch {
-        return false;
-      }
-    };
     for (const until = performance.now() + 10_000; workers.some(lives); ) {
       assert.ok(performance.now() < until, "a worker without a parent lives on");
       await sleep(50);
