@@ -33,7 +33,7 @@ describe("/metrics", () => {
       headers,
       body: { xml: bpmnXml() },
     });
-    assert.equal(made.status, 200, made.text);
+    assert.equal(made.status, 201, made.text);
     await ask(base, "GET", "/api/v1/bpmn/order", { headers });
     await ask(base, "GET", "/api/v1/bpmn/none", { headers });
     for (let count = 0; count < 30; count += 1) await ask(base, "GET", `/nothing/${count}`, { headers });

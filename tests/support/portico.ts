@@ -13,16 +13,18 @@ export interface TestPortico extends Portico {
 
 export async function startPortico(flags: Readonly<Record<string, string>> = {}): Promise<TestPortico> {
   const dataDir = mkdtempSync(path.join(tmpdir(), "portico-test-"));
+  // A database's password is refused as a flag.
+  const { databaseUrl = "memory:", ...more } = flags;
   const all = {
     httpPort: "0",
     grpcPort: "0",
-    databaseUrl: "memory:",
     authentication: "off",
     logLevel: "silent",
     dataDir,
-    ...flags,
+    ...more,
   };
-  const config = await loadConfig({ flags: all, env: {}, cwd: dataDir }, "development");
+  const env = { PORTICO_DATABASE_URL: databaseUrl };
+  const config = await loadConfig({ flags: all, env, cwd: dataDir }, "development");
   const portico = await start(config);
   return Object.assign(portico, {
     base: `http://127.0.0.1:${portico.httpPort}`,
