@@ -35,7 +35,9 @@ export function createClient(url: string, terminal: Terminal): Client {
         const cause = error instanceof Error && error.cause instanceof Error ? error.cause : error;
         throw new CommandError(6, `${url} does not answer: ${String(cause)}; is portico serving there?`);
       });
-      const answer = (await response.json()) as Readonly<Record<string, unknown>>;
+      // What deletes or ends something answers 204, without a body.
+      const text = await response.text();
+      const answer = JSON.parse(text === "" ? "{}" : text) as Readonly<Record<string, unknown>>;
       if (response.ok) return answer;
       throw new CommandError(exitCodes[response.status] ?? 1, String(answer.message ?? response.statusText));
     },
