@@ -3,7 +3,7 @@ import { describe, test } from "node:test";
 import { createFileRegistry, fromBinary, fromJson, type JsonObject } from "@bufbuild/protobuf";
 import { FileDescriptorSetSchema } from "@bufbuild/protobuf/wkt";
 import { compileProto } from "../../tests/support/compile-proto.ts";
-import { redactedJson } from "./redact.ts";
+import { mayHoldSensitive, redactedJson } from "./redact.ts";
 
 const proto = `syntax = "proto3";
 package test.v1;
@@ -33,6 +33,13 @@ message Everything {
   google.protobuf.Timestamp time = 8;
   string text = 9;
   repeated int32 numbers = 10;
+}
+message Harmless { string text = 1; }
+message Wrapped {
+  google.protobuf.Any any = 1;
+  repeated google.protobuf.Any anys = 2;
+  map<string, google.protobuf.Any> map = 3;
+  Wrapped inner = 4;
 }`;
 const registry = createFileRegistry(fromBinary(FileDescriptorSetSchema, compileProto("test.proto", proto)));
 const desc = registry.getMessage("test.v1.Everything")!;
@@ -98,6 +105,39 @@ describe("what may be written down of a message", () => {
         struct: { a: [{ b: `${"x".repeat(200)}… (300 characters)` }] },
         any: { "@type": "type.googleapis.com/google.protobuf.Timestamp", value: "2026-01-02T03:04:05Z" },
       },
+    );
+  });
+});
+
+describe("what is not to be kept of messages", () => {
+  const holds = (name: string, json: JsonObject): boolean => {
+    const of = registry.getMessage(name)!;
+    return mayHoldSensitive(of, () => fromJson(of, json, { registry }), registry);
+  };
+  const harmless = { "@type": "type.googleapis.com/test.v1.Harmless", text: "a" };
+  const nested = { "@type": "type.googleapis.com/google.protobuf.Any", value: any };
+  for (const [what, name, json, expected] of [
+    ["a type with a marked field, set or not", "test.v1.Secret", {}, true],
+    ["one that is deeper", "test.v1.Everything", {}, true],
+    ["a type without one", "test.v1.Harmless", { text: "a" }, false],
+    ["an Any that is empty", "test.v1.Wrapped", { any: {} }, false],
+    ["one that holds nothing marked", "test.v1.Wrapped", { any: harmless, anys: [harmless] }, false],
+    ["one that does", "test.v1.Wrapped", { any }, true],
+    ["one in a list", "test.v1.Wrapped", { anys: [harmless, any] }, true],
+    ["one in a map", "test.v1.Wrapped", { map: { a: harmless, b: any } }, true],
+    ["one in another message", "test.v1.Wrapped", { inner: { inner: { any } } }, true],
+    ["one in an Any", "test.v1.Wrapped", { any: nested }, true],
+    ["a harmless one in an Any", "test.v1.Wrapped", { any: { ...nested, value: harmless } }, false],
+  ] as const)
+    test(what, () => assert.equal(holds(name, json as JsonObject), expected));
+
+  test("a type that nobody knows", () => {
+    const of = registry.getMessage("test.v1.Wrapped")!;
+    const message = fromJson(of, { any: harmless }, { registry }) as unknown as { any: { typeUrl: string } };
+    message.any.typeUrl = "type.googleapis.com/no.Such";
+    assert.equal(
+      mayHoldSensitive(of, () => message as never, registry),
+      true,
     );
   });
 });

@@ -12,6 +12,8 @@ import {
   type Registry,
   toJson,
 } from "@bufbuild/protobuf";
+import { type ReflectMessage, reflect } from "@bufbuild/protobuf/reflect";
+import { type Any, AnySchema, anyUnpack } from "@bufbuild/protobuf/wkt";
 import { sensitive } from "#gen/portico/options/v1/options_pb.ts";
 
 export interface RedactOptions {
@@ -41,6 +43,61 @@ export function isSensitive(field: DescField): boolean {
     marked.set(field, known);
   }
   return known;
+}
+
+/** Whether messages of a type have marked fields at some depth; "inside": what is in their `google.protobuf.Any` decides. */
+type Exposure = "none" | "inside" | "marked";
+
+const exposures = new WeakMap<DescMessage, Exposure>();
+
+/**
+ * Whether a message may hold what is marked, at any depth: by its type, set or not, and inside `google.protobuf.Any` by the type of what is
+ * there. What the registry does not have may hold anything.
+ */
+export function mayHoldSensitive(desc: DescMessage, message: () => Message, registry: Registry): boolean {
+  const exposure = exposureOf(desc);
+  return exposure === "inside" ? isInside(reflect(desc, message()), registry) : exposure === "marked";
+}
+
+function exposureOf(desc: DescMessage): Exposure {
+  let known = exposures.get(desc);
+  if (known === undefined) {
+    const types = typesWithin(desc);
+    const isMarked = [...types].some(({ fields }) => fields.some(isSensitive));
+    const hasAny = [...types].some(({ typeName }) => typeName === AnySchema.typeName);
+    known = isMarked ? "marked" : hasAny ? "inside" : "none";
+    exposures.set(desc, known);
+  }
+  return known;
+}
+
+function typesWithin(desc: DescMessage, seen = new Set<DescMessage>()): ReadonlySet<DescMessage> {
+  if (seen.has(desc)) return seen;
+  seen.add(desc);
+  for (const { message } of desc.fields) if (message !== undefined) typesWithin(message, seen);
+  return seen;
+}
+
+function isInside(message: ReflectMessage, registry: Registry): boolean {
+  if (message.desc.typeName === AnySchema.typeName) {
+    const any = message.message as Any;
+    if (any.typeUrl === "") return false;
+    const desc = registry.getMessage(any.typeUrl.slice(any.typeUrl.lastIndexOf("/") + 1));
+    if (desc === undefined) return true;
+    return mayHoldSensitive(desc, () => anyUnpack(any, desc) ?? any, registry);
+  }
+  for (const field of message.fields) {
+    if (field.message === undefined || exposureOf(field.message) === "none" || !message.isSet(field))
+      continue;
+    for (const inner of innerOf(message, field)) if (isInside(inner, registry)) return true;
+  }
+  return false;
+}
+
+function innerOf(message: ReflectMessage, field: DescField): Iterable<ReflectMessage> {
+  if (field.fieldKind === "list" || field.fieldKind === "map")
+    return message.get(field).values() as Iterable<ReflectMessage>;
+  return [message.get(field) as ReflectMessage];
 }
 
 function redact(desc: DescMessage, json: unknown, options: RedactOptions): unknown {

@@ -19,6 +19,7 @@ const kinds = registry.getMessage("test.v1.Kinds")!;
 const legacy = registry.getMessage("test.v1.Legacy")!;
 const everything = registry.getMessage("test.v1.Everything")!;
 const runs = { numRuns: 500 };
+const replacement = fc.jsonValue({ maxDepth: 1 }).filter((json) => !holdsUnsafe(json as JsonValue));
 
 const read = (desc: DescMessage, text: string | Uint8Array): Message =>
   codec.typeOf(desc).decode(Buffer.from(text), "json");
@@ -61,7 +62,7 @@ describe("every kind of field", () => {
 
   test("is accepted or refused as protobuf-es does when one value is replaced by another", () => {
     fc.assert(
-      fc.property(jsonOf(kinds, 2), fc.nat(), fc.jsonValue({ maxDepth: 1 }), (json, at, other) => {
+      fc.property(jsonOf(kinds, 2), fc.nat(), replacement, (json, at, other) => {
         const text = JSON.stringify(replaceAt(json, at, other as JsonValue));
         const expected = attempt(() => fromJson(kinds, JSON.parse(text) as JsonValue, { registry }));
         const answer = refusal(kinds, text);
@@ -366,6 +367,12 @@ function replaceAt(json: JsonValue, at: number, other: JsonValue): JsonValue {
     return Object.fromEntries(Object.entries(node).map(([key, value]) => [key, walk(value)]));
   };
   return walk(json);
+}
+
+/** Integers beyond 2^53, of which protobuf-es is given the nearest float and we read the digits. */
+function holdsUnsafe(json: JsonValue): boolean {
+  if (typeof json === "number") return Number.isInteger(json) && !Number.isSafeInteger(json);
+  return typeof json === "object" && json !== null && (Object.values(json) as JsonValue[]).some(holdsUnsafe);
 }
 
 function countNodes(json: JsonValue): number {

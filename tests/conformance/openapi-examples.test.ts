@@ -89,6 +89,8 @@ describe("the examples, in the order of a life", () => {
     ["AuditService_VerifyAuditChain", 200],
     ["AuthService_ExchangeToken", 200],
     ["AuthService_CheckAccess", 200],
+    ["LogService_GetLogSettings", 200],
+    ["LogService_UpdateLogSettings", 200],
     // Well formed, and about what is not there: nobody has the example's key, password or token.
     ["ApiKeyService_GetApiKey", 404],
     ["ApiKeyService_UpdateApiKey", 404],

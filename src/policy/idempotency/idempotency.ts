@@ -10,20 +10,13 @@
  */
 import { createHash } from "node:crypto";
 import { setTimeout as sleep } from "node:timers/promises";
-import {
-  type DescField,
-  type DescMessage,
-  fromBinary,
-  type Message,
-  type Registry,
-  toBinary,
-} from "@bufbuild/protobuf";
+import { type DescField, fromBinary, type Message, type Registry, toBinary } from "@bufbuild/protobuf";
 import type { Call, UnaryCall } from "#rpc/call.ts";
 import type { ErrorCode } from "#rpc/code.ts";
 import { RpcError, toRpcError } from "#rpc/error.ts";
 import type { Handler, Interceptor } from "#rpc/interceptor.ts";
 import { BytesPayload } from "#rpc/payload.ts";
-import { isSensitive } from "#rpc/redact.ts";
+import { mayHoldSensitive } from "#rpc/redact.ts";
 import type { Reply } from "#rpc/reply.ts";
 import { demand } from "#rpc/resource.ts";
 
@@ -89,7 +82,6 @@ export function createIdempotency(options: IdempotencyOptions): Interceptor {
       ...options,
       next,
       field: method.input.desc.fields.find(({ name }) => name === "request_id"),
-      secret: hasSecrets(method.output.desc),
     };
     return (call) => {
       const key = keyOf(call, tools.field);
@@ -101,7 +93,6 @@ export function createIdempotency(options: IdempotencyOptions): Interceptor {
 interface Tools extends IdempotencyOptions {
   readonly next: Handler;
   readonly field: DescField | undefined;
-  readonly secret: boolean;
 }
 
 type Fields = Readonly<Record<string, unknown>>;
@@ -184,11 +175,11 @@ async function run(tools: Tools, call: Call, id: string): Promise<Reply> {
     else await idempotency.release(id);
     throw error;
   }
-  if (reply.kind === "unary")
-    await idempotency.answer(id, {
-      failed: false,
-      bytes: tools.secret ? undefined : reply.response.bytesIn("proto"),
-    });
+  if (reply.kind === "unary") {
+    const { response } = reply;
+    const isSecret = mayHoldSensitive(call.method.output.desc, () => response.message(), tools.registry);
+    await idempotency.answer(id, { failed: false, bytes: isSecret ? undefined : response.bytesIn("proto") });
+  }
   return reply;
 }
 
@@ -230,15 +221,6 @@ function decodeError(bytes: Uint8Array, registry: Registry): RpcError {
     return fromBinary(desc, Buffer.from(text, "base64"));
   });
   return new RpcError(code, { ...about, details: messages });
-}
-
-/** Whether a message, or one inside it, has fields that are not to be kept. */
-function hasSecrets(desc: DescMessage, seen = new Set<DescMessage>()): boolean {
-  if (seen.has(desc)) return false;
-  seen.add(desc);
-  return desc.fields.some(
-    (field) => isSensitive(field) || (field.message !== undefined && hasSecrets(field.message, seen)),
-  );
 }
 
 function hashOf(data: string | Uint8Array): string {

@@ -111,7 +111,7 @@ export async function replyEvents(
 
 function tooLargeEvent({ id }: Answering, maxEventBytes: number): string {
   const { code, reason, message } = eventTooLarge(maxEventBytes);
-  const extensions = { code: code.toUpperCase(), reason, requestId: id };
+  const extensions = { code: codes[code].label, reason, requestId: id };
   return `event: next\ndata: ${JSON.stringify({ errors: [{ message, extensions }] })}\n\n`;
 }
 
