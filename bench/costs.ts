@@ -48,7 +48,14 @@ const rest = (server: ServerProcess, seconds: number): Promise<Load> =>
     headers: server.key === "" ? {} : { "x-api-key": server.key },
   });
 
-export async function measureCosts(smoke: boolean): Promise<Row[]> {
+export interface CostOptions {
+  readonly rounds: number;
+  /** Of each load. */
+  readonly seconds: number;
+  readonly warm: boolean;
+}
+
+export async function measureCosts(options: CostOptions): Promise<Row[]> {
   const receiver = createServer((request, response) => {
     request
       .resume()
@@ -58,7 +65,7 @@ export async function measureCosts(smoke: boolean): Promise<Row[]> {
   const endpoint = `http://127.0.0.1:${(receiver.address() as AddressInfo).port}`;
   const rows: Row[] = [];
   try {
-    for (const part of partsOf(endpoint)) rows.push(await costOf(part, smoke));
+    for (const part of partsOf(endpoint)) rows.push(await costOf(part, options));
   } finally {
     receiver.closeAllConnections();
     receiver.close();
@@ -66,17 +73,17 @@ export async function measureCosts(smoke: boolean): Promise<Row[]> {
   return rows;
 }
 
-async function costOf({ what, without, having }: Part, smoke: boolean): Promise<Row> {
+async function costOf({ what, without, having }: Part, { rounds, seconds, warm }: CostOptions): Promise<Row> {
   const servers = [await startPortico(without), await startPortico(having)] as const;
   try {
     for (const server of servers) {
       await prepare(server);
-      if (!smoke) await rest(server, 2);
+      if (warm) await rest(server, 2);
     }
     const differences: number[] = [];
-    for (let round = 0; round < (smoke ? 1 : 7); round += 1) {
-      const before = await measured(servers[0], () => rest(servers[0], smoke ? 1 : 2));
-      const after = await measured(servers[1], () => rest(servers[1], smoke ? 1 : 2));
+    for (let round = 0; round < rounds; round += 1) {
+      const before = await measured(servers[0], () => rest(servers[0], seconds));
+      const after = await measured(servers[1], () => rest(servers[1], seconds));
       differences.push(after.micros - before.micros);
     }
     return { what: `whole call: ${what} (µs)`, target: "-", value: median(differences), digits: 1 };

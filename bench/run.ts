@@ -1,6 +1,7 @@
 /**
  * `npm run bench`: Portico against its peers, the same contract and message, two servers at a time, alternating.
- * Only ratios of one run count: the machine may be shared. `--smoke` gives every pair one second and judges nothing.
+ * Only ratios of one run count: the machine may be shared. `--smoke` gives every pair one second and judges nothing; `--rounds=N` and
+ * `--seconds=N` say how much there is of it, `--only=TEXT` which rows.
  */
 import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import path from "node:path";
@@ -16,8 +17,14 @@ import { median, type Row, toMarkdown } from "./table.ts";
 
 const smoke = process.argv.includes("--smoke");
 const only = process.argv.find((argument) => argument.startsWith("--only="))?.slice(7);
-const seconds = smoke ? 1 : 4;
-const rounds = smoke ? 1 : 5;
+const seconds = numberOf("seconds") ?? (smoke ? 1 : 4);
+const rounds = numberOf("rounds") ?? (smoke ? 1 : 5);
+
+/** `--name=N` of the command line. */
+function numberOf(name: string): number | undefined {
+  const given = process.argv.find((argument) => argument.startsWith(`--${name}=`));
+  return given === undefined ? undefined : Number(given.slice(name.length + 3));
+}
 
 async function compare(pair: Pair, env: Record<string, string>, portico: ServerProcess): Promise<Row> {
   const peer = await startPeer(pair.peer, { ...env, ...pair.env });
@@ -65,9 +72,10 @@ async function measureProcess(): Promise<Row[]> {
 const rows: Row[] = [];
 if (only === undefined) rows.push(...(await measureProcess()));
 if (only === undefined || only === "policy") rows.push(...(await measurePolicies(smoke ? 2000 : 200_000)));
-if (only === undefined || only === "costs") rows.push(...(await measureCosts(smoke)));
+if (only === undefined || only === "costs")
+  rows.push(...(await measureCosts({ rounds, seconds, warm: !smoke })));
 if (only === undefined || only === "gateway time") rows.push(...(await measureGatewayTime(smoke ? 1 : 20)));
-if (only === undefined || only === "streams") rows.push(...(await measureStreams(smoke)));
+if (only === undefined || only === "streams") rows.push(...(await measureStreams(smoke, rounds)));
 const portico = await startPortico({ databaseUrl: "memory:" });
 const secured = await startPortico({ databaseUrl: "memory:", authentication: "on" });
 try {

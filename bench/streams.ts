@@ -161,7 +161,7 @@ async function slowReader(server: Served): Promise<Row> {
   };
 }
 
-export async function measureStreams(smoke: boolean): Promise<Row[]> {
+export async function measureStreams(smoke: boolean, rounds: number): Promise<Row[]> {
   const desc = loadCatalog({ descriptorSet: echoDescriptors() }).registry.getMessage("test.v1.Everything")!;
   const scale = smoke ? 0.02 : 1;
   const kinds = [
@@ -184,7 +184,6 @@ export async function measureStreams(smoke: boolean): Promise<Row[]> {
     for (const { what, target, count, run } of kinds) {
       const ours: number[] = [];
       const theirs: number[] = [];
-      const rounds = smoke ? 1 : 5;
       if (!smoke) await run(portico, count / 4);
       if (!smoke) await run(peer, count / 4);
       for (let round = 0; round < rounds; round += 1) {
