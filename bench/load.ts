@@ -11,6 +11,8 @@ const run = promisify(execFile);
 export interface Load {
   /** Right answers per second. */
   readonly perSecond: number;
+  /** Right answers in all. */
+  readonly answers: number;
   /** Milliseconds; undefined where the tool does not say. */
   readonly p99Ms: number | undefined;
 }
@@ -71,6 +73,7 @@ export async function loadRest(url: string, seconds: number, options: RestLoad =
       throw new Error(`wrong answers from ${url}: ${wrong?.[0] ?? ""} ${broken?.[0] ?? ""}`);
     return {
       perSecond: Number(/Requests\/sec:\s+([\d.]+)/.exec(stdout)?.[1]),
+      answers: Number(/(\d+) requests in/.exec(stdout)?.[1]),
       p99Ms: toMs(/99%\s+(\S+)/.exec(stdout)?.[1]),
     };
   } finally {
@@ -99,19 +102,25 @@ async function loadWithAutocannon(url: string, seconds: number, options: RestLoa
   ];
   const { stdout } = await run("autocannon", [...flags, url], { maxBuffer: 1 << 24 });
   const result = JSON.parse(stdout) as {
-    requests: { average: number };
+    requests: { average: number; total: number };
     non2xx: number;
     errors: number;
     latency: { p99: number };
   };
   if (result.non2xx > 0 || result.errors > 0)
     throw new Error(`wrong answers from ${url}: ${result.non2xx} not 2xx, ${result.errors} errors`);
-  return { perSecond: result.requests.average, p99Ms: result.latency.p99 };
+  return {
+    perSecond: result.requests.average,
+    answers: result.requests.total,
+    p99Ms: result.latency.p99,
+  };
 }
 
 export interface GrpcLoad {
   readonly path: string;
   readonly message: Uint8Array;
+  /** Default `application/grpc`. */
+  readonly contentType?: string;
   /** Sent with every call. */
   readonly headers?: Readonly<Record<string, string>>;
 }
@@ -126,14 +135,15 @@ export async function loadGrpc(port: number, load: GrpcLoad, seconds: number): P
     writeFileSync(file, frame(message));
     const { stdout } = await run("h2load", [
       ...["-c8", "-m16", "-t1", `-D${seconds}`, "-d", file],
-      ...["-H", "content-type: application/grpc", "-H", "te: trailers"],
+      ...["-H", `content-type: ${load.contentType ?? "application/grpc"}`, "-H", "te: trailers"],
       ...headerFlags(load.headers, ": "),
       `http://127.0.0.1:${port}${grpcPath}`,
     ]);
     const status = /status codes: (\d+) 2xx, (\d+) 3xx, (\d+) 4xx, (\d+) 5xx/.exec(stdout);
     if (status === null || Number(status[3]) + Number(status[4]) > 0)
       throw new Error(`wrong answers on port ${port}: ${status?.[0] ?? stdout}`);
-    return { perSecond: Number(/finished in [^,]+, ([\d.]+) req\/s/.exec(stdout)?.[1]), p99Ms: undefined };
+    const perSecond = Number(/finished in [^,]+, ([\d.]+) req\/s/.exec(stdout)?.[1]);
+    return { perSecond, answers: Number(status[1]), p99Ms: undefined };
   } finally {
     rmSync(folder, { recursive: true, force: true });
   }
@@ -158,7 +168,7 @@ async function loadWithNode(port: number, load: GrpcLoad, seconds: number): Prom
         ...load.headers,
         ":method": "POST",
         ":path": load.path,
-        "content-type": "application/grpc",
+        "content-type": load.contentType ?? "application/grpc",
         te: "trailers",
       });
       stream.on("trailers", (trailers) => {
@@ -176,7 +186,7 @@ async function loadWithNode(port: number, load: GrpcLoad, seconds: number): Prom
   };
   await Promise.all(sessions.flatMap((session) => Array.from({ length: 16 }, () => lane(session))));
   for (const session of sessions) session.close();
-  return { perSecond: right / seconds, p99Ms: undefined };
+  return { perSecond: right / seconds, answers: right, p99Ms: undefined };
 }
 
 /** wrk writes 812.00us, 1.20ms or 1.02s. */

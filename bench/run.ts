@@ -1,197 +1,52 @@
 /**
  * `npm run bench`: Portico against its peers, the same contract and message, two servers at a time, alternating.
- * Only ratios of one run count: the machine may be shared. `--smoke` gives every pair one second and judges nothing.
+ * Only ratios of one run count: the machine may be shared. `--smoke` gives every pair one second and judges nothing; `--rounds=N` and
+ * `--seconds=N` say how much there is of it, `--only=TEXT` which rows.
  */
 import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import path from "node:path";
-import { toBinary } from "@bufbuild/protobuf";
-import { type Load, loadGrpc, loadRest, tools } from "./load.ts";
-import { documentId, GetBPMNRequestSchema, grpcPath, request, restPath, xml } from "./message.ts";
+import { measureCosts } from "./costs.ts";
+import { createRotation, prepare } from "./documents.ts";
+import { measureGatewayTime } from "./gateway-time.ts";
+import { tools } from "./load.ts";
+import { type Pair, pairs, rotating, rotation } from "./pairs.ts";
 import { measurePolicies } from "./policies.ts";
-import { type ServerProcess, startPeer, startPortico } from "./server-process.ts";
+import { type Measured, measured, type ServerProcess, startPeer, startPortico } from "./server-process.ts";
 import { measureStreams } from "./streams.ts";
 import { median, type Row, toMarkdown } from "./table.ts";
 
-interface Pair {
-  readonly what: string;
-  readonly target: string;
-  readonly peer: string;
-  readonly env?: Record<string, string>;
-  /** Portico with authentication, authorization and limits on. */
-  readonly everything?: true;
-  readonly portico: (server: ServerProcess, seconds: number) => Promise<Load>;
-  readonly other: (server: ServerProcess, seconds: number) => Promise<Load>;
-}
-
 const smoke = process.argv.includes("--smoke");
 const only = process.argv.find((argument) => argument.startsWith("--only="))?.slice(7);
-const mcpRevision = "2026-07-28";
-const seconds = smoke ? 1 : 4;
-const rounds = smoke ? 1 : 5;
+const seconds = numberOf("seconds") ?? (smoke ? 1 : 4);
+const rounds = numberOf("rounds") ?? (smoke ? 1 : 5);
 
-const message = toBinary(GetBPMNRequestSchema, request);
-const rest = (server: ServerProcess, duration: number): Promise<Load> =>
-  loadRest(`http://127.0.0.1:${server.httpPort}${restPath}`, duration);
-const grpc = (server: ServerProcess, duration: number): Promise<Load> =>
-  loadGrpc(server.grpcPort, { path: grpcPath, message }, duration);
-/** With a credential, to a server where all policies are on. */
-const restWithKey = (server: ServerProcess, duration: number): Promise<Load> =>
-  loadRest(`http://127.0.0.1:${server.httpPort}${restPath}`, duration, {
-    headers: { "x-api-key": server.key },
-  });
-const grpcWithKey = (server: ServerProcess, duration: number): Promise<Load> =>
-  loadGrpc(server.grpcPort, { path: grpcPath, message, headers: { "x-api-key": server.key } }, duration);
-/** More documents than the service keeps encoded, asked for in turn. */
-const rotation = { prefix: `${documentId}-`, count: 2000 };
-const rotating = (server: ServerProcess, duration: number): Promise<Load> =>
-  loadRest(`http://127.0.0.1:${server.httpPort}`, duration, {
-    rotate: { path: `/api/v1/bpmn/${rotation.prefix}`, count: rotation.count },
-  });
-const connectJson = (server: ServerProcess, duration: number): Promise<Load> =>
-  loadRest(`http://127.0.0.1:${server.httpPort}${grpcPath}`, duration, {
-    body: JSON.stringify({ id: documentId }),
-  });
-const graphqlQuery = `query Document($id: String!) { getBPMN(id: $id) {
-  id name displayName sizeBytes etag labels { key value } createTime updateTime } }`;
-const graphql = (server: ServerProcess, duration: number): Promise<Load> =>
-  loadRest(`http://127.0.0.1:${server.httpPort}/graphql`, duration, {
-    body: JSON.stringify({ query: graphqlQuery, variables: { id: documentId } }),
-  });
-/** One use of a tool, in the newest revision: one request, one answer. */
-const mcpTool = (server: ServerProcess, duration: number): Promise<Load> =>
-  loadRest(`http://127.0.0.1:${server.httpPort}/mcp`, duration, {
-    headers: {
-      accept: "application/json, text/event-stream",
-      ...{ "mcp-protocol-version": mcpRevision, "mcp-method": "tools/call", "mcp-name": "get_bpmn" },
-    },
-    body: JSON.stringify({
-      ...{ jsonrpc: "2.0", id: 1, method: "tools/call" },
-      params: {
-        ...{ name: "get_bpmn", arguments: { id: documentId } },
-        _meta: {
-          "io.modelcontextprotocol/protocolVersion": mcpRevision,
-          "io.modelcontextprotocol/clientCapabilities": {},
-        },
-      },
-    }),
-  });
-
-const pairs: readonly Pair[] = [
-  {
-    what: "REST GET by id, lean / bare node:http + toJson",
-    target: ">= 0.80",
-    peer: "node-http",
-    portico: rest,
-    other: rest,
-  },
-  {
-    what: "REST GET by id, lean / Fastify 5 + toJson",
-    target: "-",
-    peer: "fastify",
-    portico: rest,
-    other: rest,
-  },
-  {
-    what: "REST POST by method name / connect-node Connect JSON",
-    target: "-",
-    peer: "connect-node",
-    env: { BENCH_HTTP1: "1" },
-    portico: connectJson,
-    other: connectJson,
-  },
-  {
-    what: "GraphQL query / graphql-yoga with resolvers by hand",
-    target: ">= 1.0",
-    peer: "graphql-yoga",
-    portico: graphql,
-    other: graphql,
-  },
-  {
-    what: "MCP tool call / MCP's library over node:http with a document it holds",
-    target: "-",
-    peer: "mcp-library",
-    portico: mcpTool,
-    other: mcpTool,
-  },
-  {
-    what: "REST GET of 2,000 documents in turn, none kept encoded / bare node:http + toJson of one",
-    target: "-",
-    peer: "node-http",
-    portico: rotating,
-    other: rest,
-  },
-  {
-    what: "gRPC unary, lean / bare node:http2",
-    target: ">= 0.85",
-    peer: "node-http2",
-    portico: grpc,
-    other: grpc,
-  },
-  { what: "gRPC unary, lean / @grpc/grpc-js", target: ">= 1.3", peer: "grpc-js", portico: grpc, other: grpc },
-  {
-    what: "REST GET by id, everything on / bare node:http + toJson",
-    target: ">= 0.70",
-    peer: "node-http",
-    everything: true,
-    portico: restWithKey,
-    other: rest,
-  },
-  {
-    what: "gRPC unary, everything on / bare node:http2",
-    target: ">= 0.80",
-    peer: "node-http2",
-    everything: true,
-    portico: grpcWithKey,
-    other: grpc,
-  },
-  { what: "gRPC unary, lean / connect-node", target: "-", peer: "connect-node", portico: grpc, other: grpc },
-];
-
-/** Stores the document and learns what Portico answers, so that the peers can answer the same. */
-async function prepare(server: ServerProcess): Promise<Record<string, string>> {
-  const base = `http://127.0.0.1:${server.httpPort}`;
-  const credential: Record<string, string> = server.key === "" ? {} : { "x-api-key": server.key };
-  const created = await fetch(`${base}/api/v1/bpmn?documentId=${documentId}`, {
-    method: "POST",
-    headers: { "content-type": "application/json", ...credential },
-    body: JSON.stringify({ xml, displayName: "Order", labels: { team: "bench" } }),
-  });
-  if (!created.ok) throw new Error(`portico refused the document: ${await created.text()}`);
-  const answer = await fetch(base + restPath, { headers: credential });
-  const own = new Set(["connection", "content-length", "date", "keep-alive", "transfer-encoding"]);
-  const headers = Object.fromEntries([...answer.headers].filter(([name]) => !own.has(name)));
-  return { BENCH_DOCUMENT: await answer.text(), BENCH_HEADERS: JSON.stringify(headers) };
-}
-
-/** Two hundred more of the same document, under other ids. */
-async function createRotation(base: string, from: number): Promise<void> {
-  const requests = Array.from({ length: 200 }, (_, at) => ({
-    documentId: `${rotation.prefix}${from + at}`,
-    document: { xml, displayName: "Order", labels: { team: "bench" } },
-  }));
-  const created = await fetch(`${base}/api/v1/bpmn:batchCreate`, {
-    method: "POST",
-    headers: { "content-type": "application/json" },
-    body: JSON.stringify({ requests }),
-  });
-  if (!created.ok) throw new Error(`portico refused the documents: ${await created.text()}`);
+/** `--name=N` of the command line. */
+function numberOf(name: string): number | undefined {
+  const given = process.argv.find((argument) => argument.startsWith(`--${name}=`));
+  return given === undefined ? undefined : Number(given.slice(name.length + 3));
 }
 
 async function compare(pair: Pair, env: Record<string, string>, portico: ServerProcess): Promise<Row> {
   const peer = await startPeer(pair.peer, { ...env, ...pair.env });
   try {
     const ratios: number[] = [];
-    const ours: number[] = [];
-    const theirs: number[] = [];
+    const ours: Measured[] = [];
+    const theirs: Measured[] = [];
     if (!smoke) await Promise.all([pair.portico(portico, 1), pair.other(peer, 1)]);
     for (let round = 0; round < rounds; round += 1) {
-      const a = await pair.portico(portico, seconds);
-      const b = await pair.other(peer, seconds);
-      ours.push(a.perSecond);
-      theirs.push(b.perSecond);
+      const a = await measured(portico, () => pair.portico(portico, seconds));
+      const b = await measured(peer, () => pair.other(peer, seconds));
+      ours.push(a);
+      theirs.push(b);
       ratios.push(a.perSecond / b.perSecond);
     }
-    return { what: pair.what, target: pair.target, ratios, ours: median(ours), theirs: median(theirs) };
+    return {
+      ...{ what: pair.what, target: pair.target, ratios },
+      ours: median(ours.map((one) => one.perSecond)),
+      theirs: median(theirs.map((one) => one.perSecond)),
+      ourMicros: median(ours.map((one) => one.micros)),
+      theirMicros: median(theirs.map((one) => one.micros)),
+    };
   } finally {
     await peer.stop();
   }
@@ -217,21 +72,16 @@ async function measureProcess(): Promise<Row[]> {
 const rows: Row[] = [];
 if (only === undefined) rows.push(...(await measureProcess()));
 if (only === undefined || only === "policy") rows.push(...(await measurePolicies(smoke ? 2000 : 200_000)));
-if (only === undefined || only === "streams") rows.push(...(await measureStreams(smoke)));
+if (only === undefined || only === "costs")
+  rows.push(...(await measureCosts({ rounds, seconds, warm: !smoke })));
+if (only === undefined || only === "gateway time") rows.push(...(await measureGatewayTime(smoke ? 1 : 20)));
+if (only === undefined || only === "streams") rows.push(...(await measureStreams(smoke, rounds)));
 const portico = await startPortico({ databaseUrl: "memory:" });
 const secured = await startPortico({ databaseUrl: "memory:", authentication: "on" });
 try {
   const env = await prepare(portico);
   const securedEnv = await prepare(secured);
-  let before: Pair | undefined;
   for (const pair of pairs) {
-    if (before !== undefined && before.portico === rotating)
-      rows.push(
-        residentRow("resident memory, after creating 2,000 documents and reading them in turn (MB)", "-"),
-      );
-    else if (before !== undefined && pair.portico === rotating)
-      rows.push(residentRow("resident memory, after full REST load (MB)", "<= 250"));
-    before = undefined;
     if (only !== undefined && !pair.what.includes(only)) continue;
     if (pair.portico === rotating)
       for (let at = 0; at < rotation.count; at += 200)
@@ -239,17 +89,12 @@ try {
     rows.push(
       pair.everything === true ? await compare(pair, securedEnv, secured) : await compare(pair, env, portico),
     );
-    before = pair;
+    if (pair.memory !== undefined) rows.push({ ...pair.memory, value: portico.residentBytes() / 1e6 });
     console.log(toMarkdown(rows.slice(-1)).split("\n").at(-2));
   }
-  rows.push(residentRow("resident memory, after full gRPC load (MB)", "-"));
 } finally {
   await portico.stop();
   await secured.stop();
-}
-
-function residentRow(what: string, target: string): Row {
-  return { what, target, value: portico.residentBytes() / 1e6 };
 }
 
 const table = toMarkdown(rows);

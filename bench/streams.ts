@@ -1,5 +1,5 @@
 /**
- * Streams and sockets: messages of 1 KiB a second over gRPC and server-sent events, calls over one WebSocket, and what ten thousand idle ones
+ * Streams and sockets: messages of 1 KiB a second over gRPC and server-sent events, a reader that stops, and what ten thousand idle WebSockets
  * cost. The server is a process of its own, and so is the peer; this process reads.
  */
 import { type ChildProcess, spawn } from "node:child_process";
@@ -113,35 +113,6 @@ function sseStream(server: Served, count: number): Promise<number> {
   });
 }
 
-/** Calls a second on one socket, fifty at a time. */
-async function socketCalls(server: Served, count: number): Promise<number> {
-  const socket = new WebSocket(`ws://127.0.0.1:${server.http}/ws`, ["portico.v1+json"]);
-  await new Promise((resolve, reject) => socket.once("open", resolve).once("error", reject));
-  const started = performance.now();
-  let sent = 0;
-  let done = 0;
-  await new Promise<void>((resolve) => {
-    const send = (): void => {
-      sent += 1;
-      socket.send(
-        JSON.stringify({
-          id: String(sent),
-          call: { method: "test.v1.Echo/Unary" },
-          message: { text: "hello" },
-        }),
-      );
-    };
-    socket.on("message", () => {
-      done += 1;
-      if (sent < count) send();
-      if (done === count) resolve();
-    });
-    for (let n = 0; n < 50; n += 1) send();
-  });
-  socket.terminate();
-  return (count / (performance.now() - started)) * 1000;
-}
-
 async function idleSockets(server: Served, count: number): Promise<Row[]> {
   const before = server.residentBytes();
   const started = performance.now();
@@ -168,9 +139,8 @@ async function idleSockets(server: Served, count: number): Promise<Row[]> {
   ];
 }
 
-/** How much the server grows while a reader of an endless stream stops for two seconds, in MB. */
+/** How much the server grows from the first to the third second in which the reader of an endless stream takes nothing, in MB. */
 async function slowReader(server: Served): Promise<Row> {
-  const before = server.residentBytes();
   const request = requestHttp(`http://127.0.0.1:${server.http}/v1/stream`, {
     method: "POST",
     headers: { "content-type": "application/json", accept: "text/event-stream", "echo-plan": planOf(1e9) },
@@ -178,6 +148,8 @@ async function slowReader(server: Served): Promise<Row> {
   request.on("error", () => {});
   request.on("response", (response) => response.once("data", () => response.pause()));
   request.end(JSON.stringify({ text }));
+  await new Promise((resolve) => setTimeout(resolve, 1000));
+  const before = server.residentBytes();
   await new Promise((resolve) => setTimeout(resolve, 2000));
   const grown = (server.residentBytes() - before) / 1e6;
   request.destroy();
@@ -189,7 +161,7 @@ async function slowReader(server: Served): Promise<Row> {
   };
 }
 
-export async function measureStreams(smoke: boolean): Promise<Row[]> {
+export async function measureStreams(smoke: boolean, rounds: number): Promise<Row[]> {
   const desc = loadCatalog({ descriptorSet: echoDescriptors() }).registry.getMessage("test.v1.Everything")!;
   const scale = smoke ? 0.02 : 1;
   const kinds = [
@@ -205,12 +177,6 @@ export async function measureStreams(smoke: boolean): Promise<Row[]> {
       count: 200_000 * scale,
       run: sseStream,
     },
-    {
-      what: "WebSocket unary calls / ws + JSON alone",
-      target: "-",
-      count: 100_000 * scale,
-      run: socketCalls,
-    },
   ];
   const rows: Row[] = [];
   const [portico, peer] = [await start("stream-server.ts"), await start("peers/streams.ts")];
@@ -218,7 +184,6 @@ export async function measureStreams(smoke: boolean): Promise<Row[]> {
     for (const { what, target, count, run } of kinds) {
       const ours: number[] = [];
       const theirs: number[] = [];
-      const rounds = smoke ? 1 : 5;
       if (!smoke) await run(portico, count / 4);
       if (!smoke) await run(peer, count / 4);
       for (let round = 0; round < rounds; round += 1) {

@@ -7,6 +7,9 @@ export interface RatioRow {
   /** Median answers per second. */
   readonly ours: number;
   readonly theirs: number;
+  /** Median of what each process took of a core for an answer, in microseconds; absent: it was not read. */
+  readonly ourMicros?: number;
+  readonly theirMicros?: number;
 }
 export interface ValueRow {
   readonly what: string;
@@ -23,11 +26,15 @@ export function median(values: readonly number[]): number {
 
 export function toMarkdown(rows: readonly Row[]): string {
   const lines = rows.map((row) => {
-    if ("value" in row) return `| ${row.what} | ${row.target} | ${row.value.toFixed(row.digits ?? 0)} | | |`;
+    if ("value" in row)
+      return `| ${row.what} | ${row.target} | ${row.value.toFixed(row.digits ?? 0)} | | | | |`;
     const figures = [Math.min(...row.ratios), median(row.ratios), Math.max(...row.ratios)]
       .map((ratio) => ratio.toFixed(2))
       .join(" / ");
-    return `| ${row.what} | ${row.target} | ${figures} | ${Math.round(row.ours)} | ${Math.round(row.theirs)} |`;
+    const rates = `${Math.round(row.ours)} | ${Math.round(row.theirs)}`;
+    const micros = `${row.ourMicros?.toFixed(1) ?? ""} | ${row.theirMicros?.toFixed(1) ?? ""}`;
+    return `| ${row.what} | ${row.target} | ${figures} | ${rates} | ${micros} |`;
   });
-  return `| what | target | min / median / max | Portico /s | peer /s |\n|---|---|---|---|---|\n${lines.join("\n")}\n`;
+  const head = "| what | target | min / median / max | Portico /s | peer /s | Portico µs | peer µs |";
+  return `${head}\n|---|---|---|---|---|---|---|\n${lines.join("\n")}\n`;
 }

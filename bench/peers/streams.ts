@@ -1,9 +1,8 @@
-/** The limit of the runtime for streams: node:http2, node:http and ws alone, each message encoded anew by protobuf-es, written with drain. */
+/** The limit of the runtime for streams: node:http2 and node:http alone, each message encoded anew by protobuf-es, written with drain. */
 import { createServer as createHttp } from "node:http";
 import { createServer as createHttp2 } from "node:http2";
 import type { AddressInfo } from "node:net";
 import { fromBinary, fromJsonString, type Message, toBinary, toJsonString } from "@bufbuild/protobuf";
-import { WebSocketServer } from "ws";
 import { loadCatalog } from "#gateway/catalog/catalog.ts";
 import { echoDescriptors } from "../../tests/support/echo.ts";
 
@@ -51,9 +50,6 @@ const http = createHttp((request, response) => {
   });
 });
 
-new WebSocketServer({ server: http, perMessageDeflate: false }).on("connection", (socket) => {
-  socket.on("message", (data: Buffer) => socket.send(JSON.stringify(JSON.parse(data.toString()))));
-});
 grpc.listen(0, "127.0.0.1", () =>
   http.listen(0, "127.0.0.1", () =>
     console.log(`ready ${(http.address() as AddressInfo).port} ${(grpc.address() as AddressInfo).port}`),

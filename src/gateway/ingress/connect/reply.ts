@@ -33,17 +33,25 @@ export class UnaryReply {
     this.#request = request;
   }
 
-  async message(response: Payload, call: Call): Promise<void> {
-    const bytes = response.bytesIn(this.#encoding);
+  /** A promise only where the answer is compressed. */
+  message(response: Payload, call: Call): Promise<void> | undefined {
     const headers = secure(`application/${this.#encoding}`, this.#request.id);
     this.#addMetadata(headers, call);
     if (this.#exchange.method === "GET") headers.vary = "accept-encoding, authorization, x-api-key";
-    const compression =
-      bytes.length < compressFromBytes ? undefined : accepted(this.#exchange.headers["accept-encoding"]);
+    const compression = accepted(this.#exchange.headers["accept-encoding"]);
     if (compression === undefined) {
-      this.#exchange.reply(200, headers, bytes);
-      return;
+      // A text may be kept with its message, and leaves in one piece with the headers.
+      const body = this.#encoding === "json" ? response.text() : response.bytesIn("proto");
+      this.#exchange.reply(200, headers, body);
+      return undefined;
     }
+    const bytes = response.bytesIn(this.#encoding);
+    if (bytes.length >= compressFromBytes) return this.#compressed(bytes, headers, compression);
+    this.#exchange.reply(200, headers, bytes);
+    return undefined;
+  }
+
+  async #compressed(bytes: Uint8Array, headers: ResponseHeaders, compression: Compression): Promise<void> {
     headers["content-encoding"] = compression;
     this.#exchange.reply(200, headers, await compress(bytes, compression));
   }
@@ -125,7 +133,8 @@ export class StreamReply {
 
 /** The first that is spoken here; undefined: none. */
 function accepted(header: string | string[] | undefined): Compression | undefined {
-  return String(header ?? "")
+  if (header === undefined) return undefined;
+  return String(header)
     .split(",")
     .map((one) => one.split(";", 1)[0]?.trim().toLowerCase() ?? "")
     .find(isCompression);

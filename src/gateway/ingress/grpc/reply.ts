@@ -59,9 +59,12 @@ export class GrpcReply {
 
   async stream(responses: AsyncIterable<Payload>, call: Call): Promise<void> {
     for await (const response of responses) {
-      const frame = await this.#frame(response.bytesIn(this.#format.encoding));
+      const framed = this.#frame(response.bytesIn(this.#format.encoding));
+      const frame = framed instanceof Promise ? await framed : framed;
       this.start(call);
-      await this.#exchange.write(frame);
+      const room = this.#exchange.write(frame);
+      // Waiting for what is there already costs a stream of small messages a tenth of its speed.
+      if (room !== undefined) await room;
     }
     this.start(call);
     this.#exchange.end(this.#okTrailers(call));
@@ -86,9 +89,9 @@ export class GrpcReply {
     }
   }
 
-  async #frame(bytes: Uint8Array): Promise<Buffer> {
+  #frame(bytes: Uint8Array): Buffer | Promise<Buffer> {
     if (!this.compresses || bytes.length < compressFromBytes) return writeFrame(bytes, false);
-    return writeFrame(await gzip(bytes), true);
+    return gzip(bytes).then((compressed) => writeFrame(compressed, true));
   }
 
   #baseHeaders(): ResponseHeaders {

@@ -169,8 +169,8 @@ export class SocketCall {
     if (this.#over) return;
     this.#over = true;
     this.#call?.close(error);
-    // Who still waits for messages of a call that is over waits for nothing.
-    this.#queue.fail(clientGone());
+    // Who still waits for messages of a call that is over waits for nothing. Nobody does of one message, and an error costs its stack.
+    if (!hasUnaryRequest(this.#options.start.method.kind)) this.#queue.fail(clientGone());
     this.#options.over();
   }
 }
