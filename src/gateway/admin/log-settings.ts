@@ -13,7 +13,8 @@ import { type HostedService, hostService } from "#rpc/service.ts";
 /** What can change a log; telemetry does. */
 export interface LogControl {
   readonly logSettings: { readonly level: LevelName; readonly bodyRatio: number };
-  changeLog(settings: { readonly level?: LevelName; readonly bodyRatio?: number }): void;
+  /** A promise where other processes change theirs too. */
+  changeLog(settings: { readonly level?: LevelName; readonly bodyRatio?: number }): void | Promise<void>;
 }
 
 type LevelName = "trace" | "debug" | "info" | "warn" | "error" | "silent";
@@ -40,9 +41,9 @@ export function createLogService(log: LogControl): HostedService {
       checkTenant(call);
       return shown();
     },
-    updateLogSettings: (request, call) => {
+    updateLogSettings: async (request, call) => {
       checkTenant(call);
-      log.changeLog(changeOf(request));
+      await log.changeLog(changeOf(request));
       return shown();
     },
   });
