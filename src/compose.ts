@@ -352,15 +352,19 @@ async function createServices(
 ) {
   const { catalog, storage, issuer, onShed } = parts;
   const secret = readSecret(config);
+  const pages = { usual: config.limits.pageSize, most: config.limits.maxPageSize };
   const ruleOf = (method: Method) => catalog.optionsOf(method).access;
   const keyMode = config.mode === "production" ? "live" : "test";
   const idempotency = createIdempotencyStore(storage, clock);
   const limits = createLimitStore(storage);
   const breached = await openBreached(config);
-  const events = createEvents({ ...{ storage, secret, clock }, topics: [...bpmnTopics, ...usersTopics] });
-  const bpmn = createBpmn({ storage, secret, clock, events: events.log });
+  const events = createEvents({
+    ...{ storage, secret, clock, pages },
+    topics: [...bpmnTopics, ...usersTopics],
+  });
+  const bpmn = createBpmn({ storage, secret, clock, pages, events: events.log });
   const users = createUsers({
-    ...{ storage, secret, clock, keyMode, issuer, breachedPasswords: breached },
+    ...{ storage, secret, clock, pages, keyMode, issuer, breachedPasswords: breached },
     oauthRegistration: config.oauthRegistration === "on",
     trustedIssuers: config.trustedIssuers,
     limits: limits.store,
