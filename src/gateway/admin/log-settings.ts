@@ -41,10 +41,10 @@ export function createLogService(log: LogControl): HostedService {
       checkTenant(call);
       return shown();
     },
-    updateLogSettings: async (request, call) => {
+    updateLogSettings: (request, call) => {
       checkTenant(call);
-      await log.changeLog(changeOf(request));
-      return shown();
+      const changed = log.changeLog(changeOf(request));
+      return changed instanceof Promise ? changed.then(shown) : shown();
     },
   });
 }
