@@ -59,9 +59,15 @@ export async function startPortico(options: PorticoOptions = {}): Promise<Server
       "1000000/s",
       "--tenant-rate-limit",
       "1000000/s",
-      ...(options.databaseUrl === undefined ? [] : ["--database-url", options.databaseUrl]),
     ],
-    { stdio: ["ignore", "ignore", "pipe"], cwd: dataDir },
+    {
+      ...{ stdio: ["ignore", "ignore", "pipe"], cwd: dataDir },
+      // A password among the flags would be refused: they are seen in the list of processes.
+      env: {
+        ...process.env,
+        ...(options.databaseUrl === undefined ? {} : { PORTICO_DATABASE_URL: options.databaseUrl }),
+      },
+    },
   );
   const lines = createInterface({ input: child.stderr });
   const ports = { http: 0, grpc: 0 };

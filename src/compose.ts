@@ -183,7 +183,8 @@ export async function start(config: Config, siblings?: Siblings): Promise<Portic
     developmentKeyFile = await developmentKeyOf(config, users);
     listener = await listen({
       ...{ ...portsOf(config), clock, adapters },
-      onRefused: () => telemetry.turned.shed("connection"),
+      onRefused: (refusal) => telemetry.refused(refusal),
+      onTurnedAway: () => telemetry.turned.shed("connection"),
     });
   } catch (error) {
     await close();

@@ -1,6 +1,5 @@
 /** `portico call`: calls a method of a running server, by gRPC or REST, with JSON in and JSON out. */
 import { Command, Option } from "commander";
-import { callGrpc } from "./call-grpc.ts";
 import type { CallRequest } from "./call-request.ts";
 import { callRest } from "./call-rest.ts";
 import { loadContract } from "./contract.ts";
@@ -66,9 +65,10 @@ async function call(target: string, given: Given, terminal: Terminal): Promise<E
   };
   if (!target.startsWith("/")) {
     const catalog = loadContract();
-    return given.via === "rest"
-      ? callRest({ catalog, method: target, url: given.url, request, terminal })
-      : callGrpc({ catalog, method: target, address: given.grpc, request, terminal });
+    if (given.via === "rest") return callRest({ catalog, method: target, url: given.url, request, terminal });
+    // Its library is a sixth of what `serve` would load, which does not need it.
+    const { callGrpc } = await import("./call-grpc.ts");
+    return callGrpc({ catalog, method: target, address: given.grpc, request, terminal });
   }
   if (given.via === "grpc")
     throw new CommandError(

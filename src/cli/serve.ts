@@ -2,7 +2,14 @@
 import { setFlagsFromString } from "node:v8";
 import { Command, Option } from "commander";
 import { type Portico, start } from "#compose.ts";
-import { type Config, limitOptions, loadConfig, type OptionName, options } from "#config/config.ts";
+import {
+  type Config,
+  developmentHeaderOf,
+  limitOptions,
+  loadConfig,
+  type OptionName,
+  options,
+} from "#config/config.ts";
 import { CommandError, type ExitCode, type Terminal } from "./terminal.ts";
 import { runWorkers, siblingsOf, tellParent } from "./workers.ts";
 
@@ -96,6 +103,8 @@ function greeting(config: Config, portico: Portico): string {
     `  REST     ${portico.url}/api/v1/bpmn`,
     `  gRPC     ${config.host}:${portico.grpcPort}${config.reflection === "on" ? " (reflection on)" : ""}`,
     `  GraphQL  ${portico.url}/graphql`,
+    `  MCP      ${portico.url}/mcp`,
+    `  Socket   ${portico.url.replace("http", "ws")}/ws`,
     ...(config.docs === "on" ? [`  Docs     ${portico.url}/docs`] : []),
     `  Health   ${portico.url}/readyz`,
     `  Metrics  ${portico.url}/metrics`,
@@ -112,7 +121,7 @@ function hints(config: Config, portico: Portico): string[] {
   if (portico.developmentKeyFile === undefined) return [];
   return [
     `  Key      ${portico.developmentKeyFile} (users/admin; for development)`,
-    `Try: curl -H "X-API-Key: $(cat ${portico.developmentKeyFile})" ${list}`,
+    `Try: curl -H @${developmentHeaderOf(portico.developmentKeyFile)} ${list}`,
   ];
 }
 

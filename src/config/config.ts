@@ -11,7 +11,7 @@ import { defaultLimits, type LimitName, type Limits, type LimitsOf, limitNames }
 import { gather, type Sources } from "./load.ts";
 import { type Given, type OptionName, options, type SelectedPolicy, type TrustedIssuer } from "./options.ts";
 
-export { readDevelopmentKey, writeDevelopmentKey } from "./development-key.ts";
+export { developmentHeaderOf, readDevelopmentKey, writeDevelopmentKey } from "./development-key.ts";
 export { type Limits, limitOptions } from "./limits.ts";
 export type { Sources } from "./load.ts";
 export type { Option } from "./option.ts";

@@ -60,6 +60,13 @@ export class Metadata {
     this.#read().delete(name);
   }
 
+  /** Without a pair and a generator's step for each: for what is done every call. */
+  forEach(visit: (name: string, value: MetadataValue) => void): void {
+    this.#read().forEach((values, name) => {
+      for (const value of values) visit(name, value);
+    });
+  }
+
   /** One pair a value. */
   *entries(): IterableIterator<[string, MetadataValue]> {
     for (const [name, values] of this.#read()) {

@@ -9,14 +9,23 @@ export interface Principal {
   readonly credential: string;
   /** When the credential ends, in milliseconds since 1970; undefined: it does not by itself. */
   readonly expiresAt?: number;
+  /** Resource names of its roles, where somebody else than a user of ours says them: the issuer of a token. Undefined: a user has them. */
+  readonly roles?: readonly string[];
 }
+
+/**
+ * The tenant whose administrators are the installation's. An administrator of another tenant has every scope too, in that tenant: what is no
+ * tenant's (the process's log and metrics, the tenants themselves) is for those of this one.
+ */
+export const homeTenant = "default";
 
 /** Everybody, while authentication is off: the process then listens on loopback only. */
 export const localPrincipal: Principal = Object.freeze({
   name: "users/local",
-  tenant: "default",
+  tenant: homeTenant,
   scopes: new Set(["*"]),
   credential: "",
+  roles: ["roles/admin"],
 });
 
 /** A caller without a credential. */

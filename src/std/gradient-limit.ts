@@ -11,28 +11,36 @@ export interface GradientOptions {
   /** The limit never falls below this. Default 20: what is in flight on the way to a good database. */
   readonly least?: number;
   readonly most: number;
-  /** Default 100, or `most` where that is less. */
+  /** Default 250, or `most` where that is less: a burst at the start is nobody's overload. */
   readonly initial?: number;
 }
+
+/** How fast what is expected rises where work has become slower for good: two percent a second. */
+const raisePerMs = 0.00002;
 
 /** How long one kind of work takes. */
 export class Baseline {
   /** When there is little to do, in milliseconds; undefined: never seen so far. */
   #unhurriedMs: number | undefined;
   #shortestMs = Number.POSITIVE_INFINITY;
+  #observedAtMs = 0;
 
   /** What one piece should take, in milliseconds. */
   get expectedMs(): number {
     return this.#unhurriedMs ?? 2 * this.#shortestMs;
   }
 
-  /** @param unhurried little was going on beside it. */
-  observe(ms: number, unhurried: boolean): void {
+  /** @param unhurried little was going on beside it. @param now monotonic, in milliseconds. */
+  observe(ms: number, unhurried: boolean, now: number): void {
     if (ms < this.#shortestMs) this.#shortestMs = ms;
     if (!unhurried) return;
     const before = this.#unhurriedMs ?? ms;
-    // Down faster than up: under load nothing is unhurried, and what little is must not be taken for the rule.
-    this.#unhurriedMs = before + (ms - before) * (ms < before ? 0.05 : 0.01);
+    const sinceMs = now - this.#observedAtMs;
+    this.#observedAtMs = now;
+    // Down with each that was quicker, up by the clock alone: a queue that builds up must not become the rule while it does.
+    const step =
+      ms < before ? (ms - before) * 0.05 : Math.min((ms - before) * 0.01, before * sinceMs * raisePerMs);
+    this.#unhurriedMs = before + step;
   }
 }
 
@@ -55,7 +63,7 @@ export class GradientLimit {
   #busiest = 0;
   #windowFrom = 0;
 
-  constructor({ least = 20, most, initial = 100 }: GradientOptions) {
+  constructor({ least = 20, most, initial = 250 }: GradientOptions) {
     this.#least = Math.min(least, most);
     this.#most = most;
     this.#limit = Math.min(initial, most);
@@ -68,7 +76,7 @@ export class GradientLimit {
 
   /** A piece of work is done. @param running how many there were beside it, itself too. @param now monotonic, in milliseconds. */
   observe(baseline: Baseline, ms: number, { running, now }: { running: number; now: number }): void {
-    baseline.observe(ms, running * 2 <= this.#limit);
+    baseline.observe(ms, running * 2 <= this.#limit, now);
     this.#ratios += Math.min(mostRatio, ms / Math.max(baseline.expectedMs, 0.001));
     this.#count += 1;
     this.#busiest = Math.max(this.#busiest, running);

@@ -47,8 +47,9 @@ export class SharedLimiter {
     this.#now = about.now;
   }
 
-  take(key: string, cost = 1): Verdict {
-    const verdict = this.#local.take(key, this.#now(), cost);
+  /** @param now for who has just read the clock. */
+  take(key: string, cost = 1, now = this.#now()): Verdict {
+    const verdict = this.#local.take(key, now, cost);
     if (verdict.allowed && this.#store !== undefined) this.#note(key, cost, this.#store);
     return verdict;
   }

@@ -70,10 +70,10 @@ function restriction(one: Restriction, scope: FilterScope): Condition {
 
 /** `displayName` and `display_name` are the same field; a map's key is what follows its name. */
 function findField(one: Restriction, fields: FilterFields): { field: FilterField; key: string } {
-  const direct = fields[snake(one.field)];
+  const direct = fieldOf(one.field, fields);
   if (direct !== undefined && direct.type !== "map") return { field: direct, key: "" };
   const dot = one.field.indexOf(".");
-  const map = dot === -1 ? undefined : fields[snake(one.field.slice(0, dot))];
+  const map = dot === -1 ? undefined : fieldOf(one.field.slice(0, dot), fields);
   if (map?.type === "map") return { field: map, key: one.field.slice(dot + 1) };
   if (direct !== undefined && one.comparator === ":") return { field: direct, key: one.value };
   if (direct !== undefined)
@@ -87,6 +87,12 @@ function findField(one: Restriction, fields: FilterFields): { field: FilterField
     `"${one.field.slice(0, 100)}" cannot be filtered by${near === undefined ? "" : `; did you mean ${near}?`} (${names.join(", ")})`,
     one.column,
   );
+}
+
+/** Its own alone: every object answers to `constructor`. */
+function fieldOf(name: string, fields: FilterFields): FilterField | undefined {
+  const spelled = snake(name);
+  return Object.hasOwn(fields, spelled) ? fields[spelled] : undefined;
 }
 
 function snake(name: string): string {

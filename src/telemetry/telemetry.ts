@@ -109,12 +109,15 @@ class Watcher implements Telemetry {
   readonly #limited = new Counters();
   #sources: Sources | undefined;
   #bodyRatio: number;
+  /** Whether access lines are written: pino's own answer costs every call two look-ups. */
+  #writesLines: boolean;
 
   constructor(options: TelemetryOptions, tracing: Tracing | undefined) {
     this.#options = options;
     this.#tracing = tracing;
     this.#random = options.random ?? Math.random;
     this.#log = createLog(options.logLevel, options.logFile);
+    this.#writesLines = this.#log.isLevelEnabled("info");
     this.#process = new ProcessMetrics(options.clock);
     this.#bodyRatio = options.logBodyRatio ?? 0;
     this.turned = {
@@ -156,6 +159,7 @@ class Watcher implements Telemetry {
 
   changeLog({ level, bodyRatio }: Partial<LogSettings>): void {
     if (level !== undefined) this.#log.level = level;
+    this.#writesLines = this.#log.isLevelEnabled("info");
     if (bodyRatio !== undefined) this.#bodyRatio = bodyRatio;
   }
 
@@ -171,7 +175,7 @@ class Watcher implements Telemetry {
       .observe(protocol, { code: error.code, durationMs, bytesIn, bytesOut, messagesIn: 0, messagesOut: 0 });
     this.#failed(error.reason);
     if (error.code === "internal") this.#log.error(refusalLineOf(refusal, durationMs), "call failed");
-    else if (this.#log.isLevelEnabled("info")) this.#log.info(refusalLineOf(refusal, durationMs), "call");
+    else if (this.#writesLines) this.#log.info(refusalLineOf(refusal, durationMs), "call");
   }
 
   renderMetrics(): string {
@@ -230,7 +234,7 @@ class Watcher implements Telemetry {
   #write(call: Call, { times, watched }: { times: Times; watched: Watched | undefined }): void {
     const error = call.failedBy;
     const failed = error?.code === "internal";
-    if (!failed && !this.#log.isLevelEnabled("info")) return;
+    if (!failed && !this.#writesLines) return;
     const span = watched?.span;
     const about: Line = {
       ...{ error, times },

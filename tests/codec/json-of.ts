@@ -92,15 +92,44 @@ const known: Readonly<Record<string, Arbitrary>> = {
   ListValue: fc.array(free, { maxLength: 3 }),
 };
 
+const wrapped: Readonly<Record<string, Arbitrary>> = {
+  ...{
+    StringValue: text,
+    BytesValue: base64,
+    BoolValue: fc.boolean(),
+    Int32Value: int32,
+    UInt32Value: uint32,
+  },
+  ...{ Int64Value: signed, UInt64Value: unsigned, FloatValue: float, DoubleValue: double },
+};
+const anyOf = (arbitraries: Readonly<Record<string, Arbitrary>>): Arbitrary[] =>
+  Object.entries(arbitraries).map(([name, value]) =>
+    fc
+      .tuple(value, fc.boolean())
+      .map(
+        ([inner, first]): JsonValue =>
+          first
+            ? { "@type": `type.googleapis.com/google.protobuf.${name}`, value: inner }
+            : { value: inner, "@type": `type.googleapis.com/google.protobuf.${name}` },
+      ),
+  );
+/** Types with a JSON of their own are under `value`; an `Any` may hold another. */
+const { any } = fc.letrec<{ any: JsonValue }>((tie) => ({
+  any: fc.oneof(
+    { depthSize: "small", withCrossShrink: true },
+    fc.constant({}),
+    ...anyOf({ ...known, ...wrapped }),
+    text.map((value) => ({ left: value, "@type": "type.googleapis.com/test.v1.Everything" })),
+    // It has no JSON of its own, and no fields.
+    fc.constant({ "@type": "type.googleapis.com/google.protobuf.Empty" }),
+    ...anyOf({ Any: tie("any") }),
+  ),
+}));
+
 function message(desc: DescMessage, depth: number): Arbitrary {
   if (!desc.typeName.startsWith("google.protobuf.")) return jsonOf(desc, depth - 1);
   const name = desc.typeName.slice("google.protobuf.".length);
-  if (name === "Any")
-    return fc.oneof(
-      fc.constant({}),
-      duration.map((value) => ({ "@type": "type.googleapis.com/google.protobuf.Duration", value })),
-      text.map((value) => ({ left: value, "@type": "type.googleapis.com/test.v1.Everything" })),
-    );
+  if (name === "Any") return any;
   if (known[name] !== undefined) return known[name];
   return name.endsWith("Value") ? scalar(desc.fields[0]!.scalar!) : fc.constant({});
 }

@@ -76,6 +76,19 @@ describe("every kind of field", () => {
     );
   });
 
+  test("in an Any as protobuf-es does: null stands for the default of a wrapper, and of no other type", () => {
+    const held = (name: string) =>
+      `{"any":{"@type":"type.googleapis.com/google.protobuf.${name}","value":null}}`;
+    for (const name of ["StringValue", "BytesValue", "BoolValue", "Int64Value", "DoubleValue", "Value"])
+      assert.deepEqual(
+        read(everything, held(name)),
+        fromJson(everything, JSON.parse(held(name)) as JsonValue, { registry }),
+        name,
+      );
+    for (const name of ["Duration", "Timestamp", "FieldMask", "Struct", "ListValue", "Any"])
+      assert.match(refusal(everything, held(name)), /^invalid_argument FIELD_INVALID any\.value: /, name);
+  });
+
   test("of proto2 too: groups, closed enums and defaults", () => {
     const message = read(legacy, '{"id":"a","level":"LOW","item":[{"count":1},{}],"single":{"text":"b"}}');
     assert.equal(

@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import { execFile, spawn } from "node:child_process";
 import { once } from "node:events";
-import { globSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { globSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { createServer } from "node:net";
 import { tmpdir } from "node:os";
 import path from "node:path";
@@ -32,6 +32,8 @@ const prelude = commands.map(({ command }) => command).filter(isAssignment);
 const dataDir = mkdtempSync(path.join(tmpdir(), "portico-docs-"));
 let server: ReturnType<typeof spawn>;
 let ports: { http: string; grpc: string };
+/** What the greeting proposes. */
+let proposed = "";
 
 before(async () => {
   const flags = ["--http-port", "0", "--grpc-port", "0", "--data-dir", dataDir];
@@ -46,6 +48,7 @@ before(async () => {
     createInterface({ input: server.stderr! }).on("line", (line) => {
       found.http = /REST\s+http:\/\/localhost:(\d+)/.exec(line)?.[1] ?? found.http;
       found.grpc = /gRPC\s+[\d.]+:(\d+)/.exec(line)?.[1] ?? found.grpc;
+      proposed = /^Try: (.*)$/.exec(line)?.[1] ?? proposed;
       if (found.http !== "" && found.grpc !== "") resolve(found);
     });
   });
@@ -70,6 +73,22 @@ describe("commands in the pages", () => {
   test("there are some in the README and in the tour", () => {
     assert.ok(commands.filter(({ page }) => page === "README.md").length >= 7);
     assert.ok(commands.some(({ page }) => page === "docs/tour.md"));
+  });
+  test("the one that the greeting proposes works, and shows no credential either", async () => {
+    assert.match(proposed, /^curl -H @\S+\.header /);
+    const { stdout } = await run("bash", ["-c", proposed.replace("curl", "curl -s")], { env });
+    assert.match(stdout, /"documents":/);
+    const key = readFileSync(path.join(dataDir, "dev-key"), "utf8");
+    assert.equal(readFileSync(path.join(dataDir, "dev-key.header"), "utf8"), `X-API-Key: ${key}`);
+    assert.equal(statSync(path.join(dataDir, "dev-key.header")).mode & 0o777, 0o600);
+  });
+  test("put no credential where a list of processes shows it", () => {
+    for (const page of pages)
+      assert.doesNotMatch(
+        readFileSync(path.join(root, page), "utf8"),
+        /-H ["'](X-API-Key|Authorization):/i,
+        page,
+      );
   });
   for (const { page, command } of commands.filter((one) => !isAssignment(one.command))) {
     test(`${page}: ${command}`, async () => {

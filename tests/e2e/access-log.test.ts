@@ -1,11 +1,14 @@
 /** One JSON line a call on standard output, whatever the protocol and the outcome. */
 import assert from "node:assert/strict";
+import { once } from "node:events";
 import { mkdtempSync, rmSync } from "node:fs";
+import { request as httpRequest, type IncomingMessage } from "node:http";
+import { connect as connectHttp2 } from "node:http2";
 import { tmpdir } from "node:os";
 import path from "node:path";
 import { after, before, describe, test } from "node:test";
 import { BPMNService } from "#gen/portico/bpmn/v1/bpmn_pb.ts";
-import { connect, unary } from "../support/grpc.ts";
+import { unary as callUnary, connect } from "../support/grpc.ts";
 import { ask } from "../support/portico.ts";
 import { type Running, serve } from "../support/process.ts";
 
@@ -67,7 +70,7 @@ describe("the access log", () => {
   test("has a line for a call over gRPC that failed, with its reason", async () => {
     const client = connect(running.grpcPort);
     const metadata = { "x-request-id": "grpc-1" };
-    await assert.rejects(unary(client, BPMNService.method.getBPMN, { id: "none" }, { metadata }));
+    await assert.rejects(callUnary(client, BPMNService.method.getBPMN, { id: "none" }, { metadata }));
     client.close();
     const [line] = await linesOf("grpc-1");
     assert.deepEqual(
@@ -85,4 +88,126 @@ describe("the access log", () => {
     });
     assert.equal((await linesOf("stream-1")).length, 1);
   });
+
+  const grpcType = "application/grpc";
+  const unary = "/portico.bpmn.v1.BPMNService/GetBPMN";
+  const connectHeaders = { "connect-protocol-version": "1", "content-type": "application/json" };
+  const origin = { origin: "https://else.example", "access-control-request-method": "GET" };
+  /** What never gets as far as a method. */
+  const refusals: readonly (readonly [
+    what: string,
+    target: string,
+    init: { readonly method: string; readonly headers?: Record<string, string> },
+    status: number,
+    line: readonly [protocol: string, code: string, reason: string],
+  ])[] = [
+    [
+      "gRPC over HTTP/1",
+      unary,
+      { method: "POST", headers: { "content-type": grpcType } },
+      415,
+      ["grpc", "invalid_argument", "CONTENT_TYPE_UNSUPPORTED"],
+    ],
+    [
+      "a type that gRPC-Web does not have",
+      unary,
+      { method: "POST", headers: { "content-type": "application/grpc-web+xml" } },
+      415,
+      ["grpc-web", "invalid_argument", "CONTENT_TYPE_UNSUPPORTED"],
+    ],
+    [
+      "Connect by PUT",
+      unary,
+      { method: "PUT", headers: connectHeaders },
+      405,
+      ["connect", "unimplemented", "METHOD_NOT_BOUND"],
+    ],
+    [
+      "a type that Connect does not have",
+      unary,
+      { method: "POST", headers: { ...connectHeaders, "content-type": "text/plain" } },
+      415,
+      ["connect", "invalid_argument", "CONTENT_TYPE_UNSUPPORTED"],
+    ],
+    [
+      "too long a URL",
+      `/${"a".repeat(9000)}`,
+      { method: "GET" },
+      414,
+      ["rest", "invalid_argument", "URL_TOO_LONG"],
+    ],
+    [
+      "too long a URL of GraphQL",
+      `/graphql?${"a".repeat(9000)}`,
+      { method: "GET" },
+      414,
+      ["graphql", "invalid_argument", "URL_TOO_LONG"],
+    ],
+    [
+      "the preflight of a foreign page",
+      "/api/v1/bpmn",
+      { method: "OPTIONS", headers: origin },
+      403,
+      ["rest", "permission_denied", "CORS_ORIGIN_FOREIGN"],
+    ],
+  ];
+  for (const [what, target, { method, headers = {} }, status, expected] of refusals)
+    test(`has a line, and the metrics a count, for ${what}`, async () => {
+      const before = await failures(expected[2]);
+      const id = `refused-${what.replaceAll(/\W/g, "-")}`;
+      assert.equal(await statusOf(target, { method, headers: { ...headers, "x-request-id": id } }), status);
+      const [line, ...more] = await linesOf(id);
+      assert.deepEqual(more, []);
+      assert.deepEqual([line?.protocol, line?.code, line?.reason], expected);
+      assert.equal(line?.peer, "127.0.0.1");
+      assert.equal(await failures(expected[2]), before + 1);
+    });
+
+  test("has a line for what is no gRPC on its port, and for gRPC that is no POST", async () => {
+    const session = connectHttp2(`http://127.0.0.1:${running.grpcPort}`);
+    const request = async (id: string, headers: Record<string, string>): Promise<number> => {
+      const stream = session.request({ ":path": unary, "x-request-id": id, ...headers });
+      stream.resume().end();
+      const [answer] = (await once(stream, "response")) as [{ ":status": number }];
+      return answer[":status"];
+    };
+    try {
+      const json = { ":method": "POST", "content-type": "application/json" };
+      assert.equal(await request("port-json", json), 415);
+      assert.equal(await request("port-get", { ":method": "GET", "content-type": grpcType }), 405);
+      assert.equal(
+        await request("port-long", { ":path": `/${"a".repeat(9000)}`, "content-type": grpcType }),
+        414,
+      );
+    } finally {
+      session.close();
+    }
+    const told = async (id: string) => {
+      const [line] = await linesOf(id);
+      return [line?.protocol, line?.reason];
+    };
+    assert.deepEqual(await told("port-json"), ["grpc", "CONTENT_TYPE_UNSUPPORTED"]);
+    assert.deepEqual(await told("port-get"), ["grpc", "METHOD_NOT_BOUND"]);
+    assert.deepEqual(await told("port-long"), ["grpc", "URL_TOO_LONG"]);
+  });
 });
+
+/** By node's own client: `fetch` keeps the headers of preflights to itself. */
+async function statusOf(
+  target: string,
+  init: { readonly method: string; readonly headers: Record<string, string> },
+): Promise<number> {
+  const request = httpRequest(running.base + target, init).end();
+  const [response] = (await once(request, "response")) as [IncomingMessage];
+  response.resume();
+  await once(response, "end");
+  return response.statusCode ?? 0;
+}
+
+/** How many failed for a reason so far. */
+async function failures(reason: string): Promise<number> {
+  const { text } = await ask(running.base, "GET", "/metrics");
+  return Number(
+    new RegExp(`^portico_errors_total\\{reason="${reason}"\\} (\\d+)$`, "m").exec(text)?.[1] ?? 0,
+  );
+}

@@ -130,18 +130,24 @@ const protocols: Readonly<Record<string, (sent: Sent) => Promise<string | null |
     const query = 'mutation { unary(text: "hi") { text } }';
     const answer = await ask(base(), "POST", "/graphql", { body: { query }, headers: { ...sent } });
     assert.equal(answer.json.data.unary.text, "hi");
-    return undefined;
+    return answer.headers.get("traceparent");
   },
   mcp: async (sent) => {
     const client = new Client({ name: "test", version: "1" });
-    await client.connect(new StreamableHTTPClientTransport(new URL(`${base()}/mcp`)));
+    let answered: string | null = null;
+    const heard = async (...given: Parameters<typeof fetch>): Promise<Response> => {
+      const response = await fetch(...given);
+      answered = response.headers.get("traceparent") ?? answered;
+      return response;
+    };
+    await client.connect(new StreamableHTTPClientTransport(new URL(`${base()}/mcp`), { fetch: heard }));
     await client.callTool({
       name: "call_method",
       arguments: { method: "test.v1.Echo/Unary", request: { text: "hi" } },
       _meta: { ...sent },
     });
     await client.close();
-    return undefined;
+    return answered;
   },
 };
 
@@ -185,9 +191,30 @@ describe("a trace", () => {
       assert.equal(carrier?.baggage, "team=blue,region=eu%20west");
       const [inside] = await receiver.find((one) => one.traceId === traceId && one.name === "inside");
       assert.equal(inside?.parentSpanId, span.spanId);
-      if (protocol !== "graphql" && protocol !== "mcp")
-        assert.equal(answered, `00-${traceId}-${span.spanId}-01`);
+      assert.equal(answered, `00-${traceId}-${span.spanId}-01`);
     });
+
+  test("of several calls that one answer stands for is the first one's", async () => {
+    const traceId = "3".repeat(32);
+    const query = 'mutation { a: unary(text: "a") { text } b: unary(text: "b") { text } }';
+    const headers = { traceparent: `00-${traceId}-00f067aa0ba902b7-01` };
+    const answer = await ask(base(), "POST", "/graphql", { body: { query }, headers });
+    const spans = await receiver.find((one) => one.traceId === traceId && one.kind === 2);
+    const starts = spans.map(({ spanId }) => `00-${traceId}-${spanId}-01`);
+    assert.ok(starts.includes(answer.headers.get("traceparent") ?? ""), answer.text);
+    const subscription = 'subscription { serverStream(text: "hi") { text } }';
+    const stream = await fetch(`${base()}/graphql`, {
+      method: "POST",
+      headers: {
+        ...{ "content-type": "application/json", accept: "text/event-stream", "echo-plan": '{"count":2}' },
+        traceparent: `00-${"2".repeat(32)}-00f067aa0ba902b7-01`,
+      },
+      body: JSON.stringify({ query: subscription }),
+    });
+    await stream.text();
+    const [span] = await receiver.find((one) => one.traceId === "2".repeat(32) && one.kind === 2);
+    assert.equal(stream.headers.get("traceparent"), `00-${"2".repeat(32)}-${span?.spanId}-01`);
+  });
 
   test("of a GraphQL operation on a WebSocket goes on too", async () => {
     const traceId = "5".repeat(32);

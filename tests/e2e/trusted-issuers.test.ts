@@ -103,6 +103,22 @@ describe("a trusted issuer", () => {
     assert.equal((await api("/api/v1/bpmn", paul)).status, 200);
   });
 
+  test("tells people of whom there is no user here who they are, by me and by their own id alone", async () => {
+    const olga = (await personTokens("olga@corp.example")).access_token;
+    const grant = await createIssuers({ issuers: [trusted], clock: systemClock }).verify(olga);
+    const me = await api("/api/v1/me", olga);
+    assert.equal(me.status, 200, me.text);
+    assert.equal(me.json.name, `users/${grant?.user}`);
+    assert.equal(me.json.state, "ACTIVE");
+    assert.deepEqual(me.json.roles, ["roles/operator", "roles/viewer"]);
+    assert.ok(me.json.effectiveScopes.includes("users:read"), me.text);
+    assert.deepEqual((await api(`/api/v1/users/${grant?.user}`, olga)).json, me.json);
+    const robot = await robotToken();
+    const id = (await api("/api/v1/me", robot)).json.id;
+    assert.notEqual(id, me.json.id);
+    assert.equal((await api(`/api/v1/users/${id}`, olga)).status, 404, "of others there is no user");
+  });
+
   test("not with an ID token, not for another audience, not in a tenant that its claim does not name", async () => {
     const olga = await personTokens("olga@corp.example");
     assert.equal((await api("/api/v1/bpmn", String(olga.id_token))).status, 401);

@@ -209,7 +209,7 @@ export function postgresSuite(database: () => TestPostgres): void {
         const status = async () => (await ask(two.base, "GET", "/api/v1/bpmn", { headers })).status;
         assert.equal(await status(), 200, what);
         const ended = await ask(one.base, "POST", `/api/v1/${end}`, { headers: admin, body: {} });
-        assert.equal(ended.status, 200, ended.text);
+        assert.ok(ended.status === 200 || ended.status === 204, ended.text);
         const started = performance.now();
         while ((await status()) === 200) {
           assert.ok(performance.now() - started < 5000, what);

@@ -250,6 +250,9 @@ export function storageSuite(fresh: () => Promise<string>): void {
       ["parts.good = true", "a"],
       ["order", "c"],
       ["x' OR '1'='1", ""],
+      ["constructor = 1", ""],
+      ["__proto__ = 1", ""],
+      ["constructor.name = x", ""],
     ] as const) {
       test(`${filter === "" ? "that is empty" : filter} finds ${expected === "" ? "an error or nothing" : expected}`, async () => {
         let found = "";

@@ -288,7 +288,7 @@ describe("rows 55 to 60", () => {
       headers: { ...headers, "x-forwarded-for": "203.0.113.9", forwarded: "for=203.0.113.9" },
       body: { xml: bpmnXml() },
     });
-    assert.equal(made.status, 200, made.text);
+    assert.equal(made.status, 201, made.text);
     const audit = await ask(server.base, "GET", "/api/v1/auditEntries?pageSize=1000", {
       headers: { "x-api-key": server.adminKey },
     });
@@ -297,14 +297,14 @@ describe("rows 55 to 60", () => {
   test("57: another tenant's id takes as long as one that is not there: medians of 200 each within a tenth", async (t) => {
     const body = { tenantId: "far", adminEmail: "root@far.example", adminPassword: password };
     const admin = { headers: { "x-api-key": server.adminKey } };
-    assert.equal((await ask(server.base, "POST", "/api/v1/tenants", { ...admin, body })).status, 200);
+    assert.equal((await ask(server.base, "POST", "/api/v1/tenants", { ...admin, body })).status, 201);
     const login = { email: body.adminEmail, password, tenant: "far" };
     const { json } = await ask(server.base, "POST", "/api/v1/auth:signIn", { body: login });
     const headers = { authorization: `Bearer ${json.accessToken}` };
     const made = await ask(server.base, "POST", "/api/v1/bpmn?documentId=theirs", {
       ...{ headers, body: { xml: bpmnXml() } },
     });
-    assert.equal(made.status, 200, made.text);
+    assert.equal(made.status, 201, made.text);
     const attempt = async (id: string): Promise<readonly [number, string]> => {
       const start = performance.now();
       const answer = await ask(server.base, "GET", `/api/v1/bpmn/${id}`, {

@@ -4,6 +4,23 @@
  */
 import https from "node:https";
 import { Client, credentials, Metadata, type ServiceError } from "@grpc/grpc-js";
+import {
+  buildClientSchema,
+  type GraphQLArgument,
+  type GraphQLField,
+  type GraphQLInputField,
+  type GraphQLInputType,
+  type GraphQLSchema,
+  getIntrospectionQuery,
+  getNamedType,
+  isEnumType,
+  isInputObjectType,
+  isLeafType,
+  isListType,
+  isNonNullType,
+  isRequiredArgument,
+  isRequiredInputField,
+} from "graphql";
 import { WebSocket } from "ws";
 import { hasUnaryReply, hasUnaryRequest, type Method } from "#rpc/method.ts";
 import type { Pem } from "./certificates.ts";
@@ -31,7 +48,7 @@ export interface Target {
   readonly ca: string;
 }
 
-export type Protocol = "REST" | "Connect" | "gRPC" | "gRPC-Web" | "WebSocket" | "MCP";
+export type Protocol = "REST" | "Connect" | "gRPC" | "gRPC-Web" | "WebSocket" | "MCP" | "GraphQL";
 
 export const protocols: Readonly<Record<Protocol, (target: Target, shown: Shown) => Caller>> = {
   REST: restCaller,
@@ -40,6 +57,7 @@ export const protocols: Readonly<Record<Protocol, (target: Target, shown: Shown)
   "gRPC-Web": grpcWebCaller,
   WebSocket: webSocketCaller,
   MCP: mcpCaller,
+  GraphQL: graphqlCaller,
 };
 
 interface Answer {
@@ -268,4 +286,78 @@ function mcpCaller(target: Target, shown: Shown): Caller {
       return mcpVerdicts[reason ?? ""] ?? "allowed";
     },
   };
+}
+
+interface GraphqlAnswer {
+  readonly errors?: readonly {
+    readonly message: string;
+    readonly extensions?: { readonly code?: string; readonly reason?: string };
+  }[];
+}
+
+/** With the smallest query that the method's field takes, made from the schema that the server tells. */
+function graphqlCaller(target: Target, shown: Shown): Caller {
+  const poster = new Poster(target, shown);
+  const post = async (query: string, accept: string) => {
+    const headers = { "content-type": "application/json", accept };
+    return await poster.post("/graphql", headers, JSON.stringify({ query }));
+  };
+  let schema: GraphQLSchema | undefined;
+  return {
+    close: () => poster.close(),
+    call: async (method) => {
+      if (schema === undefined) {
+        const { body } = await post(getIntrospectionQuery(), "application/json");
+        schema = buildClientSchema((JSON.parse(body.toString()) as { data: never }).data);
+      }
+      const isStream = !hasUnaryReply(method.kind);
+      const { status, body } = await post(
+        smallestQuery(schema, method),
+        isStream ? "text/event-stream" : "application/json",
+      );
+      const text = body.toString();
+      const json = text.startsWith("{") ? text : (/^data: (\{.*\})$/m.exec(text)?.[1] ?? "{}");
+      const [error, ...more] = (JSON.parse(json) as GraphqlAnswer).errors ?? [];
+      if (more.length > 0) throw new Error(`${method.name}: ${text}`);
+      const { code, reason } = error?.extensions ?? {};
+      if (reason?.startsWith("QUERY_")) throw new Error(`${method.name}: ${error?.message}`);
+      const verdict = judge(status, code?.toLowerCase());
+      if (verdict !== "allowed" && status === 200) throw new Error(`HTTP 200 beside ${code}`);
+      return verdict;
+    },
+  };
+}
+
+function smallestQuery(schema: GraphQLSchema, method: Method): string {
+  const root = hasUnaryReply(method.kind) ? (method.sideEffectFree ? "query" : "mutation") : "subscription";
+  const types = {
+    query: schema.getQueryType(),
+    mutation: schema.getMutationType(),
+    subscription: schema.getSubscriptionType(),
+  };
+  const { name, parent } = method.desc;
+  const plain = name.slice(0, 1).toLowerCase() + name.slice(1);
+  const fields = types[root]?.getFields() ?? {};
+  const field = fields[plain] ?? fields[`${parent.name}_${plain}`];
+  if (field === undefined) throw new Error(`there is no ${root} for ${method.name}`);
+  return `${root} { ${fieldWithArguments(field)} }`;
+}
+
+function fieldWithArguments(field: GraphQLField<unknown, unknown>): string {
+  const args = field.args.filter(isRequiredArgument).map(zeroOf);
+  const selection = isLeafType(getNamedType(field.type)) ? "" : " { __typename }";
+  return `${field.name}${args.length === 0 ? "" : `(${args.join(", ")})`}${selection}`;
+}
+
+function zeroOf({ name, type }: GraphQLArgument | GraphQLInputField): string {
+  return `${name}: ${zeroValue(type)}`;
+}
+
+function zeroValue(type: GraphQLInputType): string {
+  if (isNonNullType(type)) return zeroValue(type.ofType);
+  if (isListType(type)) return "[]";
+  if (isEnumType(type)) return type.getValues()[0]?.name ?? "null";
+  if (isInputObjectType(type))
+    return `{ ${Object.values(type.getFields()).filter(isRequiredInputField).map(zeroOf).join(", ")} }`;
+  return { Boolean: "false", Int: "0", Float: "0" }[type.name] ?? '""';
 }

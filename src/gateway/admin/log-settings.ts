@@ -7,6 +7,7 @@ import {
 } from "#gen/portico/admin/v1/admin_pb.ts";
 import type { CallHead } from "#rpc/call.ts";
 import { RpcError } from "#rpc/error.ts";
+import { homeTenant } from "#rpc/principal.ts";
 import { demand, maskedFields, required } from "#rpc/resource.ts";
 import { type HostedService, hostService } from "#rpc/service.ts";
 
@@ -28,9 +29,6 @@ const levels: ReadonlyMap<LevelName, Level> = new Map([
   ["silent", Level.SILENT],
 ]);
 
-/** Whose administrators are the installation's: an administrator of another tenant has every scope too, in that tenant. */
-const home = "default";
-
 export function createLogService(log: LogControl): HostedService {
   const shown = () => ({
     level: levels.get(log.logSettings.level) ?? Level.LEVEL_UNSPECIFIED,
@@ -50,10 +48,10 @@ export function createLogService(log: LogControl): HostedService {
 }
 
 function checkTenant({ principal }: CallHead): void {
-  if (principal.tenant === home) return;
+  if (principal.tenant === homeTenant) return;
   throw new RpcError("permission_denied", {
     reason: "INSTALLATION_FORBIDDEN",
-    message: `what a process writes into its log is for administrators of the installation, those of tenants/${home}`,
+    message: `what a process writes into its log is for administrators of the installation, those of tenants/${homeTenant}`,
   });
 }
 

@@ -58,6 +58,12 @@ function wrapperReader(desc: DescMessage): ReadMessage {
   return (text) => create(desc, { value: read(text) });
 }
 
+/** `value` of an Any is no field that could be absent: there `null` is the wrapper's default. */
+function nullableReader(desc: DescMessage): ReadMessage {
+  const read = wrapperReader(desc);
+  return (text) => (text.takeNull() ? create(desc) : read(text));
+}
+
 function readText(desc: DescMessage, isValid: (text: string) => boolean, problem: string): ReadMessage {
   return (text) => {
     if (!text.isString()) throw text.mismatch(problem);
@@ -107,7 +113,7 @@ function readAny(types: TypeReader, text: JsonText): Message {
     text.path.push("@type");
     throw text.invalid(`"${found.slice(0, 200)}" is not a type of this API`);
   }
-  const known = knownReader(desc, types);
+  const known = isWrapperDesc(desc) ? nullableReader(desc) : knownReader(desc, types);
   const message = known === undefined ? types.fieldsOfAny(desc, text) : readHeld(known, text);
   return create(AnySchema, { typeUrl: found, value: toBinary(desc, message) });
 }

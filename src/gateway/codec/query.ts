@@ -4,9 +4,9 @@
  *
  * @see https://github.com/googleapis/googleapis/blob/master/google/api/http.proto ("URL query parameters")
  */
-import { type DescField, type DescMessage, getOption, hasOption, type Message } from "@bufbuild/protobuf";
-import { sensitive } from "#gen/portico/options/v1/options_pb.ts";
+import type { DescMessage, Message } from "@bufbuild/protobuf";
 import { RpcError } from "#rpc/error.ts";
+import { isSensitive } from "#rpc/redact.ts";
 import { nearest } from "#std/nearest.ts";
 import { fieldError } from "./field-error.ts";
 import { compileFieldPath, type FieldPath, isTextField } from "./field-path.ts";
@@ -129,10 +129,6 @@ class CompiledQuery implements QueryBinder {
       (name) => !taken.has(name) && (prefix === undefined || name.startsWith(`${toJsonName(prefix)}.`)),
     );
   }
-}
-
-function isSensitive(field: DescField): boolean {
-  return hasOption(field, sensitive) && getOption(field, sensitive);
 }
 
 function toJsonName(name: string): string {

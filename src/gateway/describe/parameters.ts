@@ -1,9 +1,9 @@
 /** What a request is bound from besides its body: path, query and headers. */
-import { type DescField, getOption, hasOption } from "@bufbuild/protobuf";
+import type { DescField } from "@bufbuild/protobuf";
 import { type Catalog, type HttpRoute, requestHeaders } from "#gateway/catalog/catalog.ts";
 import { FieldBehavior } from "#gen/google/api/field_behavior_pb.ts";
-import { sensitive } from "#gen/portico/options/v1/options_pb.ts";
 import { hasUnaryReply } from "#rpc/method.ts";
+import { isSensitive } from "#rpc/redact.ts";
 import { behaviours } from "./behaviours.ts";
 import { exampleOfField, splitExample } from "./examples.ts";
 import { takesIfMatch, takesIfNoneMatch } from "./responses.ts";
@@ -142,10 +142,6 @@ export function optionsOfUpload(route: HttpRoute): { name: string; field: DescFi
 function describedSchema(schema: Schema): Pick<Parameter, "description" | "schema"> {
   const { description, readOnly: _readOnly, ...rest } = schema;
   return { ...(typeof description === "string" ? { description } : {}), schema: rest };
-}
-
-function isSensitive(field: DescField): boolean {
-  return hasOption(field, sensitive) && getOption(field, sensitive);
 }
 
 export function isQueryable(field: DescField): boolean {

@@ -1,4 +1,5 @@
 /** Which protocol a request speaks: one line a protocol. */
+import type { Protocol } from "#rpc/peer.ts";
 import { isConnect } from "./connect/connect.ts";
 import type { Adapter, Exchange } from "./exchange.ts";
 import type { Graphql } from "./graphql/graphql.ts";
@@ -32,6 +33,24 @@ export function classify(exchange: Exchange, adapters: Adapters): Adapter {
   if (adapters.mcp?.owns(exchange.path) === true) return adapters.mcp;
   if (adapters.mounted?.owns(exchange.path) === true) return adapters.mounted;
   return adapters.rest;
+}
+
+/** Of a request that its adapter was not given: what is mounted or a page counts as REST. */
+export function protocolOf(adapter: Adapter, adapters: Adapters): Protocol {
+  switch (adapter) {
+    case adapters.grpc:
+      return "grpc";
+    case adapters.grpcWeb:
+      return "grpc-web";
+    case adapters.connect:
+      return "connect";
+    case adapters.graphql:
+      return "graphql";
+    case adapters.mcp:
+      return "mcp";
+    default:
+      return "rest";
+  }
 }
 
 /** `application/grpc` and `application/grpc+proto`, but not `application/grpc-web`. */

@@ -15,7 +15,7 @@ export function closeCall(call: Call, exchange: Exchange, error?: RpcError): voi
 
 /** When the answer is written that says why there is no call. */
 export function refuseExchange(
-  runtime: Runtime,
+  runtime: Pick<Runtime, "refused">,
   exchange: Exchange,
   about: {
     readonly id: string;

@@ -137,7 +137,7 @@ export class Http1Exchange implements Exchange {
   write(chunk: Uint8Array | string): Promise<void> | undefined {
     const response = this.#response;
     if (response.destroyed) return Promise.reject(clientGone());
-    this.bytesOut += chunk.length;
+    this.bytesOut += Buffer.byteLength(chunk);
     if (this.method === "HEAD" || response.write(chunk)) return undefined;
     return drained(response);
   }

@@ -265,7 +265,7 @@ export class Http2Exchange implements Exchange, Guarded {
   write(chunk: Uint8Array | string): Promise<void> | undefined {
     const stream = this.#stream;
     if (stream.destroyed || stream.closed) return Promise.reject(clientGone());
-    this.bytesOut += chunk.length;
+    this.bytesOut += Buffer.byteLength(chunk);
     if (this.method === "HEAD" || stream.write(chunk)) return undefined;
     return drained(stream);
   }

@@ -23,9 +23,11 @@ import type { AddressInfo, Socket } from "node:net";
 import type { Duplex } from "node:stream";
 import type { TLSSocket } from "node:tls";
 import { httpStatusOf } from "#rpc/code.ts";
+import type { Refusal as RefusedRequest } from "#rpc/refusal.ts";
 import type { Clock } from "#std/clock.ts";
-import { type Adapters, classify } from "./classify.ts";
+import { type Adapters, classify, protocolOf } from "./classify.ts";
 import { dropClaims, Proxies, type ProxyOptions } from "./client-headers.ts";
+import { refuseExchange } from "./close.ts";
 import { connectionCap } from "./connection-cap.ts";
 import { Cors, type CorsOptions } from "./cors.ts";
 import type { Adapter, Exchange } from "./exchange.ts";
@@ -52,13 +54,15 @@ export interface ListenerOptions {
   /** Open connections on both ports together; one more is closed at once. Default: `connectionCap()`. */
   readonly maxConnections?: number | undefined;
   /** A connection was closed because there were as many. */
-  onRefused?(): void;
+  onTurnedAway?(): void;
   /** Whether other processes may listen on the same ports (SO_REUSEPORT). Default false. */
   readonly reusePort?: boolean;
   /** Whose word about the client's address counts; absent: nobody's. */
   readonly proxies?: ProxyOptions;
   /** Both ports speak TLS; absent: neither does. */
   readonly tls?: TlsFiles;
+  /** Hears of requests that no protocol was given. */
+  onRefused?(refusal: RefusedRequest): void;
 }
 
 export interface Listener {
@@ -287,7 +291,7 @@ class TwoPorts implements Listener {
       const refused =
         refuseUrl(headers[":path"] ?? "/", limits) ??
         refuseFields(headers, limits, stream.session?.pendingSettingsAck === true);
-      if (refused !== undefined) replyRefusal(exchange, refused);
+      if (refused !== undefined) this.#refuse(exchange, choose(exchange), refused);
       else this.#handle(exchange, choose(exchange));
     });
     return server;
@@ -308,12 +312,13 @@ class TwoPorts implements Listener {
       },
       this.#limits,
     );
+    const adapter = classify(exchange, this.#options.adapters);
     if (refused === undefined) {
-      this.#handle(exchange, classify(exchange, this.#options.adapters));
+      this.#handle(exchange, adapter);
       return;
     }
     response.shouldKeepAlive = false;
-    replyRefusal(exchange, refused);
+    this.#refuse(exchange, adapter, refused);
   }
 
   async #onUpgrade(request: IncomingMessage, socket: Duplex, head: Buffer): Promise<void> {
@@ -360,12 +365,20 @@ class TwoPorts implements Listener {
   #handle(exchange: Exchange, adapter: Adapter): void {
     const judged = adapter === this.#options.adapters.mounted ? undefined : this.#cors.judge(exchange);
     if (judged === undefined) adapter.handle(exchange);
-    else if ("refused" in judged) replyRefusal(exchange, judged.refused);
+    else if ("refused" in judged) this.#refuse(exchange, adapter, judged.refused);
     else if ("preflight" in judged) exchange.replyHeadersOnly(204, judged.preflight);
     else {
       exchange.common = judged.common;
       adapter.handle(exchange);
     }
+  }
+
+  /** Answered in its adapter's stead, and told to who watches. */
+  #refuse(exchange: Exchange, adapter: Adapter, { status, error }: Refusal): void {
+    const id = replyRefusal(exchange, { status, error });
+    const protocol = protocolOf(adapter, this.#options.adapters);
+    const refused = (refusal: RefusedRequest): void => this.#options.onRefused?.(refusal);
+    refuseExchange({ refused }, exchange, { id, protocol, error });
   }
 
   #onSession(session: ServerHttp2Session, idleMs: number): void {
@@ -382,7 +395,7 @@ class TwoPorts implements Listener {
   #track(socket: Socket): boolean {
     if (this.#sockets.size >= this.#maxConnections) {
       socket.destroy();
-      this.#options.onRefused?.();
+      this.#options.onTurnedAway?.();
       return false;
     }
     this.#sockets.add(socket);

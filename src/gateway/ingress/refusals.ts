@@ -8,9 +8,11 @@ import type { ListenerLimits } from "./limits.ts";
 import { type Refusal, tooManyHeaders } from "./precheck.ts";
 import { secure } from "./rest/security-headers.ts";
 
-export function replyRefusal(exchange: Exchange, refused: Refusal): void {
+/** @returns the request's id. */
+export function replyRefusal(exchange: Exchange, refused: Refusal): string {
   const id = requestIdFrom(exchange.headers["x-request-id"]);
   exchange.reply(refused.status, secure("application/json; charset=utf-8", id), errorBody(refused, id));
+  return id;
 }
 
 function errorBody(refused: Refusal, requestId: string): string {

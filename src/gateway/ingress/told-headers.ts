@@ -11,6 +11,8 @@ export function hearCall(call: Call, told: ResponseHeaders): void {
     const before = told[name];
     if (text !== undefined && (before === undefined || wins(text, String(before)))) told[name] = text;
   };
+  // Of several traces the first: it is the one that began with the answer.
+  say("traceparent", () => false);
   say("ratelimit-policy", () => true);
   say("ratelimit", (text, before) => remaining(text) <= remaining(before));
   say("retry-after", (text, before) => Number(text) > Number(before));

@@ -16,7 +16,7 @@ import { durationFromMs } from "@bufbuild/protobuf/wkt";
 import { RetryInfoSchema } from "#gen/google/rpc/error_details_pb.ts";
 import { RpcError } from "#rpc/error.ts";
 import type { Handler, Interceptor } from "#rpc/interceptor.ts";
-import { hasUnaryReply, type Method } from "#rpc/method.ts";
+import type { Method } from "#rpc/method.ts";
 import type { Reply } from "#rpc/reply.ts";
 import type { Clock } from "#std/clock.ts";
 import { Baseline, GradientLimit } from "#std/gradient-limit.ts";
@@ -65,7 +65,8 @@ export function createAdmit(options: AdmitOptions): Interceptor {
   return (next, method) => {
     const priority = options.priorityOf(method);
     if (priority === "health") return next;
-    if (!hasUnaryReply(method.kind) || options.waits?.(method) === true) return gate.stream(next, method);
+    // A call whose requests are still to come waits for its own client.
+    if (method.kind !== "unary" || options.waits?.(method) === true) return gate.stream(next, method);
     return gate.unary(next, method, priority === "urgent");
   };
 }

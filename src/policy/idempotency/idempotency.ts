@@ -40,6 +40,8 @@ export type Standing =
   | { readonly kind: "claimed" }
   /** Somebody is at it. */
   | { readonly kind: "running" }
+  /** Its change is committed, and its answer not kept so far. */
+  | { readonly kind: "settled" }
   /** It was done, and the answer is not there to be given again. */
   | { readonly kind: "unanswered" }
   | { readonly kind: "answered"; readonly answer: Uint8Array; readonly failed: boolean }
@@ -67,6 +69,8 @@ export interface IdempotencyOptions {
 const keyForm = /^[\x21-\x7e]{1,128}$/;
 const waitMs = 50;
 const maxWaitMs = 10_000;
+/** How long the answer to a change that is committed may take to be kept, in milliseconds. */
+const maxSettledMs = 2000;
 /** What will be the same however often it is asked for. */
 const finalCodes: ReadonlySet<ErrorCode> = new Set([
   "invalid_argument",
@@ -142,10 +146,12 @@ async function once(tools: Tools, call: Call, key: string): Promise<Reply> {
           message: "the idempotency key was used for another request; make a new one for each request",
         });
       case "unanswered":
-        throw new RpcError("aborted", {
-          reason: "IDEMPOTENCY_ANSWER_LOST",
-          message: "this was done before, and its answer is not kept; read what it changed",
-        });
+        throw answerLost();
+      case "settled":
+        // Its change is committed, its answer about to be kept - unless the process died between the two.
+        if (waited >= maxSettledMs) throw answerLost();
+        await sleep(waitMs);
+        break;
       case "running":
         if (waited >= maxWaitMs || call.canceledBy !== undefined)
           throw new RpcError("aborted", {
@@ -155,6 +161,13 @@ async function once(tools: Tools, call: Call, key: string): Promise<Reply> {
         await sleep(waitMs);
     }
   }
+}
+
+function answerLost(): RpcError {
+  return new RpcError("aborted", {
+    reason: "IDEMPOTENCY_ANSWER_LOST",
+    message: "this was done before, and its answer is not kept; read what it changed",
+  });
 }
 
 async function run(tools: Tools, call: Call, id: string): Promise<Reply> {

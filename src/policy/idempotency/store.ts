@@ -98,6 +98,7 @@ class StoredClaims implements IdempotencyStore {
     if (row === undefined) return { kind: "running" };
     if (row.digest !== digest) return { kind: "different" };
     if (row.state === "running") return { kind: "running" };
+    if (row.state === "settled") return { kind: "settled" };
     return row.answer === null
       ? { kind: "unanswered" }
       : { kind: "answered", answer: row.answer, failed: row.state === "failed" };

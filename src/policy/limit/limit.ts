@@ -41,11 +41,12 @@ export function createLimit(options: LimitOptions): Interceptor {
     const callerCost = Math.min(cost, rate?.burst ?? cost);
     const tenantCost = Math.min(cost, tenantRate?.burst ?? cost);
     return (call) => {
-      const verdict = callers?.take(bucketOf(call), callerCost);
+      const now = clock.monotonic();
+      const verdict = callers?.take(bucketOf(call), callerCost, now);
       if (verdict !== undefined && policy !== undefined) tell(call, policy, verdict);
       if (verdict?.allowed === false) throw tooOften(call, verdict.retryAfterMs, "you call too often");
       const { tenant } = call.principal;
-      const shared = tenant === "" ? undefined : tenants?.take(tenant, tenantCost);
+      const shared = tenant === "" ? undefined : tenants?.take(tenant, tenantCost, now);
       if (shared?.allowed === false) throw tooOften(call, shared.retryAfterMs, "your tenant calls too often");
       return next(call);
     };

@@ -116,6 +116,8 @@ async function* subscribe(parts: Parts, request: SubscribeRequest, call: CallHea
   let at = request.after === "" ? head : readCursor(request.after, head, "after");
   const oldest = (await log.oldest(tenant)) ?? head + 1;
   const follower = hub.follow(tenant, head);
+  // Once: a stream waits as often as there are events.
+  call.onCancel((error) => follower.interrupt(error));
   try {
     call.sendHeaders();
     if (request.after !== "" && at > 0 && at + 1 < oldest) {
@@ -135,7 +137,7 @@ async function* subscribe(parts: Parts, request: SubscribeRequest, call: CallHea
         told = clock.monotonic();
         yield announcement(parts, tenant, "bookmark", at);
       }
-      if (rows.length === 0) await follower.changed(at, (listener) => call.onCancel(listener));
+      if (rows.length === 0) await follower.changed(at);
     }
   } finally {
     follower.leave();

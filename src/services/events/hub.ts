@@ -44,9 +44,21 @@ export class Hub {
     this.#timer ??= setInterval(() => this.#lookAll(), lookEveryMs).unref();
     const followed = tail;
     let left = false;
+    let interrupted: Error | undefined;
+    let settle: ((error: Error) => void) | undefined;
     return {
       next: (after) => followed.next(after),
-      changed: (after, onCancel) => this.#changed(followed, after, onCancel),
+      changed: (after) => {
+        const ended = interrupted ?? this.#ended;
+        if (ended !== undefined) return Promise.reject(ended);
+        return followed.changed(after, (listener) => {
+          settle = listener;
+        });
+      },
+      interrupt: (error) => {
+        interrupted ??= error;
+        settle?.(error);
+      },
       leave: () => {
         if (left) return;
         left = true;
@@ -71,10 +83,6 @@ export class Hub {
     for (const tail of this.#tails.values()) tail.wake(error);
   }
 
-  #changed(tail: Tail, after: number, onCancel: (listener: (error: Error) => void) => void): Promise<void> {
-    return this.#ended === undefined ? tail.changed(after, onCancel) : Promise.reject(this.#ended);
-  }
-
   #lookAll(): void {
     for (const tail of this.#tails.values()) tail.look();
   }
@@ -83,8 +91,10 @@ export class Hub {
 export interface Follower {
   /** Events after a cursor, in order, at most a page; empty: there are none yet. */
   next(after: number): Promise<readonly EventRow[]> | readonly EventRow[];
-  /** Settles when there are events after the cursor; rejects when the call is cancelled or the hub ends. */
-  changed(after: number, onCancel: (listener: (error: Error) => void) => void): Promise<void>;
+  /** Settles when there are events after the cursor; rejects when it is interrupted, or the hub ends. One at a time. */
+  changed(after: number): Promise<void>;
+  /** Ends the wait of now, and those that come. */
+  interrupt(error: Error): void;
   leave(): void;
 }
 
@@ -114,7 +124,7 @@ class Tail {
     return this.#rows.slice(from, from + readAtOnce);
   }
 
-  changed(after: number, onCancel: (listener: (error: Error) => void) => void): Promise<void> {
+  changed(after: number, interruptible: (settle: (error: Error) => void) => void): Promise<void> {
     if (after < this.#head) return Promise.resolve();
     return new Promise((resolve, reject) => {
       const settle = (error: Error | undefined): void => {
@@ -123,7 +133,7 @@ class Tail {
         else reject(error);
       };
       this.#waiting.add(settle);
-      onCancel(settle);
+      interruptible(settle);
     });
   }
 

@@ -58,17 +58,18 @@ export class Waiting {
     const { tenant } = call.principal;
     let at = await this.#options.head(tenant);
     const follower = hub.follow(tenant, at);
+    call.onCancel((error) => follower.interrupt(error));
+    const timer = setTimeout(() => follower.interrupt(new TimeUp()), endsAt - clock.monotonic());
     try {
       for (;;) {
         // After the head is known: an event between list and head would be waited for in vain.
         const answer = await list();
-        const leftMs = endsAt - clock.monotonic();
-        if (!isEmpty(answer) || leftMs <= 0) return answer;
-        if (!(await changed(follower, at, { call, leftMs }))) return answer;
+        if (!isEmpty(answer) || !(await changed(follower, at, call))) return answer;
         at = (await follower.next(at)).at(-1)?.number ?? at;
         await sleep(settleMs);
       }
     } finally {
+      clearTimeout(timer);
       follower.leave();
     }
   }
@@ -85,25 +86,15 @@ function allowedMs(wait: Duration | undefined, call: CallHead, clock: Clock): nu
 class TimeUp extends Error {}
 
 /** @returns whether there is something new; false: the time is up, or the process shuts down. @throws the reason of a cancelled call. */
-async function changed(
-  follower: Follower,
-  at: number,
-  { call, leftMs }: { readonly call: CallHead; readonly leftMs: number },
-): Promise<boolean> {
-  let timer: NodeJS.Timeout | undefined;
+async function changed(follower: Follower, at: number, call: CallHead): Promise<boolean> {
   try {
-    await follower.changed(at, (listener) => {
-      call.onCancel(listener);
-      timer = setTimeout(() => listener(new TimeUp()), leftMs);
-    });
+    await follower.changed(at);
     return true;
   } catch (error) {
     if (call.canceledBy !== undefined) throw call.canceledBy;
     // A process that shuts down answers with what there is; its caller asks another one.
     if (error instanceof TimeUp || isDrain(error)) return false;
     throw error;
-  } finally {
-    clearTimeout(timer);
   }
 }
 

@@ -35,7 +35,7 @@ import { type OrderFields, parseOrder } from "#storage/order.ts";
 import { createPageTokens, type PageTokens } from "#storage/page-token.ts";
 import type { Tables } from "#storage/storage.ts";
 import type { Directory } from "./directory.ts";
-import { toSession, toUser, userEtag } from "./model.ts";
+import { toGuest, toSelf, toSession, toUser, userEtag } from "./model.ts";
 import type { Passwords } from "./passwords.ts";
 import { demandScopes, idOrMe, ownId, selfForbidden } from "./rights.ts";
 import { SessionStore } from "./session-store.ts";
@@ -90,10 +90,17 @@ export class Accounts {
     this.#tokens = createPageTokens(options.secret, options.clock);
   }
 
-  async get(id: string, call: CallHead): Promise<User> {
-    const row = await this.#known(this.#store(call), idOrMe(id, call));
+  async get(given: string, call: CallHead): Promise<User> {
+    const { principal } = call;
+    const id = idOrMe(given, call);
+    const row = await this.#store(call).find(id);
+    if (row === undefined) {
+      const own = id === ownId(principal) ? toGuest(principal) : undefined;
+      if (own === undefined) throw missing(id);
+      return own;
+    }
     // Who asks who they are asks what they may do with what they showed.
-    return id === "me" || id === "" ? toUser(row, call.principal.scopes) : await this.#toUser(row);
+    return given === "me" || given === "" ? toSelf(row, principal) : await this.#toUser(row);
   }
 
   /** In the order of the ids; one that is missing fails the call. */

@@ -126,6 +126,7 @@ class StoredDirectory implements Directory {
               ? undefined
               : then(this.#scopesOfRoles(tenant, roles), (scopes) => ({
                   ...{ name: `users/${user}`, tenant, scopes, expiresAt },
+                  roles: roles.map((role) => `roles/${role}`),
                   credential: `tokens/${id === "" ? user : id}`,
                 })),
           ),

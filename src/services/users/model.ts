@@ -17,6 +17,7 @@ import {
   User_State,
   UserSchema,
 } from "#gen/portico/users/v1/users_pb.ts";
+import type { Principal } from "#rpc/principal.ts";
 import type {
   KeyColumns,
   OAuthClientRow,
@@ -73,6 +74,22 @@ export function toUser(row: UserRow, scopes: ReadonlySet<string>): User {
     createTime: timestampFromMs(row.createdAt),
     updateTime: timestampFromMs(row.updatedAt),
     ...(row.lastSignInAt === undefined ? {} : { lastSignInTime: timestampFromMs(row.lastSignInAt) }),
+  });
+}
+
+/** The caller, as its credential has it: what it may do, and its roles where the credential says them. */
+export function toSelf(row: UserRow, { scopes, roles }: Principal): User {
+  const user = toUser(row, scopes);
+  return roles === undefined ? user : { ...user, roles: [...roles] };
+}
+
+/** A caller of whom there is no user here; undefined: it has to be one. */
+export function toGuest({ name, scopes, roles }: Principal): User | undefined {
+  if (roles === undefined) return undefined;
+  const id = name.slice("users/".length);
+  return create(UserSchema, {
+    ...{ name, id, displayName: id, state: User_State.ACTIVE, roles: [...roles] },
+    effectiveScopes: [...scopes].sort(),
   });
 }
 

@@ -30,6 +30,8 @@ export interface MethodRule {
   readonly public: boolean;
   /** Any of these; "self" among them: anybody, for themselves. Empty: administrators. */
   readonly scopes: readonly string[];
+  /** CEL that reads the request too. Absent or empty: none. */
+  readonly rule?: string;
 }
 
 export interface SignInOptions {
@@ -189,10 +191,16 @@ export class SignIn {
         allowed: false,
         reason: `users/${id.slice(0, 80)} may do nothing: it is suspended, or not there`,
       };
+    // No request is here to hold it against: what is said is what it depends on.
+    const conditional = (rule.rule ?? "") !== "";
+    const may = (reason: string, dependsOnRequest = conditional) => ({
+      ...{ allowed: true, dependsOnRequest },
+      reason: conditional ? `${reason}; a rule decides on each request` : reason,
+    });
     const held = rule.scopes.find((scope) => allows(scopes, scope));
-    if (held !== undefined) return { allowed: true, reason: `${held} is held` };
-    if (rule.scopes.includes("self")) return { allowed: true, reason: "for themselves alone" };
-    if (allows(scopes, "*")) return { allowed: true, reason: "administrators may" };
+    if (held !== undefined) return may(`${held} is held`);
+    if (allows(scopes, "*")) return may("administrators may");
+    if (rule.scopes.includes("self")) return may("for themselves alone", true);
     const missingScopes = rule.scopes.length === 0 ? ["*"] : [...rule.scopes];
     return { allowed: false, reason: `${missingScopes.join(" or ")} is missing`, missingScopes };
   }

@@ -3,6 +3,7 @@ import { randomUUID } from "node:crypto";
 import type { CreateTenantRequest, Tenant, UpdateTenantRequest } from "#gen/portico/users/v1/users_pb.ts";
 import type { CallHead } from "#rpc/call.ts";
 import { RpcError } from "#rpc/error.ts";
+import { homeTenant } from "#rpc/principal.ts";
 import {
   alreadyExists,
   checkEtag,
@@ -19,9 +20,6 @@ import type { Passwords } from "./passwords.ts";
 import { UsersStore } from "./store.ts";
 import type { TenantRow, UsersTables } from "./tables.ts";
 
-/** Whose administrators manage tenants. */
-const home = "default";
-
 export class Tenants {
   readonly #tables: Tables<UsersTables>;
   readonly #passwords: Passwords;
@@ -36,14 +34,14 @@ export class Tenants {
   async get(id: string, call: CallHead): Promise<Tenant> {
     const { tenant } = call.principal;
     const wanted = id === "mine" ? tenant : id;
-    if (wanted !== tenant && tenant !== home) throw missing(wanted);
+    if (wanted !== tenant && tenant !== homeTenant) throw missing(wanted);
     return toTenant(await this.#known(wanted));
   }
 
   async list(call: CallHead) {
     const { tenant } = call.principal;
     let query = this.#tables.db.selectFrom("users_tenants").selectAll().orderBy("id").limit(1000);
-    if (tenant !== home) query = query.where("id", "=", tenant);
+    if (tenant !== homeTenant) query = query.where("id", "=", tenant);
     return { tenants: (await query.execute()).map(toTenant) };
   }
 
@@ -94,10 +92,10 @@ export class Tenants {
 
   async suspend(id: string, call: CallHead): Promise<Tenant> {
     demandHome(call);
-    if (id === home)
+    if (id === homeTenant)
       throw new RpcError("permission_denied", {
         reason: "SELF_FORBIDDEN",
-        message: `tenants/${home} cannot be suspended: nobody would be left to bring it back`,
+        message: `tenants/${homeTenant} cannot be suspended: nobody would be left to bring it back`,
       });
     return await this.#change({ id, etag: "" }, call, (row) => {
       if (row.state === "SUSPENDED") throw wrongState(`tenants/${id} is suspended already`);
@@ -154,9 +152,9 @@ function missing(id: string): RpcError {
 
 /** Administrators of other tenants may do everything, in their own. */
 function demandHome(call: CallHead): void {
-  if (call.principal.tenant === home) return;
+  if (call.principal.tenant === homeTenant) return;
   throw new RpcError("permission_denied", {
     reason: "SCOPE_EXCEEDED",
-    message: `tenants are managed by administrators of tenants/${home}`,
+    message: `tenants are managed by administrators of tenants/${homeTenant}`,
   });
 }

@@ -43,7 +43,7 @@ export async function startVictim(): Promise<Victim> {
   const created = await ask(running.base, "POST", "/api/v1/bpmn?documentId=kept", {
     body: { xml: bpmnXml() },
   });
-  assert.equal(created.status, 200);
+  assert.equal(created.status, 201);
   const httpPort = Number(new URL(running.base).port);
   await warmUp(httpPort);
   return {

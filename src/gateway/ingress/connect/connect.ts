@@ -79,11 +79,15 @@ function handle(context: Context): void {
     refuseExchange(runtime, exchange, { id, protocol: "connect", error: unknown });
     return;
   }
+  const refused = (error: RpcError): void =>
+    refuseExchange(runtime, exchange, { id, protocol: "connect", error, method });
   const isUnary = method.kind === "unary";
   const types = isUnary ? unaryTypes : streamTypes;
   const allowed = isUnary && method.sideEffectFree ? "GET, POST" : "POST";
   if (exchange.method !== "POST" && !(exchange.method === "GET" && allowed === "GET, POST")) {
     exchange.reply(405, { allow: allowed }, undefined);
+    const message = `this method is called by ${allowed}, not by ${exchange.method.slice(0, 20)}`;
+    refused(new RpcError("unimplemented", { reason: "METHOD_NOT_BOUND", message }));
     return;
   }
   const type =
@@ -93,7 +97,10 @@ function handle(context: Context): void {
       .toLowerCase() ?? "";
   const encoding = exchange.method === "GET" ? undefined : types.get(type);
   if (exchange.method === "POST" && encoding === undefined) {
-    exchange.reply(415, { "accept-post": [...types.keys()].join(", ") }, undefined);
+    const accepted = [...types.keys()].join(", ");
+    exchange.reply(415, { "accept-post": accepted }, undefined);
+    const message = `this method takes ${accepted}`;
+    refused(new RpcError("invalid_argument", { reason: "CONTENT_TYPE_UNSUPPORTED", message }));
     return;
   }
   if (isUnary) runUnary(context, method, { id, encoding });

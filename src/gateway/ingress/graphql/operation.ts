@@ -86,7 +86,7 @@ export class Operation {
           const { done, value } = await messages.next();
           if (done !== true) {
             const text = value.text();
-            call.bytesOut += text.length;
+            call.bytesOut += Buffer.byteLength(text);
             return { value: JSON.parse(text) as Json };
           }
           this.#over(call);
@@ -142,7 +142,7 @@ export class Operation {
     try {
       if (reply.kind !== "unary") throw new Error(`${call.method.name} answers with a stream`);
       const text = reply.response.text();
-      call.bytesOut = text.length;
+      call.bytesOut = Buffer.byteLength(text);
       const answer = JSON.parse(text) as Json;
       this.#over(call);
       return answer;

@@ -105,7 +105,8 @@ async function answerBatch(context: Context, all: readonly Asked[]): Promise<voi
     const operation = operationOf(context);
     running.current = operation;
     results.push(await engine.execute(ready, operation));
-    Object.assign(said, operation.headers);
+    const { traceparent = operation.headers.traceparent } = said;
+    Object.assign(said, operation.headers, traceparent === undefined ? {} : { traceparent });
   }
   replyResults(answering, results, said);
 }

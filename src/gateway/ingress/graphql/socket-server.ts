@@ -42,16 +42,6 @@ export function createSocketServer(engine: Engine): SocketServer {
   });
 }
 
-/** What clients have enough of: the library forgets an operation that has no stream, but lets it run. */
-export function cancelForgotten({ operations, library }: SocketContext): void {
-  if (library === undefined) return;
-  for (const [operation, id] of operations) {
-    if (id in library.subscriptions) continue;
-    operations.delete(operation);
-    operation.cancel();
-  }
-}
-
 function endOf({ operations }: SocketContext, id: string): void {
   for (const [operation, its] of operations) if (its === id) operations.delete(operation);
 }

@@ -1,4 +1,7 @@
-/** One WebSocket that speaks graphql-transport-ws: what it sends waits until it is taken. */
+/**
+ * One WebSocket that speaks graphql-transport-ws: what it sends waits until it is taken. Loaded with every gateway, so that it takes
+ * from what has the library only its types.
+ */
 import type { WebSocket } from "ws";
 import type { Runtime } from "#gateway/dispatch/dispatch.ts";
 import { requestIdFrom } from "#gateway/wire/request-id.ts";
@@ -8,7 +11,7 @@ import { readMetadata } from "../connect/read.ts";
 import type { RequestHeaders } from "../exchange.ts";
 import { isDeeperThan, maxJsonDepth } from "./request.ts";
 import type { Server } from "./server.ts";
-import { cancelForgotten, type SocketContext } from "./socket-server.ts";
+import type { SocketContext } from "./socket-server.ts";
 
 export const graphqlSubprotocol = "graphql-transport-ws";
 
@@ -59,6 +62,16 @@ export function serveGraphqlSocket(server: Server, options: GraphqlSocketOptions
     for (const operation of context.operations.keys()) operation.cancel();
     void closed(code, reason.toString());
   });
+}
+
+/** What clients have enough of: the library forgets an operation that has no stream, but lets it run. */
+function cancelForgotten({ operations, library }: SocketContext): void {
+  if (library === undefined) return;
+  for (const [operation, id] of operations) {
+    if (id in library.subscriptions) continue;
+    operations.delete(operation);
+    operation.cancel();
+  }
 }
 
 /** Resolves when the client can take more. @throws Error when it is gone. */

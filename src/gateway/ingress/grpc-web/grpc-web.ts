@@ -14,17 +14,8 @@ export function createGrpcWeb(grpc: Adapter): Adapter {
   return {
     handle: (exchange) => {
       const flavour = flavourOf(exchange);
-      if (flavour === undefined)
-        exchange.reply(
-          415,
-          {
-            "content-type": "text/plain; charset=utf-8",
-            "accept-post":
-              "application/grpc-web+proto, application/grpc-web+json, application/grpc-web-text+proto",
-          },
-          "this is no content type of gRPC-Web\n",
-        );
-      else grpc.handle(new WebExchange(exchange, flavour));
+      // What has no flavour is refused there, for its type.
+      grpc.handle(flavour === undefined ? exchange : new WebExchange(exchange, flavour));
     },
   };
 }

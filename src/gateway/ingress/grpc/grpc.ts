@@ -67,24 +67,15 @@ interface Settings {
 
 function handle(exchange: Exchange, settings: Settings): void {
   const { runtime, limits, protocol, ownDetails } = settings;
-  const format = readFormat(exchange.headers);
-  if (format === undefined || exchange.http !== 2) {
-    exchange.reply(
-      415,
-      {
-        "content-type": "text/plain; charset=utf-8",
-        "accept-post": "application/grpc, application/grpc+proto, application/grpc+json",
-      },
-      "this port speaks gRPC over HTTP/2\n",
-    );
-    return;
-  }
-  if (exchange.method !== "POST") {
-    exchange.reply(405, { allow: "POST" }, undefined);
-    return;
-  }
   const given = exchange.headers["x-request-id"];
   const id = requestIdFrom(given);
+  const format = readFormat(exchange.headers);
+  if (format === undefined || exchange.http !== 2 || exchange.method !== "POST") {
+    const isType = format === undefined || exchange.http !== 2;
+    const error = isType ? replyNoType(exchange, protocol) : replyNoPost(exchange);
+    refuseExchange(runtime, exchange, { id, protocol, error });
+    return;
+  }
   // A client that names its request hears the name back; the others find it in errors.
   const reply = new GrpcReply(exchange, format, { id, echo: given !== undefined, ownDetails });
   let method: Method | undefined;
@@ -98,6 +89,31 @@ function handle(exchange: Exchange, settings: Settings): void {
   } catch (thrown) {
     refuse({ exchange, runtime, reply, id, protocol, method }, thrown);
   }
+}
+
+const accepted: Readonly<Partial<Record<Protocol, string>>> = {
+  grpc: "application/grpc, application/grpc+proto, application/grpc+json",
+  "grpc-web": "application/grpc-web+proto, application/grpc-web+json, application/grpc-web-text+proto",
+};
+
+/** In HTTP's words: who sends another type reads no gRPC status. */
+function replyNoType(exchange: Exchange, protocol: Protocol): RpcError {
+  const message =
+    protocol === "grpc" ? "this port speaks gRPC over HTTP/2" : "this is no content type of gRPC-Web";
+  const headers = {
+    "content-type": "text/plain; charset=utf-8",
+    "accept-post": accepted[protocol] ?? "",
+  };
+  exchange.reply(415, headers, `${message}\n`);
+  return new RpcError("invalid_argument", { reason: "CONTENT_TYPE_UNSUPPORTED", message });
+}
+
+function replyNoPost(exchange: Exchange): RpcError {
+  exchange.reply(405, { allow: "POST" }, undefined);
+  return new RpcError("unimplemented", {
+    reason: "METHOD_NOT_BOUND",
+    message: `gRPC is always POST; this is ${exchange.method.slice(0, 20)}`,
+  });
 }
 
 interface Step {

@@ -125,10 +125,10 @@ function isReserved(name: string): boolean {
 }
 
 function addMetadata(to: ResponseHeaders, metadata: Metadata): void {
-  for (const [name, value] of metadata.entries()) {
-    if (isReserved(name)) continue;
+  metadata.forEach((name, value) => {
+    if (isReserved(name)) return;
     const text = typeof value === "string" ? value : Buffer.from(value).toString("base64").replace(/=+$/, "");
     const before = to[name];
     to[name] = before === undefined ? text : [...(Array.isArray(before) ? before : [String(before)]), text];
-  }
+  });
 }

@@ -57,7 +57,7 @@ async function collect(
   try {
     for await (const message of reply.responses) {
       const text = message.text();
-      call.bytesOut += text.length;
+      call.bytesOut += Buffer.byteLength(text);
       await progress?.(stream.add(message, text), text.slice(0, 1000));
       if (stream.full) break;
     }
@@ -97,7 +97,7 @@ class Collected {
 
 /** Of what a model reads; the same again in `structuredContent` is not counted. */
 function sized(call: UnaryCall, result: ToolResult): ToolResult {
-  for (const one of result.content) if (one.type === "text") call.bytesOut += one.text.length;
+  for (const one of result.content) if (one.type === "text") call.bytesOut += Buffer.byteLength(one.text);
   return result;
 }
 

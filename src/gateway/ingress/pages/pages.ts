@@ -16,7 +16,7 @@ import type { Runtime } from "#gateway/dispatch/dispatch.ts";
 import { requestIdFrom } from "#gateway/wire/request-id.ts";
 import type { Metadata } from "#rpc/metadata.ts";
 import type { Peer } from "#rpc/peer.ts";
-import { allows, type Principal } from "#rpc/principal.ts";
+import { allows, homeTenant, type Principal } from "#rpc/principal.ts";
 import type { Reasons } from "#rpc/reasons.ts";
 import { readMetadata } from "../connect/read.ts";
 import type { Adapter, Exchange, ResponseHeaders } from "../exchange.ts";
@@ -228,9 +228,8 @@ function oncePerRuntime<T>(options: PagesOptions, make: (runtime: Runtime) => T)
   };
 }
 
-/** Metrics are the installation's, not a tenant's: an administrator of another tenant has every scope too, in that tenant. */
+/** Metrics are the installation's, not a tenant's. */
 const metricsScope = "telemetry:read";
-const home = "default";
 
 async function metrics(exchange: Exchange, options: PagesOptions): Promise<Page> {
   if (!isLoopback(exchange.peer.address) && !(await mayRead(exchange, options)))
@@ -245,7 +244,7 @@ async function metrics(exchange: Exchange, options: PagesOptions): Promise<Page>
 async function mayRead({ headers, peer }: Exchange, { authenticator }: PagesOptions): Promise<boolean> {
   try {
     const principal = await authenticator?.principalOf({ metadata: readMetadata(headers), peer });
-    return principal?.tenant === home && allows(principal.scopes, metricsScope);
+    return principal?.tenant === homeTenant && allows(principal.scopes, metricsScope);
   } catch {
     // A credential that is none is as none.
     return false;

@@ -23,9 +23,9 @@ const allowedHeaders: ReadonlySet<string> = new Set([
 ]);
 
 export function copyHeaders(call: Call, headers: ResponseHeaders): void {
-  for (const [name, value] of call.responseHeaders.entries()) {
+  call.responseHeaders.forEach((name, value) => {
     if (allowedHeaders.has(name) && typeof value === "string") headers[name] = value;
-  }
+  });
   // What a handler lets caches keep is still the caller's own.
   if (headers["cache-control"] !== "no-store") headers.vary = "accept, authorization, x-api-key";
 }

@@ -4,7 +4,7 @@
  * @see https://www.rfc-editor.org/rfc/rfc7578
  */
 import { Readable } from "node:stream";
-import { Busboy, type BusboyFileStream, type BusboyHeaders } from "@fastify/busboy";
+import type { BusboyFileStream, BusboyHeaders } from "@fastify/busboy";
 import { RpcError, toRpcError } from "#rpc/error.ts";
 import type { Exchange } from "../exchange.ts";
 
@@ -20,7 +20,7 @@ export interface Form {
 
 /** Reads up to the file. @throws RpcError MESSAGE_MALFORMED, PAYLOAD_TOO_LARGE. */
 export async function openForm(exchange: Exchange): Promise<Form> {
-  const parser = makeParser(exchange);
+  const parser = await makeParser(exchange);
   const fields = new URLSearchParams();
   let failure: RpcError | undefined;
   let file: BusboyFileStream | undefined;
@@ -69,7 +69,11 @@ export async function openForm(exchange: Exchange): Promise<Form> {
   return { fields: fields.toString(), file: read };
 }
 
-function makeParser(exchange: Exchange): InstanceType<typeof Busboy> {
+/** Loads the library: few processes are sent forms. */
+async function makeParser(
+  exchange: Exchange,
+): Promise<InstanceType<typeof import("@fastify/busboy").Busboy>> {
+  const { Busboy } = await import("@fastify/busboy");
   try {
     return new Busboy({
       headers: exchange.headers as BusboyHeaders,

@@ -59,7 +59,7 @@ export function serveSingle(options: SingleOptions): void {
       begun.flushHeaders = () => {};
       const reply = await runtime.dispatch(begun);
       const counted = (text: string): string => {
-        begun.bytesOut += text.length;
+        begun.bytesOut += Buffer.byteLength(text);
         return text;
       };
       if (reply.kind === "unary") outlet.now(counted(reply.response.text()));

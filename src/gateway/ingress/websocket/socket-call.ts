@@ -17,6 +17,7 @@ import { hasUnaryRequest } from "#rpc/method.ts";
 import { BytesPayload } from "#rpc/payload.ts";
 import type { Credit } from "./credit.ts";
 import type { FrameCodec, Outgoing } from "./frames.ts";
+import { interruptible } from "./interruptible.ts";
 import { MessageQueue } from "./message-queue.ts";
 import type { Outlet } from "./outlet.ts";
 
@@ -123,19 +124,15 @@ export class SocketCall {
       return;
     }
     const { outlet, codec, connectionCredit, id } = this.#options;
-    const canceled = new Promise<never>((_, reject) => {
-      call.onCancel(reject);
-    });
-    // Heard by those who wait; nobody may be waiting.
-    canceled.catch(() => {});
+    const untilCanceled = interruptible(call);
     for await (const message of reply.responses) {
       this.#headers(call);
       for (const credit of [this.credit, connectionCredit])
-        while (!credit.take()) await Promise.race([credit.more(), canceled]);
+        while (!credit.take()) await untilCanceled(credit.more());
       const frame = codec.write({ id, message });
-      call.bytesOut += frame.length;
+      call.bytesOut += Buffer.byteLength(frame);
       const room = outlet.write(frame);
-      if (room !== undefined) await Promise.race([room, canceled]);
+      if (room !== undefined) await untilCanceled(room);
     }
     this.#headers(call);
     this.#send({ end: { status: done, trailers: this.#trailers() } });
@@ -163,7 +160,8 @@ export class SocketCall {
   #send(frame: Omit<Outgoing, "id">): void {
     const { outlet, codec, id } = this.#options;
     const text = codec.write({ id, ...frame });
-    if (this.#call !== undefined && frame.message !== undefined) this.#call.bytesOut += text.length;
+    if (this.#call !== undefined && frame.message !== undefined)
+      this.#call.bytesOut += Buffer.byteLength(text);
     outlet.now(text);
   }
 

@@ -1104,7 +1104,8 @@ export const UserService: GenService<{
     output: typeof UserSchema;
   },
   /**
-   * Reads one user.
+   * Reads one user. "me" is the caller: with what its credential allows, and also where there is no user here because another issuer says
+   * who calls; its roles are then those that the issuer's token stands for, and it has no etag and no times.
    *
    * @generated from rpc portico.users.v1.UserService.GetUser
    */
