@@ -183,8 +183,7 @@ export async function start(config: Config, siblings?: Siblings): Promise<Portic
     developmentKeyFile = await developmentKeyOf(config, users);
     listener = await listen({
       ...{ ...portsOf(config), clock, adapters },
-      onRefused: (refusal) => telemetry.refused(refusal),
-      onTurnedAway: () => telemetry.turned.shed("connection"),
+      ...{ turned: telemetry.turned, onRefused: (refusal) => telemetry.refused(refusal) },
     });
   } catch (error) {
     await close();

@@ -47,6 +47,8 @@ export async function runWorkers(options: WorkersOptions): Promise<void> {
 class Workers {
   readonly #options: WorkersOptions;
   readonly #places: Worker[] = [];
+  /** All that live: those of the places, and those that do not serve yet. */
+  readonly #living = new Set<Worker>();
   /** The ports of the first: it may have been told to take any. */
   #ports: readonly string[] = [];
   readonly #circle = new Circle();
@@ -67,14 +69,21 @@ class Workers {
   async start(): Promise<void> {
     const { count, terminal } = this.#options;
     process.on("SIGTERM", this.#stop).on("SIGINT", this.#stop).on("SIGHUP", this.#replaceAll);
-    const first = this.#fork();
-    // Alone first: it brings the database up to date, and takes the ports.
-    const ready = await first.ready;
-    this.#ports = ["--http-port", String(ready.httpPort), "--grpc-port", String(ready.grpcPort)];
-    const others = Array.from({ length: count - 1 }, () => this.#fork());
-    await Promise.all(others.map((worker) => worker.ready));
-    for (const [place, worker] of [first, ...others].entries()) this.#settle(place, worker);
-    terminal.err.write(`${ready.greeting}  Workers  ${count} (${this.#pids()})\n`);
+    try {
+      const first = this.#fork();
+      // Alone first: it brings the database up to date, and takes the ports.
+      const ready = await first.ready;
+      if (this.#stopping) return;
+      this.#ports = ["--http-port", String(ready.httpPort), "--grpc-port", String(ready.grpcPort)];
+      const others = Array.from({ length: count - 1 }, () => this.#fork());
+      await Promise.all(others.map((worker) => worker.ready));
+      if (this.#stopping) return;
+      for (const [place, worker] of [first, ...others].entries()) this.#settle(place, worker);
+      terminal.err.write(`${ready.greeting}  Workers  ${count} (${this.#pids()})\n`);
+    } catch (error) {
+      // Who is told to end before it serves did not fail.
+      if (!this.#stopping) throw error;
+    }
   }
 
   #pids(): string {
@@ -132,9 +141,11 @@ class Workers {
         try {
           await next.ready;
         } catch (error) {
+          if (this.#stopping) return;
           this.#say(`${error instanceof Error ? error.message : String(error)}; the others stay as they are`);
           return;
         }
+        if (this.#stopping) return;
         this.#settle(place, next);
         before.child.kill("SIGTERM");
         await before.ended;
@@ -148,8 +159,9 @@ class Workers {
     const signal = this.#stopping ? "SIGKILL" : "SIGTERM";
     if (!this.#stopping) this.#say("draining; a second signal ends at once");
     this.#stopping = true;
-    for (const { child } of this.#places) child.kill(signal);
-    void Promise.all(this.#places.map(({ ended }) => ended)).then(this.#end);
+    const living = [...this.#living];
+    for (const { child } of living) child.kill(signal);
+    void Promise.all(living.map(({ ended }) => ended)).then(this.#end);
   };
 
   #say(text: string): void {
@@ -179,6 +191,7 @@ class Workers {
       );
     });
     const worker = { child, ready, ended, serving: false };
+    this.#living.add(worker);
     ready.then(
       () => {
         worker.serving = true;
@@ -187,6 +200,7 @@ class Workers {
     );
     void ended.then(() => {
       worker.serving = false;
+      this.#living.delete(worker);
     });
     return worker;
   }

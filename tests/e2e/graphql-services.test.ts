@@ -140,6 +140,28 @@ describe("the hosted services over GraphQL", () => {
     assert.equal(again.headers.get("idempotent-replayed"), "true");
   });
 
+  test("with an Idempotency-Key each operation of a batch is done once", async () => {
+    const create = (name: string) => ({
+      query: `mutation { createUser(user: { kind: SERVICE, displayName: "${name}" }) { id } }`,
+    });
+    const send = async () => {
+      const answer = await fetch(`${server.base}/graphql`, {
+        method: "POST",
+        headers: {
+          "content-type": "application/json",
+          "x-api-key": server.adminKey,
+          "idempotency-key": "batch-1",
+        },
+        body: JSON.stringify([create("C"), create("D")]),
+      });
+      return await answer.text();
+    };
+    const first = await send();
+    const ids = [...first.matchAll(/"id":"([^"]+)"/g)].map(([, id]) => id);
+    assert.equal(new Set(ids).size, 2, first);
+    assert.equal(await send(), first);
+  });
+
   test("one of two mutations may fail: what the other did is told", async () => {
     const { status, data, errors } = await ask(
       'mutation { a: suspendUser(id: "nobody") { id } b: createUser(userId: "bert", user: { kind: SERVICE }) { id } }',

@@ -155,6 +155,28 @@ describe("MCP sessions", () => {
     await tools.close();
   });
 
+  test("what is given up before it began is not followed", async () => {
+    const tools = await startTools({ silent: true });
+    const base = tools.url.slice(0, -4);
+    const uri = "test://watched-resource";
+    const ask = (method: string) => ({ jsonrpc: "2.0", id: method, method, params: { uri } });
+    for (const giveUp of [
+      (headers: Record<string, string>) => send(base, ask("resources/unsubscribe"), headers),
+      (headers: Record<string, string>) => send(base, undefined, headers, "DELETE"),
+    ]) {
+      const headers = { "mcp-session-id": await begin(base) };
+      const subscribed = send(base, ask("resources/subscribe"), headers).then(
+        (response) => response.text(),
+        () => "",
+      );
+      await until(() => tools.followers === 1, "the watch");
+      await (await giveUp(headers)).text();
+      await subscribed;
+      await until(() => tools.followers === 0, "the watch's end");
+    }
+    await tools.close();
+  });
+
   test("a client that leaves in the middle of a call ends the call", async () => {
     const tools = await startTools();
     const base = tools.url.slice(0, -4);

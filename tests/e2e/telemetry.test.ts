@@ -1,7 +1,10 @@
 /** What operators see and change of a running Portico: metrics, log settings, timings. */
 import assert from "node:assert/strict";
 import { spawnSync } from "node:child_process";
+import { once } from "node:events";
 import { mkdtempSync, rmSync } from "node:fs";
+import { connect as connectHttp2 } from "node:http2";
+import { connect, type Socket } from "node:net";
 import { networkInterfaces, tmpdir } from "node:os";
 import path from "node:path";
 import { after, before, describe, test } from "node:test";
@@ -150,6 +153,31 @@ describe("what is no call", () => {
     assert.equal(metrics.value("portico_shed_total", { what: "connection" }), 2);
     assert.equal(metrics.value("portico_limited_total", { what: "stream" }), 1);
     await telemetry.close();
+  });
+
+  test("connections too many are counted, and those that were ended for what they sent", async () => {
+    const own = await startPortico({ maxConnections: "2", http2MaxControlFrames: "10" });
+    const open = async (): Promise<Socket> => {
+      const socket = connect(own.httpPort, "127.0.0.1").resume();
+      await once(socket, "connect");
+      return socket;
+    };
+    const held = [await open(), await open()];
+    await once(await open(), "close");
+    await Promise.all(held.map(async (socket) => await once(socket.destroy(), "close")));
+    const session = connectHttp2(own.base, { maxOutstandingPings: 100 });
+    session.on("error", () => undefined);
+    await once(session, "remoteSettings");
+    for (let count = 0; count < 20; count += 1) session.ping(() => undefined);
+    const read = async (name: string): Promise<number | undefined> =>
+      new Metrics((await ask(own.base, "GET", "/metrics")).text).value(name, { what: "connection" });
+    for (const until = performance.now() + 5000; (await read("portico_limited_total")) !== 1; ) {
+      assert.ok(performance.now() < until, "nobody counted");
+      await new Promise((resolve) => setTimeout(resolve, 20));
+    }
+    assert.equal(await read("portico_shed_total"), 1);
+    session.destroy();
+    await own.stop();
   });
 });
 

@@ -36,6 +36,19 @@ async function start(dataDir: string, flags: readonly string[]): Promise<Running
   return await serve(dataDir, ["--workers", "2", "--log-level", "warn", ...flags], { env });
 }
 
+function workersOf({ child }: Running): number[] {
+  return readFileSync(`/proc/${child.pid}/task/${child.pid}/children`, "utf8").trim().split(" ").map(Number);
+}
+
+function lives(pid: number): boolean {
+  try {
+    process.kill(pid, 0);
+    return true;
+  } catch {
+    return false;
+  }
+}
+
 interface Answer {
   readonly status: number;
   readonly headers: http.IncomingHttpHeaders;
@@ -85,17 +98,14 @@ function ask(
   });
 }
 
-const pidsOf = ({ child }: Running): number[] =>
-  readFileSync(`/proc/${child.pid}/task/${child.pid}/children`, "utf8").trim().split(" ").map(Number);
-
 /** Kills one, and waits for whoever follows it. */
 async function replaceOne(): Promise<void> {
-  const [first] = pidsOf(running);
+  const [first] = workersOf(running);
   assert.ok(first !== undefined);
   process.kill(first, "SIGKILL");
   for (
     const until = performance.now() + 10_000;
-    pidsOf(running).includes(first) || pidsOf(running).length < 2;
+    workersOf(running).includes(first) || workersOf(running).length < 2;
   ) {
     assert.ok(performance.now() < until, "nobody followed");
     await sleep(50);
@@ -180,7 +190,7 @@ describe("two workers", () => {
 
   const scrape = async (timeoutMs?: number): Promise<Metrics> =>
     new Metrics((await ask("GET", "/metrics", timeoutMs === undefined ? {} : { timeoutMs })).text);
-  const workersOf = (metrics: Metrics, name: string): string[] =>
+  const placesOf = (metrics: Metrics, name: string): string[] =>
     [...new Set(metrics.samples(name).map(({ labels }) => String(labels.worker)))].sort();
 
   test("answer for each other when one of them is asked for metrics", async () => {
@@ -191,8 +201,8 @@ describe("two workers", () => {
     for (let round = 0; round < 8; round += 1) {
       const metrics = await scrape();
       assert.equal(served(metrics) - before, 40, "whoever is asked knows of all");
-      assert.deepEqual(workersOf(metrics, "portico_calls_total"), ["1", "2"]);
-      assert.deepEqual(workersOf(metrics, "process_resident_memory_bytes"), ["1", "2"]);
+      assert.deepEqual(placesOf(metrics, "portico_calls_total"), ["1", "2"]);
+      assert.deepEqual(placesOf(metrics, "process_resident_memory_bytes"), ["1", "2"]);
       assert.deepEqual([metrics.value("portico_workers"), metrics.value("portico_workers_missing")], [2, 0]);
     }
   });
@@ -213,7 +223,7 @@ describe("two workers", () => {
   });
 
   test("one that hangs is left out of the metrics, and counted", async () => {
-    const [first] = pidsOf(running);
+    const [first] = workersOf(running);
     assert.ok(first !== undefined);
     process.kill(first, "SIGSTOP");
     try {
@@ -243,11 +253,11 @@ describe("two workers", () => {
       await sleep(50);
     }
     assert.deepEqual(await levels(), ["ERROR"]);
-    assert.deepEqual(workersOf(await scrape(), "process_resident_memory_bytes"), ["1", "2"]);
+    assert.deepEqual(placesOf(await scrape(), "process_resident_memory_bytes"), ["1", "2"]);
   });
 
   test("are replaced when they die, and one after the other on SIGHUP, without a lost call", async () => {
-    const pids = () => pidsOf(running);
+    const pids = () => workersOf(running);
     await replaceOne();
     await sleep(1500);
     const old = pids();
@@ -286,19 +296,25 @@ describe("two workers", () => {
     assert.equal((await ask("GET", "/api/v1/logSettings")).json.level, "WARN");
   });
 
+  test("all end when they are told to, those too that do not serve yet", async () => {
+    const busy = await start(mkdtempSync(path.join(folder, "busy-")), []);
+    const before = workersOf(busy);
+    busy.child.kill("SIGHUP");
+    for (const until = performance.now() + 10_000; workersOf(busy).length < 3; ) {
+      assert.ok(performance.now() < until, "nobody follows");
+      await sleep(10);
+    }
+    const all = new Set([...before, ...workersOf(busy)]);
+    busy.child.kill("SIGTERM");
+    assert.equal(await busy.ended, 0);
+    assert.deepEqual([...all].filter(lives), []);
+  });
+
   test("end when their parent does, however it ends", async () => {
     const doomed = await start(mkdtempSync(path.join(folder, "doomed-")), []);
-    const workers = pidsOf(doomed);
+    const workers = workersOf(doomed);
     assert.equal(workers.length, 2);
     doomed.child.kill("SIGKILL");
-    const lives = (pid: number): boolean => {
-      try {
-        process.kill(pid, 0);
-        return true;
-      } catch {
-        return false;
-      }
-    };
     for (const until = performance.now() + 10_000; workers.some(lives); ) {
       assert.ok(performance.now() < until, "a worker without a parent lives on");
       await sleep(50);

@@ -1,6 +1,6 @@
 /** The echo service over GraphQL: one answer by POST, server-sent events, or graphql-transport-ws. */
 import { WebSocket } from "ws";
-import { codes, type ErrorCode } from "#rpc/code.ts";
+import { codes } from "#rpc/code.ts";
 import { Blocks, type ByteStream, openHttp, parseEvent } from "./byte-stream.ts";
 import {
   type Driver,
@@ -49,7 +49,7 @@ function textIn(result: Result): string | undefined {
 
 function endIn({ message, extensions }: Failure): End {
   const { code = "", details, reason } = extensions ?? {};
-  const known = codes[code.toLowerCase() as ErrorCode];
+  const known = Object.values(codes).find(({ label }) => label === code);
   const end = endOfJson({ code: known?.number ?? 2, message, ...(details === undefined ? {} : { details }) });
   return { ...end, reason };
 }

@@ -53,8 +53,8 @@ export interface ListenerOptions {
   readonly cors?: CorsOptions;
   /** Open connections on both ports together; one more is closed at once. Default: `connectionCap()`. */
   readonly maxConnections?: number | undefined;
-  /** A connection was closed because there were as many. */
-  onTurnedAway?(): void;
+  /** Work was turned away that is no call yet: `shed` because there is too much, `limited` because its sender sends too much. */
+  readonly turned?: { shed(what: "connection"): void; limited(what: "connection"): void };
   /** Whether other processes may listen on the same ports (SO_REUSEPORT). Default false. */
   readonly reusePort?: boolean;
   /** Whose word about the client's address counts; absent: nobody's. */
@@ -113,7 +113,7 @@ class TwoPorts implements Listener {
     this.#options = options;
     this.#limits = limits;
     this.#maxConnections = options.maxConnections ?? connectionCap();
-    this.#guard = new SessionGuard(limits, options.clock);
+    this.#guard = new SessionGuard(limits, options.clock, () => options.turned?.limited("connection"));
     this.#stalled = new StalledSockets(limits.stalledTimeoutMs, options.clock);
     this.#cors = new Cors(options.cors ?? { origins: [], credentials: false });
     this.#proxies = new Proxies(options.proxies ?? { trusted: [], hops: 1 });
@@ -394,8 +394,8 @@ class TwoPorts implements Listener {
   /** False: there are as many connections as the process can carry, and this one is over. */
   #track(socket: Socket): boolean {
     if (this.#sockets.size >= this.#maxConnections) {
+      this.#options.turned?.shed("connection");
       socket.destroy();
-      this.#options.onTurnedAway?.();
       return false;
     }
     this.#sockets.add(socket);

@@ -40,17 +40,23 @@ export interface Guarded {
 export class SessionGuard {
   readonly #limits: ListenerLimits;
   readonly #clock: Clock;
+  readonly #limited: () => void;
   readonly #watched = new Set<Watched>();
   #timer: NodeJS.Timeout | undefined;
 
-  constructor(limits: ListenerLimits, clock: Clock) {
+  /** @param limited a connection was ended for what its client sent. */
+  constructor(limits: ListenerLimits, clock: Clock, limited: () => void = () => undefined) {
+    this.#limited = limited;
     this.#limits = limits;
     this.#clock = clock;
   }
 
   /** @param idleMs how long it may be without streams. */
   watch(session: ServerHttp2Session, idleMs: number): void {
-    const watched = new Watched(session, { limits: this.#limits, idleMs, now: this.#clock.monotonic() });
+    const watched = new Watched(session, {
+      ...{ limits: this.#limits, idleMs, now: this.#clock.monotonic() },
+      limited: this.#limited,
+    });
     this.#watched.add(watched);
     this.#timer ??= setInterval(() => this.#look(), lookEveryMs(this.#limits)).unref();
     session.on("close", () => {
@@ -94,6 +100,7 @@ interface WatchOptions {
   readonly limits: ListenerLimits;
   readonly idleMs: number;
   readonly now: number;
+  limited(): void;
 }
 
 export class Watched {
@@ -124,8 +131,10 @@ export class Watched {
   /** When it was told to go because of its age. */
   #toldAt: number | undefined;
   readonly #waiting: Waiting<Guarded>;
+  readonly #limited: () => void;
 
-  constructor(session: ServerHttp2Session, { limits, idleMs, now }: WatchOptions) {
+  constructor(session: ServerHttp2Session, { limits, idleMs, now, limited }: WatchOptions) {
+    this.#limited = limited;
     this.#session = session;
     this.#limits = limits;
     this.#idleMs = idleMs;
@@ -278,6 +287,7 @@ export class Watched {
   /** GOAWAY, and the connection is over: who does not keep the rules is not waited for. */
   #end(code: number): void {
     const why = code === noError ? undefined : new Error("the client does not keep to what it may do");
+    if (code === enhanceYourCalm && !this.#session.destroyed) this.#limited();
     this.#session.destroy(why, code);
   }
 }

@@ -26,20 +26,6 @@ export function encodeGrpcMessage(text: string): string {
   return encoded;
 }
 
-/** Never fails: a sequence that is not valid stays as it was typed, so that a bad message cannot hide a status. */
-export function decodeGrpcMessage(text: string): string {
-  if (!text.includes("%")) return text;
-  const bytes: number[] = [];
-  for (let at = 0; at < text.length; at += 1) {
-    const hex = text[at] === "%" ? text.slice(at + 1, at + 3) : "";
-    if (/^[0-9A-Fa-f]{2}$/.test(hex)) {
-      bytes.push(Number.parseInt(hex, 16));
-      at += 2;
-    } else bytes.push(...Buffer.from(text[at] ?? "", "utf8"));
-  }
-  return Buffer.from(bytes).toString("utf8");
-}
-
 /** The trailers that tell a client of an error. @param requestId undefined: without details of ours. */
 export function errorTrailers(error: RpcError, requestId: string | undefined): Record<string, string> {
   const trailers: Record<string, string> = {

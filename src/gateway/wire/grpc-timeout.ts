@@ -43,13 +43,3 @@ export function readTimeout(headers: Readonly<Record<string, unknown>>): number 
   }
   return undefined;
 }
-
-/** The shortest exact spelling, rounded up to the next millisecond and never longer than eight digits. */
-export function printGrpcTimeout(milliseconds: number): string {
-  const ms = Math.max(1, Math.ceil(milliseconds));
-  if (ms < 1e8) return `${ms}m`;
-  const seconds = Math.ceil(ms / 1000);
-  if (seconds < 1e8) return `${seconds}S`;
-  const minutes = Math.ceil(seconds / 60);
-  return minutes < 1e8 ? `${minutes}M` : `${Math.min(99_999_999, Math.ceil(minutes / 60))}H`;
-}

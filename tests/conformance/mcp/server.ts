@@ -27,12 +27,16 @@ export interface ToolsServer {
   close(): Promise<void>;
 }
 
-export async function startTools(
-  options: Pick<Parameters<typeof createMcp>[0], "secret" | "sessionLimits" | "authenticator"> = {},
-): Promise<ToolsServer> {
+export async function startTools({
+  silent = false,
+  ...options
+}: Pick<Parameters<typeof createMcp>[0], "secret" | "sessionLimits" | "authenticator"> & {
+  /** Whether streams of changes say nothing before the first one. */
+  readonly silent?: boolean;
+} = {}): Promise<ToolsServer> {
   const changes = new EventEmitter();
   const implementation = createTools(async function* (_: object, call: CallHead) {
-    call.sendHeaders();
+    if (!silent) call.sendHeaders();
     for await (const [number] of on(changes, "change", { signal: call.signal })) yield { number };
   } as Parameters<typeof createTools>[0]);
   const catalog = loadCatalog({ descriptorSet: echoDescriptors() });

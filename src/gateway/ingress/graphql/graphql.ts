@@ -10,7 +10,7 @@
 import type { GraphQLSchema } from "graphql";
 import type { Runtime } from "#gateway/dispatch/dispatch.ts";
 import { requestIdFrom } from "#gateway/wire/request-id.ts";
-import { httpStatusOf } from "#rpc/code.ts";
+import { codes, httpStatusOf } from "#rpc/code.ts";
 import { toRpcError } from "#rpc/error.ts";
 import { refuseExchange } from "../close.ts";
 import type { Adapter, Exchange } from "../exchange.ts";
@@ -76,7 +76,7 @@ async function serve(exchange: Exchange, current: () => Promise<Server>, runtime
 /** What is wrong with the request before there is a query. */
 function refuse(answering: Answering, thrown: unknown): void {
   const error = toRpcError(thrown);
-  const extensions = { code: error.code.toUpperCase(), reason: error.reason, requestId: answering.id };
+  const extensions = { code: codes[error.code].label, reason: error.reason, requestId: answering.id };
   const status = error.reason === "QUERY_TOO_LARGE" ? 400 : httpStatusOf(error);
   replyErrors(answering, status, {
     errors: [{ message: error.message, extensions }],

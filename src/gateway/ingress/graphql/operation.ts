@@ -25,6 +25,8 @@ export interface OperationOptions {
   readonly startedAtMs: number;
   /** Of the whole operation, in milliseconds; absent: the client did not say. */
   readonly timeoutMs?: number | undefined;
+  /** Of a request with several; absent: it is the only one. */
+  readonly batch?: { readonly index: number; readonly used: Set<Method> };
 }
 
 type Json = Readonly<Record<string, unknown>>;
@@ -36,12 +38,13 @@ export class Operation {
   readonly headers: ResponseHeaders = {};
   readonly #options: OperationOptions;
   readonly #running = new Set<AdapterCall<Call>>();
-  /** Those that change something. */
-  readonly #used = new Set<Method>();
+  /** Those that change something, of the whole request. */
+  readonly #used: Set<Method>;
   #gone = false;
 
   constructor(options: OperationOptions) {
     this.#options = options;
+    this.#used = options.batch?.used ?? new Set();
   }
 
   /**
@@ -124,9 +127,9 @@ export class Operation {
     return call;
   }
 
-  /** A key belongs to one use of a method: where an operation uses it again, the field's name makes another key of it. */
+  /** A key belongs to one use of a method: where a request uses it again, the field's name makes another key of it. */
   #metadataOf(method: Method, place: string): Metadata {
-    const { metadata } = this.#options;
+    const { metadata, batch } = this.#options;
     const key = metadata.get("idempotency-key");
     if (key === undefined) return metadata;
     if (!this.#used.has(method)) {
@@ -134,7 +137,7 @@ export class Operation {
       return metadata;
     }
     const own = new Metadata(() => metadata.entries());
-    own.set("idempotency-key", `${key}/${place}`);
+    own.set("idempotency-key", batch === undefined ? `${key}/${place}` : `${key}/${batch.index}/${place}`);
     return own;
   }
 

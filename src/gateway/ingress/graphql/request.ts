@@ -1,8 +1,9 @@
 /** The request half of GraphQL over HTTP. @see https://graphql.github.io/graphql-over-http/draft/ */
 import type { InflateLimits } from "#gateway/codec/compression.ts";
+import { checkJsonDepth } from "#gateway/codec/json-depth.ts";
 import { RpcError } from "#rpc/error.ts";
-import { inflateBody } from "../connect/read.ts";
 import type { Exchange } from "../exchange.ts";
+import { readPackedBody } from "../packed-body.ts";
 import { preferred } from "../rest/accept.ts";
 
 /** One operation, as a client asks for it. */
@@ -19,8 +20,6 @@ const events = "text/event-stream";
 export type AnswerType = typeof graphqlJson | typeof plainJson | typeof events;
 
 const maxBatch = 10;
-/** Objects and lists in each other, in the body of a request. */
-export const maxJsonDepth = 64;
 
 /** @throws RpcError NOT_ACCEPTABLE. */
 export function answerTypeOf({ headers }: Pick<Exchange, "headers">): AnswerType {
@@ -41,7 +40,7 @@ export function takesEvents({ headers }: Pick<Exchange, "headers">): boolean {
 
 /**
  * @returns a list where the client sent one.
- * @throws RpcError QUERY_INVALID, METHOD_NOT_BOUND, CONTENT_TYPE_UNSUPPORTED, PAYLOAD_TOO_LARGE.
+ * @throws RpcError QUERY_INVALID, MESSAGE_MALFORMED, METHOD_NOT_BOUND, CONTENT_TYPE_UNSUPPORTED, ENCODING_UNSUPPORTED, PAYLOAD_TOO_LARGE.
  */
 export async function readAsked(
   exchange: Exchange,
@@ -54,10 +53,7 @@ export async function readAsked(
       message: `${exchange.method.slice(0, 20)} is not possible here; use GET or POST`,
     });
   checkContentType(exchange.headers["content-type"]);
-  const body = await inflateBody(exchange, limits);
-  const text = Buffer.from(body.buffer, body.byteOffset, body.length).toString("utf8");
-  if (isDeeperThan(text, maxJsonDepth)) throw invalid(`the body nests more than ${maxJsonDepth} levels`);
-  const sent = parseJson(text, "the body");
+  const sent = parseJson(await readPackedBody(exchange, limits), "the body");
   if (!Array.isArray(sent)) return toAsked(sent);
   if (sent.length === 0 || sent.length > maxBatch)
     throw new RpcError("resource_exhausted", {
@@ -86,8 +82,7 @@ function askedByGet(query: string): Asked {
   const json = (name: string): unknown => {
     const text = parameters.get(name);
     if (text === null || text === "") return undefined;
-    if (isDeeperThan(text, maxJsonDepth)) throw invalid(`${name} nests more than ${maxJsonDepth} levels`);
-    return parseJson(text, name);
+    return parseJson(Buffer.from(text), name);
   };
   return toAsked({
     query: parameters.get("query") ?? undefined,
@@ -111,29 +106,14 @@ function isObject(value: unknown): value is Record<string, unknown> {
   return typeof value === "object" && value !== null && !Array.isArray(value);
 }
 
-function parseJson(text: string, what: string): unknown {
+/** Whoever writes out again what nests too deep runs out of stack. */
+function parseJson(text: Uint8Array, what: string): unknown {
+  checkJsonDepth(text);
   try {
-    return JSON.parse(text);
+    return JSON.parse(Buffer.from(text.buffer, text.byteOffset, text.length).toString("utf8"));
   } catch {
     throw invalid(`${what}: is no JSON`);
   }
-}
-
-/** Whoever writes such a value out again runs out of stack. */
-export function isDeeperThan(text: string, limit: number): boolean {
-  let depth = 0;
-  let quoted = false;
-  for (let at = 0; at < text.length; at += 1) {
-    const code = text.charCodeAt(at);
-    if (code === 0x22) quoted = !quoted;
-    else if (quoted) {
-      if (code === 0x5c) at += 1;
-    } else if (code === 0x5b || code === 0x7b) {
-      depth += 1;
-      if (depth > limit) return true;
-    } else if (code === 0x5d || code === 0x7d) depth -= 1;
-  }
-  return false;
 }
 
 function invalid(problem: string): RpcError {

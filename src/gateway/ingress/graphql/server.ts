@@ -5,10 +5,11 @@ import { defaultMaxInflation } from "#gateway/codec/compression.ts";
 import type { Runtime } from "#gateway/dispatch/dispatch.ts";
 import { readTimeout } from "#gateway/wire/grpc-timeout.ts";
 import { RpcError } from "#rpc/error.ts";
+import type { Method } from "#rpc/method.ts";
 import { readMetadata } from "../connect/read.ts";
 import type { Exchange, ResponseHeaders } from "../exchange.ts";
 import { Engine } from "./engine.ts";
-import { Operation } from "./operation.ts";
+import { Operation, type OperationOptions } from "./operation.ts";
 import type { GraphqlOptions } from "./options.ts";
 import {
   type Answering,
@@ -62,12 +63,16 @@ function isBatch(asked: Asked | readonly Asked[]): asked is readonly Asked[] {
   return Array.isArray(asked);
 }
 
-function operationOf({ answering: { exchange, id }, runtime }: Context): Operation {
+function operationOf(
+  { answering: { exchange, id }, runtime }: Context,
+  batch?: OperationOptions["batch"],
+): Operation {
   const { headers, peer, startedAtMs } = exchange;
   return new Operation({
     ...{ runtime, id, peer, startedAtMs },
     metadata: readMetadata(headers),
     timeoutMs: readTimeout(headers),
+    ...(batch === undefined ? {} : { batch }),
   });
 }
 
@@ -100,9 +105,10 @@ async function answerBatch(context: Context, all: readonly Asked[]): Promise<voi
     running.gone = true;
     running.current?.cancel();
   });
-  for (const ready of prepared) {
+  const used = new Set<Method>();
+  for (const [index, ready] of prepared.entries()) {
     if (running.gone === true) return;
-    const operation = operationOf(context);
+    const operation = operationOf(context, { index, used });
     running.current = operation;
     results.push(await engine.execute(ready, operation));
     const { traceparent = operation.headers.traceparent } = said;

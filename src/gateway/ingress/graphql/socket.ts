@@ -3,13 +3,14 @@
  * from what has the library only its types.
  */
 import type { WebSocket } from "ws";
+import { checkJsonDepth } from "#gateway/codec/json-depth.ts";
 import type { Runtime } from "#gateway/dispatch/dispatch.ts";
 import { requestIdFrom } from "#gateway/wire/request-id.ts";
+import type { RpcError } from "#rpc/error.ts";
 import type { Peer } from "#rpc/peer.ts";
 import type { Clock } from "#std/clock.ts";
 import { readMetadata } from "../connect/read.ts";
 import type { RequestHeaders } from "../exchange.ts";
-import { isDeeperThan, maxJsonDepth } from "./request.ts";
 import type { Server } from "./server.ts";
 import type { SocketContext } from "./socket-server.ts";
 
@@ -47,12 +48,13 @@ export function serveGraphqlSocket(server: Server, options: GraphqlSocketOptions
       close: (code, reason) => socket.close(code, reason),
       onMessage: (listener) =>
         socket.on("message", (data: Buffer) => {
-          const text = data.toString("utf8");
-          if (isDeeperThan(text, maxJsonDepth)) {
-            socket.close(badRequest, `a message nests at most ${maxJsonDepth} levels`);
+          try {
+            checkJsonDepth(data);
+          } catch (error) {
+            socket.close(badRequest, (error as RpcError).message);
             return;
           }
-          listener(text).catch(() => socket.close(internalError, "internal error"));
+          listener(data.toString("utf8")).catch(() => socket.close(internalError, "internal error"));
           cancelForgotten(context);
         }),
     },

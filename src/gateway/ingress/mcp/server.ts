@@ -37,7 +37,6 @@ export type Era = "modern" | "session" | "stateless";
 
 const toolsOnPage = 100;
 
-/** @throws TypeError where the adapter did not say who calls: a mistake of the program. */
 /** An agent's trace comes with the use, where its HTTP client knows of none: what is there wins over the headers. */
 function tracedCallerOf(context: ServerContext): Caller {
   const caller = callerOf(context);
@@ -52,6 +51,7 @@ function tracedCallerOf(context: ServerContext): Caller {
   return { ...caller, metadata };
 }
 
+/** @throws TypeError where the adapter did not say who calls: a mistake of the program. */
 export function callerOf({ http }: Pick<ServerContext, "http">): Caller {
   const caller = http?.authInfo?.extra?.caller;
   if (caller === undefined) throw new TypeError("the request came without its caller");

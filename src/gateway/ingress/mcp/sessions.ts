@@ -77,7 +77,13 @@ export class Sessions {
     });
     this.#follow(server, watches);
     await server.connect(transport);
-    return { response: await transport.handleRequest(request, asked), transport };
+    try {
+      return { response: await transport.handleRequest(request, asked), transport };
+    } catch (thrown) {
+      // Nobody was told its name: nobody would ever ask for it, or end it.
+      if (transport.sessionId !== undefined) this.#close(transport.sessionId);
+      throw thrown;
+    }
   }
 
   /** @returns undefined where there is no such session, or it is another's. */
@@ -130,11 +136,15 @@ export class Sessions {
       if (watches.size >= this.#limits.maxWatches)
         throw tooMany(library, `${watches.size} resources are followed already; unsubscribe from one`);
       // Holds the place while the stream begins.
-      watches.set(uri, () => {});
+      const place = (): void => {};
+      watches.set(uri, place);
       try {
-        watches.set(uri, await this.#watch(server, { uri, context, watches }));
+        const stop = await this.#watch(server, { uri, context, watches });
+        if (watches.get(uri) === place) watches.set(uri, stop);
+        // Meanwhile it was given up, with its session or alone, or it is over by itself.
+        else stop();
       } catch (thrown) {
-        watches.delete(uri);
+        if (watches.get(uri) === place) watches.delete(uri);
         throw protocolFailure(library, thrown, uri);
       }
       return {};

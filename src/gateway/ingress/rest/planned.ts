@@ -29,7 +29,8 @@ export function sayPlanned(
   if (plan.wait !== undefined && request !== undefined) {
     const applied = appliedPreference(exchange.headers, route, request);
     if (applied !== undefined) headers["preference-applied"] = applied;
-    headers.vary = "prefer";
+    const { vary } = headers;
+    headers.vary = vary === undefined ? "prefer" : `${String(vary)}, prefer`;
   }
   if (
     plan.validateOnly !== undefined &&
