@@ -73,7 +73,13 @@ import {
 import { systemClock as clock } from "#std/clock.ts";
 import { reasons as storageReasons } from "#storage/reasons.ts";
 import { openStorage, type Storage } from "#storage/storage.ts";
-import { createTelemetry, type Telemetry } from "#telemetry/telemetry.ts";
+import {
+  createTelemetry,
+  type LogSettings,
+  mergeMetrics,
+  type Telemetry,
+  type WorkerText,
+} from "#telemetry/telemetry.ts";
 
 /** A gateway that runs. */
 export interface Portico {
@@ -86,8 +92,21 @@ export interface Portico {
   readonly database: string;
   /** Where the development key is; undefined in production, and without authentication. */
   readonly developmentKeyFile: string | undefined;
+  /** What its siblings ask it for: its own alone. */
+  renderMetrics(): string;
+  changeLog(settings: Partial<LogSettings>): void;
   /** Drains in order, then closes everything. */
   stop(): Promise<void>;
+}
+
+/** The other processes that share its ports, where there are any. */
+export interface Siblings {
+  /** Everybody's metrics, this one's `own` among them; undefined: there are no others. */
+  metrics(
+    own: string,
+  ): Promise<{ readonly texts: readonly WorkerText[]; readonly missing: number } | undefined>;
+  /** Resolves when the others have done it. */
+  changeLog(settings: Partial<LogSettings>): Promise<void>;
 }
 
 export const version = "0.1.0";
@@ -107,7 +126,7 @@ const reasons = [
 ];
 
 /** @throws Error with what, why and what to do, when a port, the database or the contract is not usable. */
-export async function start(config: Config): Promise<Portico> {
+export async function start(config: Config, siblings?: Siblings): Promise<Portico> {
   const catalog = catalogOf(config);
   const telemetry = await createTelemetry({
     ...{ logLevel: config.logLevel, logBodyRatio: config.logBodies, clock, registry: catalog.registry },
@@ -131,7 +150,7 @@ export async function start(config: Config): Promise<Portico> {
     onShed: (_method, why) => telemetry.turned.shed("call", why),
   });
 
-  const served = [...hosted, createLogService(telemetry)];
+  const served = [...hosted, createLogService(logOfAll(telemetry, siblings))];
   const names = served.map((service) => service.desc.typeName);
   const health = createHealth(names);
   const reflection =
@@ -156,7 +175,8 @@ export async function start(config: Config): Promise<Portico> {
   };
   let developmentKeyFile: string | undefined;
   const adapters = adaptersOf(config, {
-    ...{ runtime, users, authenticator, telemetry, url },
+    ...{ runtime, users, authenticator, url },
+    renderMetrics: () => metricsOfAll(telemetry, siblings),
     ready: () => listener !== undefined && !listener.draining,
   });
   try {
@@ -182,6 +202,8 @@ export async function start(config: Config): Promise<Portico> {
     grpcPort: running.grpcPort,
     database: storage.place,
     developmentKeyFile,
+    renderMetrics: () => telemetry.renderMetrics(),
+    changeLog: (settings) => telemetry.changeLog(settings),
     stop: async () => {
       health.setServing(false);
       const drained = running.drain();
@@ -189,6 +211,31 @@ export async function start(config: Config): Promise<Portico> {
       events.drain();
       await drained;
       await close();
+    },
+  };
+}
+
+/** One that is asked answers for all. */
+function metricsOfAll(telemetry: Telemetry, siblings: Siblings | undefined): string | Promise<string> {
+  const own = telemetry.renderMetrics();
+  if (siblings === undefined) return own;
+  return siblings
+    .metrics(own)
+    .then((all) => (all === undefined ? own : mergeMetrics(all.texts, all.missing)));
+}
+
+/** One that is told tells the others. */
+function logOfAll(
+  telemetry: Telemetry,
+  siblings: Siblings | undefined,
+): Parameters<typeof createLogService>[0] {
+  return {
+    get logSettings() {
+      return telemetry.logSettings;
+    },
+    changeLog: (settings) => {
+      telemetry.changeLog(settings);
+      return siblings?.changeLog(settings);
     },
   };
 }
@@ -240,12 +287,12 @@ function adaptersOf(
     readonly runtime: Runtime;
     readonly users: UsersHost;
     readonly authenticator: Authenticator;
-    readonly telemetry: Telemetry;
+    renderMetrics(): string | Promise<string>;
     url(): string;
     ready(): boolean;
   },
 ): Adapters {
-  const { users, authenticator, telemetry, url, ready } = parts;
+  const { users, authenticator, renderMetrics, url, ready } = parts;
   const runtime = (): Runtime => parts.runtime;
   const authenticated = config.authentication === "on";
   const { limits } = config;
@@ -283,9 +330,8 @@ function adaptersOf(
     }),
     ...(authenticated ? { mounted: createMount(users.oauth) } : {}),
     pages: createPages({
-      ...{ runtime, ready, reasons, version },
+      ...{ runtime, ready, reasons, version, renderMetrics },
       publicKeys: () => users.signingKeys.published(),
-      renderMetrics: () => telemetry.renderMetrics(),
       ...(authenticated ? { authenticator } : {}),
       serverUrl: url,
       authentication: authenticated,
@@ -306,15 +352,19 @@ async function createServices(
 ) {
   const { catalog, storage, issuer, onShed } = parts;
   const secret = readSecret(config);
+  const pages = { usual: config.limits.pageSize, most: config.limits.maxPageSize };
   const ruleOf = (method: Method) => catalog.optionsOf(method).access;
   const keyMode = config.mode === "production" ? "live" : "test";
   const idempotency = createIdempotencyStore(storage, clock);
   const limits = createLimitStore(storage);
   const breached = await openBreached(config);
-  const events = createEvents({ ...{ storage, secret, clock }, topics: [...bpmnTopics, ...usersTopics] });
-  const bpmn = createBpmn({ storage, secret, clock, events: events.log });
+  const events = createEvents({
+    ...{ storage, secret, clock, pages },
+    topics: [...bpmnTopics, ...usersTopics],
+  });
+  const bpmn = createBpmn({ storage, secret, clock, pages, events: events.log });
   const users = createUsers({
-    ...{ storage, secret, clock, keyMode, issuer, breachedPasswords: breached },
+    ...{ storage, secret, clock, pages, keyMode, issuer, breachedPasswords: breached },
     oauthRegistration: config.oauthRegistration === "on",
     trustedIssuers: config.trustedIssuers,
     limits: limits.store,

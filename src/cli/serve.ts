@@ -11,7 +11,7 @@ import {
   options,
 } from "#config/config.ts";
 import { CommandError, type ExitCode, type Terminal } from "./terminal.ts";
-import { runWorkers, tellParent } from "./workers.ts";
+import { runWorkers, siblingsOf, tellParent } from "./workers.ts";
 
 const names = Object.keys(options) as OptionName[];
 
@@ -42,11 +42,13 @@ async function serve(given: Record<string, string>, terminal: Terminal): Promise
     await runWorkers({ count: config.workers, terminal });
     return 0;
   }
-  const portico = await start(config).catch((error: unknown) => {
+  const siblings = siblingsOf();
+  const portico = await start(config, siblings).catch((error: unknown) => {
     throw new CommandError(1, startFailure(error, config));
   });
   // V8's default again, where scripts/portico.js kept the young generation small: calls make garbage that is worth the room.
   setFlagsFromString("--semi-space-growth-factor=2");
+  siblings?.join(portico);
   const { httpPort, grpcPort } = portico;
   const text = greeting(config, portico);
   const isWorker = tellParent({ kind: "ready", httpPort, grpcPort, greeting: text });

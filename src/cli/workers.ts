@@ -5,6 +5,7 @@
  * new one first, so that a new version or configuration file comes in without a lost call. A worker whose parent is gone drains too.
  */
 import { type ChildProcess, fork } from "node:child_process";
+import { type Answer, type Ask, Circle, type LogChange, Siblings, tell } from "./siblings.ts";
 import type { Terminal } from "./terminal.ts";
 
 /** What a worker tells when it serves. */
@@ -18,6 +19,8 @@ export interface WorkerReady {
 
 interface Worker {
   readonly child: ChildProcess;
+  /** Whether it serves, and can be asked. */
+  serving: boolean;
   /** Rejects when it ends before it serves. */
   readonly ready: Promise<WorkerReady>;
   readonly ended: Promise<number | null>;
@@ -48,6 +51,9 @@ class Workers {
   readonly #living = new Set<Worker>();
   /** The ports of the first: it may have been told to take any. */
   #ports: readonly string[] = [];
+  readonly #circle = new Circle();
+  /** What of the log was changed since the workers began; whoever follows one of them is told. */
+  #log: LogChange = {};
   #stopping = false;
   #replacing: Promise<void> = Promise.resolve();
   readonly ended: Promise<void>;
@@ -86,6 +92,11 @@ class Workers {
 
   #settle(place: number, worker: Worker, pauseMs = firstPauseMs): void {
     this.#places[place] = worker;
+    const { count } = this.#options;
+    worker.ready.then(
+      () => tell(worker.child, { kind: "place", worker: place + 1, count, log: this.#log }),
+      () => undefined, // it is told when it ends
+    );
     const since = performance.now();
     void worker.ended.then(async (code) => {
       if (this.#places[place] !== worker) return;
@@ -99,6 +110,18 @@ class Workers {
     });
   }
 
+  /** Of one of them: what it wants to know from all, or what it was asked. */
+  #hear(from: ChildProcess, message: WorkerReady | Ask | Answer): void {
+    if (message.kind === "answer") this.#circle.answered(message);
+    if (message.kind !== "ask") return;
+    const { id, question, own } = message;
+    if (question.about === "log") this.#log = { ...this.#log, ...question.change };
+    const all = this.#places.map(({ child, serving }) => (serving ? child : undefined));
+    void this.#circle
+      .ask(question, all, { of: from, text: own })
+      .then((answers) => tell(from, { kind: "answers", id, ...answers }));
+  }
+
   #refill(place: number, pauseMs: number): void {
     const worker = this.#fork();
     this.#settle(place, worker, pauseMs);
@@ -110,6 +133,8 @@ class Workers {
 
   readonly #replaceAll = (): void => {
     this.#replacing = this.#replacing.then(async () => {
+      // What is configured counts again.
+      this.#log = {};
       for (const [place, before] of [...this.#places.entries()]) {
         if (this.#stopping) return;
         const next = this.#fork();
@@ -157,17 +182,33 @@ class Workers {
       child.once("error", () => resolve(1));
     });
     const ready = new Promise<WorkerReady>((resolve, reject) => {
-      child.once("message", (message) => resolve(message as WorkerReady));
+      child.on("message", (message: WorkerReady | Ask | Answer) => {
+        if (message.kind === "ready") resolve(message);
+        else this.#hear(child, message);
+      });
       void ended.then((code) =>
         reject(new Error(`a worker ended with ${code ?? "a signal"} before it served`)),
       );
     });
-    ready.catch(() => undefined);
-    const worker = { child, ready, ended };
+    const worker = { child, ready, ended, serving: false };
     this.#living.add(worker);
-    void ended.then(() => this.#living.delete(worker));
+    ready.then(
+      () => {
+        worker.serving = true;
+      },
+      () => undefined,
+    );
+    void ended.then(() => {
+      worker.serving = false;
+      this.#living.delete(worker);
+    });
     return worker;
   }
+}
+
+/** Undefined where this process is nobody's worker. */
+export function siblingsOf(): Siblings | undefined {
+  return process.send === undefined ? undefined : new Siblings();
 }
 
 /** In a worker: tells the parent, and ends when there is none any more. @returns false where this process is nobody's worker. */

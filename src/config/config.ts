@@ -125,6 +125,7 @@ export interface UserConfig {
   readonly dataDir?: string;
   readonly database?: { readonly url?: string; readonly autoMigrate?: boolean } & LimitsOf<"database">;
   readonly deadline?: LimitsOf<"deadline">;
+  readonly page?: LimitsOf<"page">;
   readonly secretFile?: string;
   readonly breachedPasswords?: string;
   readonly tls?: {

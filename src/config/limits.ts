@@ -234,6 +234,16 @@ const declared = {
     ...{ default: 5000, min: 1, max: 100_000_000, unit: "points" },
     doc: "What a GraphQL operation may cost: ten points a method, one a join, times the entries of the lists around them.",
   },
+  pageSize: {
+    key: "page.defaultSize",
+    ...{ default: 50, min: 1, max: 1000, unit: "entries" },
+    doc: "Entries of a page of a list where nobody asks for a number.",
+  },
+  maxPageSize: {
+    key: "page.maxSize",
+    ...{ default: 1000, min: 1, max: 1000, unit: "entries" },
+    doc: "Entries of a page of a list at most; who asks for more gets so many, and a token for the next page. The contract promises no more than 1000.",
+  },
   deadlineMs: {
     key: "deadline.defaultMs",
     ...{ default: 15 * second, min: 100, max: 24 * hour, unit: "milliseconds" },

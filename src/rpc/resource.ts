@@ -40,9 +40,19 @@ export function isId(id: string): boolean {
   return idForm.test(id);
 }
 
-/** Default 50, at most 1000. */
-export function pageSize(asked: number): number {
-  return asked === 0 ? 50 : Math.min(asked, 1000);
+/** How many entries a page of a list has. */
+export interface PageSizes {
+  /** Where nobody asks for a number. Default 50. */
+  readonly usual: number;
+  /** More is lowered to it. Default 1000. */
+  readonly most: number;
+}
+
+export const defaultPageSizes: PageSizes = { usual: 50, most: 1000 };
+
+/** @param asked 0: nobody does. */
+export function pageSize(asked: number, { usual, most }: PageSizes = defaultPageSizes): number {
+  return Math.min(asked === 0 ? usual : asked, most);
 }
 
 /** @throws RpcError FIELD_INVALID for a message that is not there. @param field as the caller's JSON spells it. */

@@ -21,6 +21,7 @@ import type { Tracing, TracingOptions } from "./tracing.ts";
 import { type Watched, watch } from "./watch.ts";
 
 export type { LogLevel } from "./log.ts";
+export { mergeMetrics, type WorkerText } from "./merge.ts";
 export type { PoolState } from "./store-metrics.ts";
 export type { TracingOptions } from "./tracing.ts";
 

@@ -13,6 +13,7 @@ import { defaultLimits as graphqlDefaults } from "#gateway/ingress/graphql/limit
 import { defaultLimits as listenerDefaults } from "#gateway/ingress/limits.ts";
 import { defaultRestLimits } from "#gateway/ingress/rest/read.ts";
 import { defaultWebSocketLimits } from "#gateway/ingress/websocket/websocket.ts";
+import { defaultPageSizes } from "#rpc/resource.ts";
 import { defaultPostgresLimits } from "#storage/postgres.ts";
 import { callGrpc, frame } from "../faults/bad-input.ts";
 import { exchangeBytes, sendHttp1 } from "../support/http-case.ts";
@@ -49,6 +50,7 @@ test("the parts' own defaults are those of the options", () => {
   );
   assert.equal(sockets.heartbeatMs, defaultLimits.heartbeatMs);
   assert.equal(sockets.maxWaitingBytes, defaultLimits.maxWaitingBytes);
+  assert.deepEqual(defaultPageSizes, { usual: defaultLimits.pageSize, most: defaultLimits.maxPageSize });
   assert.deepEqual(defaultPostgresLimits, {
     poolSize: defaultLimits.databasePoolSize,
     acquireMs: defaultLimits.databaseAcquireMs,
@@ -169,6 +171,8 @@ const alone: readonly (readonly [string, string, (portico: TestPortico) => Promi
     (p) => waited(p, { "connect-timeout-ms": "60000" }),
     "deadline_exceeded after 600 ms",
   ],
+  ["pageSize", "2", (p) => listed(p, ""), [2, 2, 2]],
+  ["maxPageSize", "3", (p) => listed(p, "?pageSize=1000"), [3, 3, 3]],
   ["maxInflation", "10", async (p) => [await inflated(p, 9), await inflated(p, 11)], [200, 413]],
   [
     "maxEventBytes",
@@ -311,6 +315,24 @@ async function waited(portico: TestPortico, headers: Record<string, string>): Pr
   assert.ok(performance.now() - started < 5000);
   const [, ms] = /its deadline of (\d+) ms/.exec(answer.text) ?? [];
   return `${answer.json.code} after ${ms} ms`;
+}
+
+/** How many entries lists have of which there are more: one a service. */
+async function listed(portico: TestPortico, query: string): Promise<number[]> {
+  for (let n = 0; n < 5; n += 1) {
+    await ask(portico.base, "POST", `${list}?documentId=d${n}`, { body: { xml: bpmnXml() } });
+    await ask(portico.base, "POST", `/api/v1/users?userId=u${n}`, {
+      body: { displayName: "one", email: `u${n}@example.org` },
+    });
+  }
+  const sizes: number[] = [];
+  for (const [path, field] of [
+    [list, "documents"],
+    ["/api/v1/users", "users"],
+    ["/api/v1/events", "events"],
+  ] as const)
+    sizes.push((await ask(portico.base, "GET", path + query)).json[field]?.length);
+  return sizes;
 }
 
 /** A body that gzip makes so many times smaller. */

@@ -1,5 +1,6 @@
 /** Several processes on one port and one PostgreSQL: what one writes, counts, remembers or revokes holds in all of them. */
 import assert from "node:assert/strict";
+import { spawnSync } from "node:child_process";
 import { mkdtempSync, readFileSync, rmSync } from "node:fs";
 import http from "node:http";
 import { tmpdir } from "node:os";
@@ -9,6 +10,7 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { bpmnXml } from "../support/portico.ts";
 import { startPostgres, type TestPostgres } from "../support/postgres.ts";
 import { portico, type Running, serve } from "../support/process.ts";
+import { Metrics } from "../support/prometheus-text.ts";
 
 const folder = mkdtempSync(path.join(tmpdir(), "portico-workers-"));
 const burst = 30;
@@ -50,6 +52,7 @@ function lives(pid: number): boolean {
 interface Answer {
   readonly status: number;
   readonly headers: http.IncomingHttpHeaders;
+  readonly text: string;
   // biome-ignore lint/suspicious/noExplicitAny: tests look into JSON of many shapes
   readonly json: any;
 }
@@ -58,12 +61,21 @@ interface Answer {
 function ask(
   method: string,
   target: string,
-  { body, headers = {} }: { body?: unknown; headers?: Record<string, string> } = {},
+  {
+    body,
+    headers = {},
+    timeoutMs = 60_000,
+  }: { body?: unknown; headers?: Record<string, string>; timeoutMs?: number } = {},
 ): Promise<Answer> {
   return new Promise((resolve, reject) => {
     const request = http.request(
       `${running.base}${target}`,
-      { method, agent: false, headers: { "x-api-key": key, "content-type": "application/json", ...headers } },
+      {
+        method,
+        agent: false,
+        signal: AbortSignal.timeout(timeoutMs),
+        headers: { "x-api-key": key, "content-type": "application/json", ...headers },
+      },
       (response) => {
         let text = "";
         response
@@ -75,7 +87,8 @@ function ask(
             resolve({
               status: response.statusCode ?? 0,
               headers: response.headers,
-              json: text === "" ? undefined : JSON.parse(text),
+              text,
+              json: /^[[{]/.test(text) ? JSON.parse(text) : undefined,
             }),
           )
           .once("error", reject);
@@ -83,6 +96,20 @@ function ask(
     );
     request.once("error", reject).end(body === undefined ? undefined : JSON.stringify(body));
   });
+}
+
+/** Kills one, and waits for whoever follows it. */
+async function replaceOne(): Promise<void> {
+  const [first] = workersOf(running);
+  assert.ok(first !== undefined);
+  process.kill(first, "SIGKILL");
+  for (
+    const until = performance.now() + 10_000;
+    workersOf(running).includes(first) || workersOf(running).length < 2;
+  ) {
+    assert.ok(performance.now() < until, "nobody followed");
+    await sleep(50);
+  }
 }
 
 const many = <T>(count: number, run: (index: number) => Promise<T>): Promise<T[]> =>
@@ -161,15 +188,77 @@ describe("two workers", () => {
     }
   });
 
-  test("are replaced when they die, and one after the other on SIGHUP, without a lost call", async () => {
-    const pids = () => workersOf(running);
-    const [first] = pids();
+  const scrape = async (timeoutMs?: number): Promise<Metrics> =>
+    new Metrics((await ask("GET", "/metrics", timeoutMs === undefined ? {} : { timeoutMs })).text);
+  const placesOf = (metrics: Metrics, name: string): string[] =>
+    [...new Set(metrics.samples(name).map(({ labels }) => String(labels.worker)))].sort();
+
+  test("answer for each other when one of them is asked for metrics", async () => {
+    const of = { method: "portico.users.v1.UserService/GetUser", protocol: "rest", code: "ok" };
+    const served = (metrics: Metrics): number => metrics.value("portico_calls_total", of) ?? 0;
+    const before = served(await scrape());
+    await many(40, async () => assert.equal((await ask("GET", "/api/v1/me")).status, 200));
+    for (let round = 0; round < 8; round += 1) {
+      const metrics = await scrape();
+      assert.equal(served(metrics) - before, 40, "whoever is asked knows of all");
+      assert.deepEqual(placesOf(metrics, "portico_calls_total"), ["1", "2"]);
+      assert.deepEqual(placesOf(metrics, "process_resident_memory_bytes"), ["1", "2"]);
+      assert.deepEqual([metrics.value("portico_workers"), metrics.value("portico_workers_missing")], [2, 0]);
+    }
+  });
+
+  test("and the text is one that Prometheus takes", async (context) => {
+    const { text } = await ask("GET", "/metrics");
+    const heads = text.split("\n").filter((one) => one.startsWith("# "));
+    assert.deepEqual(heads, [...new Set(heads)]);
+    for (const one of text.split("\n"))
+      assert.match(
+        one,
+        /^(# (HELP|TYPE) .*|portico_workers(_missing)? \d+|[a-z_]+\{worker="[12]"[^{}]*\} \S+|)$/,
+      );
+    const checked = spawnSync("promtool", ["check", "metrics"], { input: text, encoding: "utf8" });
+    if (checked.error !== undefined)
+      return context.skip("there is no promtool: scripts/install-prometheus.sh");
+    assert.equal(checked.status, 0, checked.stderr);
+  });
+
+  test("one that hangs is left out of the metrics, and counted", async () => {
+    const [first] = workersOf(running);
     assert.ok(first !== undefined);
-    process.kill(first, "SIGKILL");
-    for (const until = performance.now() + 10_000; pids().includes(first) || pids().length < 2; ) {
-      assert.ok(performance.now() < until, "nobody followed");
+    process.kill(first, "SIGSTOP");
+    try {
+      let metrics: Metrics | undefined;
+      // The system gives connections to one that hangs as well.
+      for (let tries = 0; tries < 20 && metrics === undefined; tries += 1)
+        metrics = await scrape(2500).catch(() => undefined);
+      assert.deepEqual(
+        [metrics?.value("portico_workers"), metrics?.value("portico_workers_missing")],
+        [1, 1],
+      );
+    } finally {
+      process.kill(first, "SIGCONT");
+    }
+  });
+
+  test("change their log together, and so does who follows one of them", async () => {
+    const levels = async (): Promise<string[]> => [
+      ...new Set(await many(12, async () => (await ask("GET", "/api/v1/logSettings")).json.level)),
+    ];
+    assert.deepEqual(await levels(), ["WARN"]);
+    assert.equal((await ask("PATCH", "/api/v1/logSettings", { body: { level: "ERROR" } })).status, 200);
+    assert.deepEqual(await levels(), ["ERROR"], "at once");
+    await replaceOne();
+    for (const until = performance.now() + 10_000; (await scrape()).value("portico_workers") !== 2; ) {
+      assert.ok(performance.now() < until, "who follows does not answer");
       await sleep(50);
     }
+    assert.deepEqual(await levels(), ["ERROR"]);
+    assert.deepEqual(placesOf(await scrape(), "process_resident_memory_bytes"), ["1", "2"]);
+  });
+
+  test("are replaced when they die, and one after the other on SIGHUP, without a lost call", async () => {
+    const pids = () => workersOf(running);
+    await replaceOne();
     await sleep(1500);
     const old = pids();
     let stopped = false;
@@ -202,6 +291,9 @@ describe("two workers", () => {
     await loops;
     assert.deepEqual(failed, []);
     assert.ok(answered > 100, `${answered} answered`);
+    // New workers have what is configured.
+    await sleep(500);
+    assert.equal((await ask("GET", "/api/v1/logSettings")).json.level, "WARN");
   });
 
   test("all end when they are told to, those too that do not serve yet", async () => {

@@ -14,7 +14,8 @@ import { type HostedService, hostService } from "#rpc/service.ts";
 /** What can change a log; telemetry does. */
 export interface LogControl {
   readonly logSettings: { readonly level: LevelName; readonly bodyRatio: number };
-  changeLog(settings: { readonly level?: LevelName; readonly bodyRatio?: number }): void;
+  /** A promise where other processes change theirs too. */
+  changeLog(settings: { readonly level?: LevelName; readonly bodyRatio?: number }): void | Promise<void>;
 }
 
 type LevelName = "trace" | "debug" | "info" | "warn" | "error" | "silent";
@@ -40,8 +41,8 @@ export function createLogService(log: LogControl): HostedService {
     },
     updateLogSettings: (request, call) => {
       checkTenant(call);
-      log.changeLog(changeOf(request));
-      return shown();
+      const changed = log.changeLog(changeOf(request));
+      return changed instanceof Promise ? changed.then(shown) : shown();
     },
   });
 }

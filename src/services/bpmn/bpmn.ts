@@ -8,6 +8,7 @@
 import { BPMNService, BPMNView } from "#gen/portico/bpmn/v1/bpmn_pb.ts";
 import { type EventLog, noEvents, type TopicKind } from "#rpc/event.ts";
 import { confirm } from "#rpc/input.ts";
+import type { PageSizes } from "#rpc/resource.ts";
 import { type HostedService, hostService, type ServiceImplementation } from "#rpc/service.ts";
 import type { Clock } from "#std/clock.ts";
 import type { Storage } from "#storage/storage.ts";
@@ -29,6 +30,8 @@ export interface BpmnOptions {
   /** Seals page tokens. */
   readonly secret: Uint8Array;
   readonly clock: Clock;
+  /** Of its lists. */
+  readonly pages?: PageSizes | undefined;
   /** Where changes are told. Default: nowhere. */
   readonly events?: EventLog;
 }
@@ -49,8 +52,8 @@ const purgeEveryMs = 3600 * 1000;
 export function createBpmn(options: BpmnOptions): BpmnHost {
   const analyzer = createAnalyzer();
   const tables = options.storage.tables<BpmnTables>();
-  const { secret, clock, events = noEvents } = options;
-  const documents = new Documents({ tables, analyzer, secret, clock, events });
+  const { secret, clock, events = noEvents, pages } = options;
+  const documents = new Documents({ tables, analyzer, secret, clock, events, pages });
   const purgeDeleted = (): Promise<number> => purge(tables, options.clock.now() - keptMs);
   let purging: Promise<unknown> = Promise.resolve();
   const timer = setInterval(() => {

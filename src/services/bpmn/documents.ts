@@ -9,7 +9,7 @@ import type {
 import { BPMNView } from "#gen/portico/bpmn/v1/bpmn_pb.ts";
 import type { CallHead } from "#rpc/call.ts";
 import type { EventLog } from "#rpc/event.ts";
-import { demand, inBatch, isId, pageSize, within, wrongState } from "#rpc/resource.ts";
+import { demand, inBatch, isId, type PageSizes, pageSize, within, wrongState } from "#rpc/resource.ts";
 import type { Clock } from "#std/clock.ts";
 import { ulid } from "#std/ulid.ts";
 import { createPageTokens, type PageTokens } from "#storage/page-token.ts";
@@ -31,6 +31,7 @@ export interface DocumentsOptions {
   readonly analyzer: Analyzer;
   readonly secret: Uint8Array;
   readonly clock: Clock;
+  readonly pages?: PageSizes | undefined;
   readonly events: EventLog;
 }
 
@@ -49,6 +50,7 @@ export class Documents {
   readonly #events: EventLog;
   readonly #analyzer: Analyzer;
   readonly #tokens: PageTokens;
+  readonly #pages: PageSizes | undefined;
 
   constructor(options: DocumentsOptions) {
     this.#tables = options.tables;
@@ -58,6 +60,7 @@ export class Documents {
     this.#events = options.events;
     this.#analyzer = options.analyzer;
     this.#tokens = createPageTokens(options.secret, options.clock);
+    this.#pages = options.pages;
   }
 
   get(id: string, basic: boolean, call: CallHead): BPMNDocument | Promise<BPMNDocument> {
@@ -80,7 +83,7 @@ export class Documents {
   async list(request: ListBPMNRequest, call: CallHead) {
     const { engine } = this.#tables;
     const store = this.#store(call);
-    const size = pageSize(request.pageSize);
+    const size = pageSize(request.pageSize, this.#pages);
     const query = parseListQuery(request, engine);
     const scope = JSON.stringify([
       "list",
@@ -238,7 +241,7 @@ export class Documents {
   async listRevisions(request: { id: string; pageSize: number; pageToken: string }, call: CallHead) {
     const store = this.#store(call);
     const row = await known(store, request.id);
-    const size = pageSize(request.pageSize);
+    const size = pageSize(request.pageSize, this.#pages);
     const scope = JSON.stringify(["revisions", call.principal.tenant, row.uid]);
     const before =
       request.pageToken === "" ? row.revision + 1 : Number(this.#tokens.open(request.pageToken, scope)[0]);

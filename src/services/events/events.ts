@@ -16,6 +16,7 @@ import {
 import type { CallHead } from "#rpc/call.ts";
 import { RpcError } from "#rpc/error.ts";
 import type { EventLog, TopicKind } from "#rpc/event.ts";
+import type { PageSizes } from "#rpc/resource.ts";
 import { type HostedService, hostService } from "#rpc/service.ts";
 import type { Clock } from "#std/clock.ts";
 import type { Storage } from "#storage/storage.ts";
@@ -38,6 +39,8 @@ export interface EventsOptions {
   readonly clock: Clock;
   /** What can be followed. */
   readonly topics: readonly TopicKind[];
+  /** Of its lists. */
+  readonly pages?: PageSizes | undefined;
   /** How long a stream that passes over events may go without moving its reader's cursor, in milliseconds. Default 60 000. */
   readonly bookmarkMs?: number;
 }
@@ -62,7 +65,11 @@ export function createEvents(options: EventsOptions): EventsHost {
   const log = new Log({ tables, clock, written: (tenant) => hub.ring(tenant) });
   const hub = new Hub(log);
   const topics = new Topics(options.topics);
-  const lists = new Lists({ ...{ tables, topics, log, clock }, secret: options.secret });
+  const lists = new Lists({
+    ...{ tables, topics, log, clock },
+    secret: options.secret,
+    pages: options.pages,
+  });
   const waiting = new Waiting({ hub, clock, head: (tenant) => log.head(tenant) });
   const bookmarkMs = options.bookmarkMs ?? 60_000;
   const purge = (): Promise<number> => log.purge(clock.now() - keptMs);

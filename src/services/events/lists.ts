@@ -3,7 +3,7 @@ import { type SqlBool, sql } from "kysely";
 import type { ListEventsRequest } from "#gen/portico/events/v1/events_pb.ts";
 import type { CallHead } from "#rpc/call.ts";
 import { RpcError } from "#rpc/error.ts";
-import { pageSize } from "#rpc/resource.ts";
+import { type PageSizes, pageSize } from "#rpc/resource.ts";
 import type { Clock } from "#std/clock.ts";
 import { parseFilter } from "#storage/filter.ts";
 import { type FilterFields, toCondition } from "#storage/filter-sql.ts";
@@ -20,6 +20,7 @@ export interface ListsOptions {
   readonly topics: Topics;
   readonly log: Log;
   readonly clock: Clock;
+  readonly pages?: PageSizes | undefined;
   readonly secret: Uint8Array;
 }
 
@@ -45,7 +46,7 @@ export class Lists {
   async list(request: ListEventsRequest, call: CallHead) {
     const { tables } = this.#options;
     const { tenant } = call.principal;
-    const size = pageSize(request.pageSize);
+    const size = pageSize(request.pageSize, this.#options.pages);
     const filter = parseFilter(request.filter);
     const bound = JSON.stringify(["events", tenant, call.principal.name, request.filter, request.after]);
     const after =

@@ -19,6 +19,7 @@ import {
   inBatch,
   maskedFields,
   notFound,
+  type PageSizes,
   pageSize,
   required,
   type Violation,
@@ -47,6 +48,7 @@ export interface AccountsOptions {
   readonly passwords: Passwords;
   readonly secret: Uint8Array;
   readonly clock: Clock;
+  readonly pages?: PageSizes | undefined;
   readonly events: EventLog;
 }
 
@@ -115,7 +117,7 @@ export class Accounts {
 
   async list(request: ListUsersRequest, call: CallHead) {
     const store = this.#store(call);
-    const size = pageSize(request.pageSize);
+    const size = pageSize(request.pageSize, this.#options.pages);
     const filter = parseFilter(request.filter);
     const scope = {
       engine: this.#options.tables.engine,

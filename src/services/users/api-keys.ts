@@ -8,6 +8,7 @@ import {
   demand,
   maskedFields,
   notFound,
+  type PageSizes,
   pageSize,
   required,
   type Violation,
@@ -31,6 +32,7 @@ export interface ApiKeysOptions {
   readonly secrets: Secrets;
   readonly secret: Uint8Array;
   readonly clock: Clock;
+  readonly pages?: PageSizes | undefined;
   readonly mode: KeyMode;
 }
 
@@ -90,7 +92,7 @@ export class ApiKeys {
   }
 
   async list(request: { readonly pageSize: number; readonly pageToken: string }, call: CallHead) {
-    const size = pageSize(request.pageSize);
+    const size = pageSize(request.pageSize, this.#options.pages);
     const owner = isKeyAdmin(call) ? undefined : ownId(call.principal);
     const bound = JSON.stringify(["apiKeys", call.principal.tenant, owner]);
     const after = request.pageToken === "" ? "" : String(this.#tokens.open(request.pageToken, bound)[0]);

@@ -12,7 +12,7 @@ import {
   type VerifyAuditChainRequest,
 } from "#gen/portico/users/v1/audit_pb.ts";
 import type { CallHead } from "#rpc/call.ts";
-import { pageSize } from "#rpc/resource.ts";
+import { type PageSizes, pageSize } from "#rpc/resource.ts";
 import type { Clock } from "#std/clock.ts";
 import { parseFilter } from "#storage/filter.ts";
 import { type FilterFields, toCondition } from "#storage/filter-sql.ts";
@@ -42,15 +42,17 @@ export class AuditLog {
   readonly #tables: Tables<UsersTables>;
   readonly #secrets: Secrets;
   readonly #tokens: PageTokens;
+  readonly #pages: PageSizes | undefined;
 
   constructor(
     tables: Tables<UsersTables>,
     secrets: Secrets,
-    about: { readonly secret: Uint8Array; readonly clock: Clock },
+    about: { readonly secret: Uint8Array; readonly clock: Clock; readonly pages?: PageSizes | undefined },
   ) {
     this.#tables = tables;
     this.#secrets = secrets;
     this.#tokens = createPageTokens(about.secret, about.clock);
+    this.#pages = about.pages;
   }
 
   /** @param transaction the one of the change; absent: one of its own. */
@@ -62,7 +64,7 @@ export class AuditLog {
 
   /** The latest first. */
   async list(request: ListAuditEntriesRequest, call: CallHead) {
-    const size = pageSize(request.pageSize);
+    const size = pageSize(request.pageSize, this.#pages);
     const { tenant } = call.principal;
     const filter = parseFilter(request.filter);
     const bound = JSON.stringify(["audit", tenant, request.filter]);

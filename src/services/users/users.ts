@@ -20,7 +20,7 @@ import {
 } from "#gen/portico/users/v1/users_pb.ts";
 import { type EventLog, noEvents, type TopicKind } from "#rpc/event.ts";
 import { localPrincipal } from "#rpc/principal.ts";
-import { demand, isId } from "#rpc/resource.ts";
+import { demand, isId, type PageSizes } from "#rpc/resource.ts";
 import { type HostedService, hostService } from "#rpc/service.ts";
 import type { Clock } from "#std/clock.ts";
 import type { LimitStore } from "#std/shared-limiter.ts";
@@ -63,6 +63,8 @@ export interface UsersOptions {
   /** The installation's: seals page tokens, keys hashes, encrypts signing keys. */
   readonly secret: Uint8Array;
   readonly clock: Clock;
+  /** Of its lists. */
+  readonly pages?: PageSizes | undefined;
   /** "test": new keys say that they are not for production. */
   readonly keyMode: "live" | "test";
   /** The issuer of tokens: where clients reach this installation. */
@@ -127,8 +129,8 @@ export function createUsers(options: UsersOptions): UsersHost {
     keyMode: options.keyMode,
   });
   const sessions = new Sessions(tables, clock);
-  const { events = noEvents } = options;
-  const accounts = new Accounts({ tables, directory, passwords, secret, clock, events });
+  const { events = noEvents, pages } = options;
+  const accounts = new Accounts({ tables, directory, passwords, secret, clock, events, pages });
   const signIn = new SignIn({
     tables,
     directory,
@@ -139,9 +141,9 @@ export function createUsers(options: UsersOptions): UsersHost {
     limits: options.limits,
     ruleOf: options.ruleOf,
   });
-  const keys = new ApiKeys({ tables, directory, secrets, secret, clock, mode: options.keyMode });
-  const clients = new OAuthClients({ tables, secrets, secret, clock });
-  const audit = new AuditLog(tables, secrets, { secret, clock });
+  const keys = new ApiKeys({ tables, directory, secrets, secret, clock, mode: options.keyMode, pages });
+  const clients = new OAuthClients({ tables, secrets, secret, clock, pages });
+  const audit = new AuditLog(tables, secrets, { secret, clock, pages });
   const oauth = createOAuth({
     ...{ tables, secrets, clock, clients, signingKeys, issuer: options.issuer, limits: options.limits },
     registration: options.oauthRegistration === true,

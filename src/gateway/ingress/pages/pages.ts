@@ -43,7 +43,7 @@ export interface PagesOptions {
   runtime(): Runtime;
   /** False while starting and draining. */
   ready(): boolean;
-  renderMetrics(): string;
+  renderMetrics(): string | Promise<string>;
   /** Who asks for metrics from elsewhere; absent: nobody may. */
   readonly authenticator?: {
     principalOf(caller: { readonly metadata: Metadata; readonly peer: Peer }): Principal | Promise<Principal>;
@@ -234,7 +234,11 @@ const metricsScope = "telemetry:read";
 async function metrics(exchange: Exchange, options: PagesOptions): Promise<Page> {
   if (!isLoopback(exchange.peer.address) && !(await mayRead(exchange, options)))
     return text(403, `metrics are for peers on this machine, and for callers with ${metricsScope}`);
-  return { status: 200, type: "text/plain; version=0.0.4; charset=utf-8", body: options.renderMetrics() };
+  return {
+    status: 200,
+    type: "text/plain; version=0.0.4; charset=utf-8",
+    body: await options.renderMetrics(),
+  };
 }
 
 async function mayRead({ headers, peer }: Exchange, { authenticator }: PagesOptions): Promise<boolean> {

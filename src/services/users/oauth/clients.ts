@@ -12,6 +12,7 @@ import {
   demand,
   maskedFields,
   notFound,
+  type PageSizes,
   pageSize,
   required,
   type Violation,
@@ -32,6 +33,7 @@ export interface OAuthClientsOptions {
   readonly secrets: Secrets;
   readonly secret: Uint8Array;
   readonly clock: Clock;
+  readonly pages?: PageSizes | undefined;
 }
 
 const mutable = ["display_name", "redirect_uris", "scopes"] as const;
@@ -95,7 +97,7 @@ export class OAuthClients {
   }
 
   async list(request: { readonly pageSize: number; readonly pageToken: string }, call: CallHead) {
-    const size = pageSize(request.pageSize);
+    const size = pageSize(request.pageSize, this.#options.pages);
     const { tenant } = call.principal;
     const bound = JSON.stringify(["oauthClients", tenant]);
     const after = request.pageToken === "" ? "" : String(this.#tokens.open(request.pageToken, bound)[0]);
