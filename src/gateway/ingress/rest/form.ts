@@ -70,7 +70,9 @@ export async function openForm(exchange: Exchange): Promise<Form> {
 }
 
 /** Loads the library: few processes are sent forms. */
-async function makeParser(exchange: Exchange): Promise<InstanceType<typeof import("@fastify/busboy").Busboy>> {
+async function makeParser(
+  exchange: Exchange,
+): Promise<InstanceType<typeof import("@fastify/busboy").Busboy>> {
   const { Busboy } = await import("@fastify/busboy");
   try {
     return new Busboy({
