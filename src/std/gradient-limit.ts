@@ -8,7 +8,7 @@
  */
 
 export interface GradientOptions {
-  /** The limit never falls below this. Default 20: what is in flight on the way to a good database. */
+  /** The limit never falls below this. Default 16: what is in flight on the way to a good database. */
   readonly least?: number;
   readonly most: number;
   /** Default 250, or `most` where that is less: a burst at the start is nobody's overload. */
@@ -50,7 +50,7 @@ const windowMs = 50;
 /** How much longer than expected is still as it should be: work differs. */
 const tolerance = 1.5;
 /** Of each window's answer this much is taken, so that no single one decides; of one that is lower, more: those who wait do so now. */
-const smoothing = { up: 0.2, down: 0.5 };
+const smoothing = { up: 0.2, down: 0.9 };
 /** One that took this many times longer counts as this many: it may wait for something of its own. */
 const mostRatio = 20;
 
@@ -63,7 +63,7 @@ export class GradientLimit {
   #busiest = 0;
   #windowFrom = 0;
 
-  constructor({ least = 20, most, initial = 250 }: GradientOptions) {
+  constructor({ least = 16, most, initial = 250 }: GradientOptions) {
     this.#least = Math.min(least, most);
     this.#most = most;
     this.#limit = Math.min(initial, most);
