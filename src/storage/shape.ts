@@ -39,6 +39,11 @@ export interface Tables<Schema> {
    * SQLite knows no such thing, and the stores alone keep tenants apart.
    */
   of(tenant: string): Pick<Tables<Schema>, "engine" | "db" | "transaction">;
+  /**
+   * Whether anything may have been written since: a number that is another one after every write, of any table by anybody, committed or not.
+   * Absent where others write too, and only the database knows.
+   */
+  readonly writes?: () => number;
 }
 
 /** Hears how long the database takes, in milliseconds. */

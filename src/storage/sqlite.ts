@@ -85,6 +85,8 @@ function tablesOf<Schema>(db: Kysely<Schema>, connection: SqliteConnection): Tab
         connection.isFree ? run(parameters) : connection.exclusively(() => run(parameters));
     },
     of: () => tables,
+    // The file is this process's alone (`openDatabase`).
+    writes: () => connection.writes,
   };
   return tables;
 }
@@ -125,6 +127,8 @@ class SqliteConnection implements DatabaseConnection {
   #held = false;
   /** `clock.monotonic()` reading at the beginning of the transaction under way. */
   #begunAtMs = 0;
+  /** Statements that may have written, and ends of transactions. */
+  writes = 0;
 
   constructor(database: DatabaseSync, observer: StoreObserver | undefined) {
     this.#database = database;
@@ -196,6 +200,7 @@ class SqliteConnection implements DatabaseConnection {
   }
 
   end(sql: "COMMIT" | "ROLLBACK"): void {
+    this.writes += 1;
     try {
       this.#exec(sql);
     } finally {
@@ -213,6 +218,8 @@ class SqliteConnection implements DatabaseConnection {
 
   async executeQuery<Row>({ sql, parameters }: CompiledQuery): Promise<QueryResult<Row>> {
     const startedAtMs = clock.monotonic();
+    // Whatever begins otherwise (INSERT … RETURNING, WITH … UPDATE, PRAGMA) may write: to count one too many costs a read.
+    if (!sql.startsWith("select ")) this.writes += 1;
     try {
       const statement = this.#prepare(sql);
       const values = parameters as SQLInputValue[];

@@ -175,6 +175,49 @@ export function storageSuite(fresh: () => Promise<string>): void {
     await storage.close();
   });
 
+  test("counts what may have written, where nobody else writes: no write goes uncounted, and no read counts", async () => {
+    const { storage, tables } = await open();
+    const { writes } = tables;
+    assert.equal(writes === undefined, storage.engine === "postgres");
+    if (writes !== undefined) {
+      const counted = async (work: () => Promise<unknown>): Promise<number> => {
+        const before = writes();
+        await work();
+        return writes() - before;
+      };
+      const { db } = tables;
+      const read = tables.prepare<{ id: string }>((from, parameter) =>
+        from.selectFrom("things").select("id").where("id", "=", parameter<string>(0)),
+      );
+      assert.equal(await counted(() => ids(db)), 0);
+      assert.equal(await counted(async () => read("a")), 0);
+      const writing: (() => Promise<unknown>)[] = [
+        () => db.insertInto("things").values(thing("a")).execute(),
+        () => db.insertInto("things").values(thing("b")).returning("id").execute(),
+        () => db.updateTable("things").set({ size: 2 }).where("id", "=", "a").execute(),
+        () =>
+          sql`with old as (select id from things) update things set size = 3 where id in (select id from old)`.execute(
+            db,
+          ),
+        () => db.deleteFrom("things").where("id", "=", "b").execute(),
+      ];
+      for (const write of writing) assert.notEqual(await counted(write), 0);
+      let inside = 0;
+      const undone = await counted(() =>
+        assert.rejects(
+          tables.transaction(async (transaction) => {
+            inside = writes();
+            await transaction.deleteFrom("things").execute();
+            inside = writes() - inside;
+            throw new Error("undone");
+          }),
+        ),
+      );
+      assert.ok(inside > 0 && undone > inside, "what is undone is a change for whoever saw it done");
+    }
+    await storage.close();
+  });
+
   test("bytes, text of any language and integers up to 2^53 come back as they went", async () => {
     const { storage, tables } = await open();
     const bytes = new Uint8Array(100_000).map((_, at) => at);
