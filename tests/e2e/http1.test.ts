@@ -35,8 +35,10 @@ describe("HTTP/1 written by hand", () => {
 
   test("a first byte alone, then the rest, is still read as HTTP/1", async () => {
     const answer = await new Promise<string>((resolve) => {
-      const socket = connect(portico.httpPort, "127.0.0.1", () => socket.write("P"));
-      setTimeout(() => socket.write("UT /livez HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n"), 50);
+      const socket = connect(portico.httpPort, "127.0.0.1", () => {
+        socket.write("P");
+        setTimeout(() => socket.write("UT /livez HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n"), 50);
+      });
       let text = "";
       socket.on("data", (chunk) => {
         text += chunk.toString("latin1");

@@ -2,43 +2,42 @@
 import type { Readable } from "node:stream";
 import { clientGone } from "#rpc/call.ts";
 import { bodyTooLarge } from "./body-limit.ts";
+import type { BodyListener } from "./exchange.ts";
 
 const empty = new Uint8Array(0);
 
-/** @throws RpcError PAYLOAD_TOO_LARGE as soon as the limit is passed; CALL_CANCELED when the client leaves. */
-export function readWhole(stream: Readable, maxBytes: number): Promise<Uint8Array> {
-  return new Promise((resolve, reject) => {
-    let first: Buffer | undefined;
-    let more: Buffer[] | undefined;
-    let size = 0;
-    let ended = false;
-    stream.on("data", (chunk: Buffer) => {
-      size += chunk.length;
-      if (size > maxBytes) {
-        ended = true;
-        stream.removeAllListeners("data");
-        // The rest flows into nothing, so that the connection can carry the answer.
-        stream.resume();
-        reject(bodyTooLarge(maxBytes));
-        return;
-      }
-      if (first === undefined) first = chunk;
-      else if (more === undefined) more = [first, chunk];
-      else more.push(chunk);
-    });
-    stream.once("end", () => {
+/**
+ * The whole body; `done` runs once, in the turn in which the last byte comes.
+ * Errors: PAYLOAD_TOO_LARGE as soon as the limit is passed; CALL_CANCELED when the client leaves.
+ */
+export function collectWhole(stream: Readable, maxBytes: number, done: BodyListener): void {
+  let first: Buffer | undefined;
+  let more: Buffer[] | undefined;
+  let size = 0;
+  let ended = false;
+  stream.on("data", (chunk: Buffer) => {
+    size += chunk.length;
+    if (size > maxBytes) {
+      // The rest flows into nothing, so that the connection can carry the answer.
       if (ended) return;
       ended = true;
-      resolve(more === undefined ? (first ?? empty) : Buffer.concat(more, size));
-    });
-    const gone = (): void => {
-      if (ended) return;
-      ended = true;
-      reject(clientGone());
-    };
-    stream.once("error", gone);
-    stream.once("close", gone);
+      done(bodyTooLarge(maxBytes), empty);
+    } else if (first === undefined) first = chunk;
+    else if (more === undefined) more = [first, chunk];
+    else more.push(chunk);
   });
+  stream.on("end", () => {
+    if (ended) return;
+    ended = true;
+    done(undefined, more === undefined ? (first ?? empty) : Buffer.concat(more, size));
+  });
+  const gone = (): void => {
+    if (ended) return;
+    ended = true;
+    done(clientGone(), empty);
+  };
+  stream.on("error", gone);
+  stream.on("close", gone);
 }
 
 /**

@@ -1,9 +1,8 @@
 /** An exchange over HTTP/1, on node:http's request and response. */
 import type { IncomingMessage, ServerResponse } from "node:http";
 import { clientGone } from "#rpc/call.ts";
-import { toRpcError } from "#rpc/error.ts";
 import type { Peer } from "#rpc/peer.ts";
-import { readChunks, readWhole } from "./body-reader.ts";
+import { collectWhole, readChunks } from "./body-reader.ts";
 import {
   addCommon,
   type BodyListener,
@@ -19,8 +18,6 @@ interface ServerState {
   /** TLS. */
   readonly encrypted: boolean;
 }
-
-const nothing = new Uint8Array(0);
 
 export class Http1Exchange implements Exchange {
   readonly http = 1;
@@ -38,18 +35,13 @@ export class Http1Exchange implements Exchange {
   /** As proxies in front say. */
   readonly #address: string | undefined;
 
+  /** @param startedAtMs see `Exchange`. @param address as proxies in front say; undefined: the connection's. */
   constructor(
     request: IncomingMessage,
     response: ServerResponse,
-    {
-      startedAtMs,
-      server,
-      address,
-    }: {
-      readonly startedAtMs: number;
-      readonly server: ServerState;
-      readonly address: string | undefined;
-    },
+    startedAtMs: number,
+    server: ServerState,
+    address: string | undefined,
   ) {
     this.#address = address;
     this.#server = server;
@@ -86,17 +78,17 @@ export class Http1Exchange implements Exchange {
     return this.#response.headersSent;
   }
 
-  async readBody(maxBytes: number): Promise<Uint8Array> {
-    const body = await readWhole(this.#request, maxBytes);
-    this.bytesIn += body.length;
-    return body;
+  readBody(maxBytes: number): Promise<Uint8Array> {
+    return new Promise((resolve, reject) => {
+      this.collectBody(maxBytes, (error, body) => (error === undefined ? resolve(body) : reject(error)));
+    });
   }
 
   collectBody(maxBytes: number, done: BodyListener): void {
-    this.readBody(maxBytes).then(
-      (body) => done(undefined, body),
-      (error: unknown) => done(toRpcError(error), nothing),
-    );
+    collectWhole(this.#request, maxBytes, (error, body) => {
+      this.bytesIn += body.length;
+      done(error, body);
+    });
   }
 
   chunks(): AsyncIterable<Uint8Array> {

@@ -81,6 +81,9 @@ export interface Listener {
   close(): Promise<void>;
 }
 
+/** Of a connection of HTTP/1: the answer to what came last. On the socket itself: a map from sockets costs every request a hash. */
+const latest = Symbol("latest");
+type Answering = Socket & { [latest]?: ServerResponse };
 const preface = Buffer.from("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", "latin1");
 /** Connections that wait to be taken, where the system allows it: one more is dropped, and its client tries again in 1 s, then 3, 7 and 15. */
 const backlog = 4096;
@@ -105,8 +108,6 @@ class TwoPorts implements Listener {
   readonly #proxies: Proxies;
   readonly #guard: SessionGuard;
   readonly #stalled: StalledSockets;
-  /** Of connections of HTTP/1: the answer to what came last. */
-  readonly #latest = new WeakMap<Socket, ServerResponse>();
   draining = false;
 
   constructor(options: ListenerOptions, limits: ListenerLimits) {
@@ -212,9 +213,9 @@ class TwoPorts implements Listener {
     server.maxHeadersCount = limits.maxHeaders + 100;
     server.maxRequestsPerSocket = limits.maxRequestsPerConnection;
     server.on("clientError", (error: NodeJS.ErrnoException, socket: Socket) => {
-      const latest = this.#latest.get(socket);
+      const answer = (socket as Answering)[latest];
       // The rest of a request that was answered before it was whole: a second answer would be taken for the next one's.
-      if (latest !== undefined && !latest.req.complete && latest.headersSent) socket.destroy();
+      if (answer !== undefined && !answer.req.complete && answer.headersSent) socket.destroy();
       else refuseRaw(error, socket, limits);
     });
     const event = tls === undefined ? "connection" : "secureConnection";
@@ -299,19 +300,11 @@ class TwoPorts implements Listener {
 
   #onHttp1(request: IncomingMessage, response: ServerResponse): void {
     const startedAtMs = this.#options.clock.monotonic();
-    this.#latest.set(request.socket, response);
+    (request.socket as Answering)[latest] = response;
     joinCredentials(request.headers, request.rawHeaders);
     const address = this.#believe(request.headers, request.socket);
-    const exchange = new Http1Exchange(request, response, { startedAtMs, server: this, address });
-    const refused = refuseHttp1(
-      {
-        httpVersion: request.httpVersion,
-        url: request.url ?? "",
-        headers: request.headers,
-        rawHeaders: request.rawHeaders,
-      },
-      this.#limits,
-    );
+    const exchange = new Http1Exchange(request, response, startedAtMs, this, address);
+    const refused = refuseHttp1(request, this.#limits);
     const adapter = classify(exchange, this.#options.adapters);
     if (refused === undefined) {
       this.#handle(exchange, adapter);
@@ -326,9 +319,9 @@ class TwoPorts implements Listener {
     socket.on("error", swallow);
     joinCredentials(request.headers, request.rawHeaders);
     const address = this.#believe(request.headers, request.socket);
-    const { httpVersion, url = "", headers, rawHeaders } = request;
+    const { headers } = request;
     const refused =
-      refuseHttp1({ httpVersion, url, headers, rawHeaders }, this.#limits) ??
+      refuseHttp1(request, this.#limits) ??
       this.#cors.refuseSocket(headers.origin, headers.host) ??
       (await this.#upgrade({ request, socket, head }, address));
     if (refused !== undefined) refuseSocket(socket, refused);

@@ -11,15 +11,17 @@ export interface Refusal {
   readonly error: RpcError;
 }
 
+/** Of node's own request. */
 interface Head {
   readonly httpVersion: string;
-  readonly url: string;
+  readonly url?: string | undefined;
   readonly headers: Readonly<Record<string, string | string[] | undefined>>;
   /** Names and values alternating, as they came. */
   readonly rawHeaders: readonly string[];
 }
 
 export function refuseHttp1(head: Head, limits: ListenerLimits): Refusal | undefined {
+  const { url = "" } = head;
   if (head.rawHeaders.length / 2 > limits.maxHeaders) return tooManyHeaders(limits);
   const hosts = countHosts(head.rawHeaders);
   if (hosts > 1) return refusal(400, "HOST_INVALID", "the request has more than one Host header");
@@ -32,14 +34,14 @@ export function refuseHttp1(head: Head, limits: ListenerLimits): Refusal | undef
       "HTTP/1.0 has no Transfer-Encoding; send a Content-Length or use HTTP/1.1",
     );
   }
-  if (!head.url.startsWith("/") && head.url !== "*") {
+  if (!url.startsWith("/") && url !== "*") {
     return refusal(
       421,
       "HOST_FOREIGN",
       "the request line names a whole URL: this is no proxy; send the path alone",
     );
   }
-  return refuseUrl(head.url, limits);
+  return refuseUrl(url, limits);
 }
 
 export function refuseUrl(url: string, limits: ListenerLimits): Refusal | undefined {

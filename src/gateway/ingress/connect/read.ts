@@ -1,11 +1,11 @@
 /** The request half of Connect: content types, metadata, timeout, messages. */
 import { type InflateLimits, inflateBounded, isCompression } from "#gateway/codec/compression.ts";
 import { FrameReader, malformedFrame } from "#gateway/wire/grpc-frames.ts";
-import { RpcError } from "#rpc/error.ts";
+import { RpcError, toRpcError } from "#rpc/error.ts";
 import { Metadata, type MetadataValue } from "#rpc/metadata.ts";
 import { BytesPayload, type Encoding, type MessageType, type Payload } from "#rpc/payload.ts";
 import { checkBinaries, isWithheld } from "../client-headers.ts";
-import type { Exchange, RequestHeaders } from "../exchange.ts";
+import type { BodyListener, Exchange, RequestHeaders } from "../exchange.ts";
 
 export const unaryTypes: ReadonlyMap<string, Encoding> = new Map([
   ["application/json", "json"],
@@ -48,13 +48,22 @@ export function readTimeout(headers: RequestHeaders): number | undefined {
   });
 }
 
-/** The body of a unary call. @throws RpcError PAYLOAD_TOO_LARGE, COMPRESSION_UNKNOWN. */
-export async function inflateBody(exchange: Exchange, limits: InflateLimits): Promise<Uint8Array> {
+/**
+ * The body of a unary call; `done` runs once, at once where there is nothing to inflate. Errors: PAYLOAD_TOO_LARGE, MESSAGE_MALFORMED.
+ * @throws RpcError COMPRESSION_UNKNOWN.
+ */
+export function collectInflated(exchange: Exchange, limits: InflateLimits, done: BodyListener): void {
   const compression = compressionOf(exchange.headers["content-encoding"], "content-encoding");
-  const body = await exchange.readBody(limits.maxBytes);
-  return compression === undefined || body.length === 0
-    ? body
-    : await inflateBounded(body, compression, limits);
+  exchange.collectBody(limits.maxBytes, (error, body) => {
+    if (error !== undefined || compression === undefined || body.length === 0) {
+      done(error, body);
+      return;
+    }
+    inflateBounded(body, compression, limits).then(
+      (inflated) => done(undefined, inflated),
+      (thrown: unknown) => done(toRpcError(thrown), body),
+    );
+  });
 }
 
 /** Undefined: none. @throws RpcError COMPRESSION_UNKNOWN. */
