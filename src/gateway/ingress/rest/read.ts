@@ -233,33 +233,30 @@ function bindCursor(exchange: RequestHead, route: HttpRoute, message: Message): 
 }
 
 /** Reads the bytes; what it gives makes the message of them when somebody asks. */
-async function readBody(exchange: Exchange, route: HttpRoute, limits: RestLimits): Promise<() => Message> {
+function readBody(exchange: Exchange, route: HttpRoute, limits: RestLimits): Promise<() => Message> {
   const type = route.method.input as CompiledType;
   if (route.body.kind === "field") return readFieldBody(exchange, route, { field: route.body.field, limits });
   if (type.desc.typeName === httpBody) return readHttpBody(exchange, type.desc, limits);
-  const read = await readJson(exchange, limits);
-  return () => {
-    const bytes = read();
-    return bytes.length === 0 ? create(type.desc) : type.decode(bytes, "json");
-  };
+  return readJson(exchange, limits).then(
+    (bytes) => () => (bytes.length === 0 ? create(type.desc) : type.decode(bytes, "json")),
+  );
 }
 
-async function readFieldBody(
+function readFieldBody(
   exchange: Exchange,
   route: HttpRoute,
   body: { readonly field: DescField; readonly limits: RestLimits },
 ): Promise<() => Message> {
   const { field, limits } = body;
   const type = route.method.input as CompiledType;
-  if (field.fieldKind === "message" && field.message.typeName === httpBody) {
-    const read = await readHttpBody(exchange, field.message, limits);
-    return () => withField(type.desc, field, read());
-  }
-  const read = await readJson(exchange, limits);
-  return () => {
-    const bytes = read();
-    return bytes.length === 0 ? create(type.desc) : fromFieldBody(exchange, type, { field, bytes });
-  };
+  if (field.fieldKind === "message" && field.message.typeName === httpBody)
+    return readHttpBody(exchange, field.message, limits).then(
+      (read) => () => withField(type.desc, field, read()),
+    );
+  return readJson(exchange, limits).then(
+    (bytes) => () =>
+      bytes.length === 0 ? create(type.desc) : fromFieldBody(exchange, type, { field, bytes }),
+  );
 }
 
 function fromFieldBody(
@@ -303,7 +300,8 @@ async function readHttpBody(
   return () => create(desc, { contentType, data } as MessageInitShape<DescMessage>);
 }
 
-async function readJson(exchange: Exchange, limits: RestLimits): Promise<() => Uint8Array> {
+/** @throws RpcError CONTENT_TYPE_UNSUPPORTED, at once. */
+function readJson(exchange: Exchange, limits: RestLimits): Promise<Uint8Array> {
   const contentType = exchange.headers["content-type"];
   if (
     contentType === undefined
@@ -315,11 +313,7 @@ async function readJson(exchange: Exchange, limits: RestLimits): Promise<() => U
       message: `content-type: must be application/json in UTF-8${contentType === undefined ? "; the request names none" : ""}`,
     });
   }
-  const bytes = await readPackedBody(exchange, {
-    maxBytes: limits.maxJsonBytes,
-    maxInflation: limits.maxInflation,
-  });
-  return () => bytes;
+  return readPackedBody(exchange, { maxBytes: limits.maxJsonBytes, maxInflation: limits.maxInflation });
 }
 
 function isJson(contentType: string): boolean {
