@@ -6,6 +6,7 @@ import { createGrpcWebTransport } from "@connectrpc/connect-web";
 import { ErrorInfoSchema } from "#gen/google/rpc/error_details_pb.ts";
 import { BPMNService } from "#gen/portico/bpmn/v1/bpmn_pb.ts";
 import { EventService } from "#gen/portico/events/v1/events_pb.ts";
+import { sendHttp1, sendHttp2 } from "../support/http-case.ts";
 import { ask, bpmnXml, startPortico, type TestPortico } from "../support/portico.ts";
 
 for (const useBinaryFormat of [true, false])
@@ -68,3 +69,30 @@ for (const useBinaryFormat of [true, false])
       assert.deepEqual(await failed({}), [Code.Unauthenticated, "CREDENTIAL_MISSING"]);
     });
   });
+
+describe("gRPC-Web as text that is no base64", () => {
+  let portico: TestPortico;
+  before(async () => {
+    portico = await startPortico();
+  });
+  after(() => portico.stop());
+
+  const whole = Buffer.from([0, 0, 0, 0, 2, 0x0a, 0]).toString("base64");
+  const bodies = { "other letters": "!!!!", "a group that is cut": `${whole}AA`, "one letter": "A" };
+  const targets = { unary: "GetBPMN", "a stream of requests": "UploadBPMN" };
+  for (const [what, body] of Object.entries(bodies))
+    for (const [kind, method] of Object.entries(targets))
+      for (const send of [sendHttp1, sendHttp2])
+        test(`${what}, ${kind}, ${send === sendHttp1 ? "HTTP/1" : "h2c"}: is refused, and nothing else suffers`, async () => {
+          const answer = await send(portico.httpPort, {
+            method: "POST",
+            target: `/portico.bpmn.v1.BPMNService/${method}`,
+            headers: [["content-type", "application/grpc-web-text+proto"]],
+            body: Buffer.from(body),
+          });
+          assert.equal(answer.status, 200);
+          const said = Buffer.from(answer.body.toString("latin1"), "base64").toString("latin1");
+          assert.match(said, /grpc-status: 13\r\n/);
+          assert.match(said, /grpc-message: the body is not base64/);
+        });
+});

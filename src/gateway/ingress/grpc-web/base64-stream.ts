@@ -10,11 +10,7 @@ export class Base64Decoder {
     const whole = text.length - (text.length % 4);
     this.#rest = text.slice(whole);
     const groups = text.slice(0, whole);
-    if (!/^[A-Za-z0-9+/=]*$/.test(groups))
-      throw new RpcError("internal", {
-        reason: "FRAME_MALFORMED",
-        message: "the body is not base64, which application/grpc-web-text is",
-      });
+    if (!/^[A-Za-z0-9+/=]*$/.test(groups)) throw notBase64();
     if (!groups.slice(0, -4).includes("=")) return Buffer.from(groups, "base64");
     const parts: Buffer[] = [];
     for (let from = 0; from < groups.length; ) {
@@ -25,6 +21,19 @@ export class Base64Decoder {
     }
     return Buffer.concat(parts);
   }
+
+  /** @throws RpcError FRAME_MALFORMED where the last group is cut. */
+  end(): void {
+    if (this.#rest !== "") throw notBase64();
+  }
+}
+
+function notBase64(): RpcError {
+  return new RpcError("internal", {
+    reason: "FRAME_MALFORMED",
+    message:
+      "the body is not base64 in whole groups of four, which application/grpc-web-text is; send bytes as application/grpc-web",
+  });
 }
 
 /** Each piece is whole groups: readers need not wait for the next to read this one. */

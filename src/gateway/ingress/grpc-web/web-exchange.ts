@@ -1,4 +1,5 @@
 /** An exchange that gRPC's adapter takes for HTTP/2 with trailers, and that is a body with its trailers inside. */
+import { toRpcError } from "#rpc/error.ts";
 import type { Peer } from "#rpc/peer.ts";
 import type { BodyListener, Exchange, RequestHeaders, ResponseHeaders } from "../exchange.ts";
 import { secure } from "../rest/security-headers.ts";
@@ -8,6 +9,7 @@ import { Base64Decoder, Base64Encoder } from "./base64-stream.ts";
 const trailersFlag = 0x80;
 /** Room that base64 takes, and line ends inside it. */
 const textGrowth = 1.4;
+const nothing = new Uint8Array(0);
 
 /** As every answer that a browser may take for something else. */
 const { "content-type": _type, "x-request-id": _id, ...ofBrowsers } = secure("", "");
@@ -77,14 +79,26 @@ export class WebExchange implements Exchange {
 
   collectBody(maxBytes: number, done: BodyListener): void {
     this.#inner.collectBody(this.#room(maxBytes), (error, body) => {
-      if (error !== undefined) done(error, body);
-      else done(undefined, this.#plain(body));
+      if (error !== undefined) {
+        done(error, body);
+        return;
+      }
+      let plain: Uint8Array;
+      try {
+        plain = this.#plain(body);
+      } catch (thrown) {
+        // Thrown from here it would be nobody's, and end the process.
+        done(toRpcError(thrown), nothing);
+        return;
+      }
+      done(undefined, plain);
     });
   }
 
   async *chunks(): AsyncGenerator<Uint8Array> {
     const decoder = this.#flavour.text ? new Base64Decoder() : undefined;
     for await (const chunk of this.#inner.chunks()) yield decoder === undefined ? chunk : decoder.push(chunk);
+    decoder?.end();
   }
 
   reply(status: number, headers: ResponseHeaders, body: Uint8Array | string | undefined): void {
@@ -130,7 +144,11 @@ export class WebExchange implements Exchange {
   }
 
   #plain(body: Uint8Array): Uint8Array {
-    return this.#flavour.text ? new Base64Decoder().push(body) : body;
+    if (!this.#flavour.text) return body;
+    const decoder = new Base64Decoder();
+    const plain = decoder.push(body);
+    decoder.end();
+    return plain;
   }
 
   #dressed(headers: ResponseHeaders): ResponseHeaders {
