@@ -8,6 +8,7 @@ import { type Clock, systemClock } from "#std/clock.ts";
 import { type EchoServer, startEcho } from "../support/echo.ts";
 import { type IdentityServer, startIdentity } from "../support/identity.ts";
 import { ask, bpmnXml } from "../support/portico.ts";
+import { frame, Raw, text } from "../support/websocket-bytes.ts";
 
 interface ServerFrame {
   readonly id?: string;
@@ -400,6 +401,7 @@ describe("what is said on a WebSocket", () => {
     ["an unknown field", '{"id":"1","cal":{}}', 4400, /cal/],
     ["a number too large to be one", `{"id":"1","credit":${"9".repeat(30)}}`, 4400, /credit/],
     ["no id", '{"call":{"method":"test.v1.Echo/Unary"}}', 4400, /id/],
+    ["init beside a call", `{"init":{},"id":"1","call":{"method":"test.v1.Echo/Unary"}}`, 4400, /own/],
     ["an id of other signs", '{"id":"a b","call":{"method":"test.v1.Echo/Unary"}}', 4400, /id/],
     ["an id that is running", '{"id":"run","call":{"method":"test.v1.Echo/BidiStream"}}', 4409, /run/],
     ["a frame that is too long", `{"id":"1","message":"${"x".repeat(65 * 1024)}"}`, 1009, /./],
@@ -418,6 +420,20 @@ describe("what is said on a WebSocket", () => {
     const one = await open();
     one.socket.send(Buffer.from([8, 1]));
     assert.equal((await one.until(() => one.closed)).code, 4400);
+  });
+
+  test("frames that come together with the handshake are read", async () => {
+    const said = async (path: string, first: string): Promise<Record<string, unknown>> => {
+      const raw = new Raw(echo.httpPort, path, frame(text, first));
+      await raw.until(() => raw.frames.some(({ payload }) => payload.includes("early")));
+      raw.socket.destroy();
+      return JSON.parse(
+        raw.frames.find(({ payload }) => payload.includes("early"))?.payload.toString() ?? "",
+      );
+    };
+    const call = { id: "1", call: unary, message: { text: "early" } };
+    assert.equal(((await said("/ws", JSON.stringify(call))).message as { text: string }).text, "early");
+    assert.equal((await said("/test.v1.Echo/Unary", '{"text": "early"}')).text, "early");
   });
 
   test("an error is of its call alone", async () => {

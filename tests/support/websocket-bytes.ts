@@ -60,18 +60,24 @@ export class Raw {
   #held = Buffer.alloc(0);
   #open = false;
 
-  constructor(port: number, path: string) {
+  /** @param early written together with the handshake. */
+  constructor(port: number, path: string, early: Buffer = Buffer.alloc(0)) {
     this.socket = connect(port, "127.0.0.1", () =>
       this.socket.write(
-        [
-          `GET ${path} HTTP/1.1`,
-          "Host: 127.0.0.1",
-          "Connection: Upgrade",
-          "Upgrade: websocket",
-          "Sec-WebSocket-Version: 13",
-          `Sec-WebSocket-Key: ${randomBytes(16).toString("base64")}`,
-          "\r\n",
-        ].join("\r\n"),
+        Buffer.concat([
+          Buffer.from(
+            [
+              `GET ${path} HTTP/1.1`,
+              "Host: 127.0.0.1",
+              "Connection: Upgrade",
+              "Upgrade: websocket",
+              "Sec-WebSocket-Version: 13",
+              `Sec-WebSocket-Key: ${randomBytes(16).toString("base64")}`,
+              "\r\n",
+            ].join("\r\n"),
+          ),
+          early,
+        ]),
       ),
     );
     this.socket.on("data", (data) => {

@@ -127,6 +127,11 @@ export class Session {
 
   #onFrame(frame: Incoming): void {
     if (frame.init !== undefined) {
+      // Who calls has to be known before what is called is begun.
+      if (frame.call !== undefined || frame.message !== undefined) {
+        this.#close(closeCodes.badFrame, "init has a frame of its own; send the call in the next");
+        return;
+      }
       const checking = this.#onInit(frame.init).finally(() => {
         if (this.#checking === checking) this.#checking = undefined;
       });

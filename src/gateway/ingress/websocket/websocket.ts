@@ -194,32 +194,45 @@ class Server implements WebSockets {
     const known = offered.find((name) => subprotocols.has(name));
     const codec = subprotocols.get(known ?? "portico.v1+json") ?? jsonFrames;
     const credential = credentialOf(headers);
-    const socket = await this.#accept(upgrade);
-    if (offered.length > 0 && known === undefined) {
-      socket.close(closeCodes.subprotocol, "speak portico.v1+json or portico.v1+proto");
-      return;
-    }
     const { heartbeatMs, maxFrameBytes, maxWaitingBytes } = this.#limits;
     const { clock, runtime, authenticator } = this.#options;
-    const session = new Session({
-      ...{ socket, codec, peer, clock, runtime, authenticator, heartbeatMs, maxFrameBytes, maxWaitingBytes },
-      headers: credential,
+    const session = await this.#accept(upgrade, (socket) => {
+      if (offered.length > 0 && known === undefined) {
+        socket.close(closeCodes.subprotocol, "speak portico.v1+json or portico.v1+proto");
+        return undefined;
+      }
+      const begun = new Session({
+        ...{
+          socket,
+          codec,
+          peer,
+          clock,
+          runtime,
+          authenticator,
+          heartbeatMs,
+          maxFrameBytes,
+          maxWaitingBytes,
+        },
+        headers: credential,
+      });
+      this.#keep(socket, begun);
+      return begun;
     });
-    this.#keep(socket, session);
-    await session.checkAgain();
+    await session?.checkAgain();
   }
 
   async #openGraphql(upgrade: Upgrade, headers: RequestHeaders): Promise<void> {
     const server = await this.#options.graphql?.();
-    const socket = await this.#accept(upgrade);
-    this.#keep(socket, undefined);
     const { clock, runtime } = this.#options;
     const { maxWaitingBytes } = this.#limits;
-    if (server !== undefined)
-      serveGraphqlSocket(server, {
-        ...{ socket, clock, runtime, headers, maxWaitingBytes },
-        peer: upgrade.peer,
-      });
+    await this.#accept(upgrade, (socket) => {
+      this.#keep(socket, undefined);
+      if (server !== undefined)
+        serveGraphqlSocket(server, {
+          ...{ socket, clock, runtime, headers, maxWaitingBytes },
+          peer: upgrade.peer,
+        });
+    });
   }
 
   /** @throws RpcError as REST does where the path is none. */
@@ -235,17 +248,28 @@ class Server implements WebSockets {
       });
     const { target, variables } = match;
     const id = requestIdFrom(head.headers["x-request-id"]);
-    const socket = await this.#accept(upgrade);
-    this.#keep(socket, undefined);
     const { maxWaitingBytes } = this.#limits;
-    serveSingle({ ...{ socket, head, variables, id, runtime, maxWaitingBytes }, route: target });
+    await this.#accept(upgrade, (accepted) => {
+      this.#keep(accepted, undefined);
+      serveSingle({ ...{ socket: accepted, head, variables, id, runtime, maxWaitingBytes }, route: target });
+    });
   }
 
-  /** @throws RpcError UPGRADE_INVALID. */
-  #accept({ request, socket, head }: Upgrade): Promise<WebSocket> {
+  /**
+   * @param begin listens to the socket before it is read: frames may have come together with the handshake.
+   * @throws RpcError UPGRADE_INVALID.
+   */
+  #accept<T>({ request, socket, head }: Upgrade, begin: (accepted: WebSocket) => T): Promise<T> {
     return new Promise((resolve, reject) => {
       this.#refused.set(socket, reject);
-      this.#server.handleUpgrade(request, socket, head, resolve);
+      this.#server.handleUpgrade(request, socket, head, (accepted) => {
+        try {
+          resolve(begin(accepted));
+        } catch (thrown) {
+          accepted.terminate();
+          reject(thrown);
+        }
+      });
     });
   }
 
