@@ -204,6 +204,8 @@ for (const engine of ["memory", "postgres"] as const)
     });
 
     test("lists are paged, filtered, and go on after a cursor", async () => {
+      const less = await ask(server.base, "GET", "/api/v1/events?pageSize=-1", { headers: admin() });
+      assert.equal(less.status, 400);
       const first = await ask(server.base, "GET", "/api/v1/events?pageSize=2", { headers: admin() });
       const second = await ask(
         server.base,

@@ -157,6 +157,19 @@ describe("MCP", () => {
       arguments: { id: "admin" },
     });
     assert.match(denied.content[0]?.text ?? "", /^SCOPE_MISSING: /);
+    for (const [name, given, said] of [
+      [
+        "call_method",
+        { method: "portico.users.v1.UserService/GetUser", request: {} },
+        /^FIELD_UNKNOWN: request: /,
+      ],
+      ["call_method", {}, /^FIELD_INVALID: method: /],
+      ["search_methods", { q: "users" }, /^FIELD_UNKNOWN: q: .* query and limit/],
+      ["search_methods", { query: "x".repeat(201) }, /^FIELD_INVALID: query: /],
+    ] as const) {
+      const wrong = await use(client, name, given);
+      assert.match(wrong.content[0]?.text ?? "", said);
+    }
     const without = await startIdentity();
     const plain = await connect(without.adminKey, { base: without.base });
     assert.ok(!(await plain.listTools()).tools.some(({ name }) => name === "call_method"));

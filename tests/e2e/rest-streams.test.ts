@@ -70,6 +70,49 @@ describe("multipart/form-data", () => {
     });
 });
 
+describe("JSON lines", () => {
+  for (const type of ["application/x-ndjson", "application/ndjson", "application/jsonl"])
+    test(`are asked for, and sent, as ${type}`, async () => {
+      const answer = await fetch(`${base}/test.v1.Echo/BidiStream`, {
+        method: "POST",
+        headers: { "content-type": type, accept: `${type}, text/event-stream;q=0.5` },
+        body: '{"text":"a"}\n{"text":"b"}\n',
+      });
+      assert.equal(answer.headers.get("content-type"), `${type}; charset=utf-8`);
+      const lines = (await answer.text()).trim().split("\n");
+      assert.deepEqual(
+        lines.map((line) => JSON.parse(line).result.text),
+        ["a", "b"],
+      );
+    });
+});
+
+describe("what a refusal says is taken instead", () => {
+  const file = "multipart/form-data, application/octet-stream, application/xml";
+  const lines = "application/x-ndjson, application/json";
+  for (const [path, sent, name, taken] of [
+    ["/v1/upload", { "content-type": "application/json" }, "accept-post", file],
+    ["/test.v1.Echo/ClientStream", { "content-type": "text/plain" }, "accept-post", lines],
+    ["/test.v1.Echo/Unary", { "content-type": "text/plain" }, "accept-post", "application/json"],
+    [
+      "/v1/upload",
+      { "content-type": "text/plain", "content-encoding": "gzip" },
+      "accept-encoding",
+      "identity",
+    ],
+    [
+      "/test.v1.Echo/ClientStream",
+      { "content-type": "application/json", "content-encoding": "gzip" },
+      ...(["accept-encoding", "identity"] as const),
+    ],
+  ] as const)
+    test(`${path}, ${JSON.stringify(sent)}: ${taken}`, async () => {
+      const answer = await fetch(base + path, { method: "POST", headers: sent, body: "{}" });
+      assert.equal(answer.status, 415);
+      assert.equal(answer.headers.get(name), taken);
+    });
+});
+
 describe("a silent stream", () => {
   for (const [type, beat] of [
     ["text/event-stream", ":\n\n"],

@@ -16,9 +16,10 @@ export interface FieldPath {
   readonly leaf: DescField;
   /**
    * Parses text and sets the leaf, making the messages on the way; appends where the leaf is repeated.
+   * @param name as the caller spelled it; default: the proto spelling.
    * @throws RpcError `invalid_argument` FIELD_INVALID naming the field.
    */
-  setText(message: Message, text: string): void;
+  setText(message: Message, text: string, name?: string): void;
   /** The leaf's value; undefined where a message on the way is absent. */
   get(message: Message): unknown;
 }
@@ -73,13 +74,13 @@ class CompiledPath implements FieldPath {
     this.#parse = parseScalarText(leaf);
   }
 
-  setText(message: Message, text: string): void {
-    if (this.#parse === undefined) throw fieldInvalid(this.text, "cannot be given as text");
+  setText(message: Message, text: string, name: string = this.text): void {
+    if (this.#parse === undefined) throw fieldInvalid(name, "cannot be given as text");
     let value: unknown;
     try {
       value = this.#parse(text);
     } catch (error) {
-      throw fieldInvalid(this.text, error instanceof Error ? error.message : "is not valid");
+      throw fieldInvalid(name, error instanceof Error ? error.message : "is not valid");
     }
     const target = this.#parents.reduce<Fields>(
       (parent, field) => child(parent, field),

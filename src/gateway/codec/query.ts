@@ -73,7 +73,7 @@ class CompiledQuery implements QueryBinder {
       if (seen.has(path.text)) throw fieldError("FIELD_REPEATED", name, "is given more than once");
       seen.add(path.text);
     }
-    path.setText(message, equals === -1 ? "" : decode(pair.slice(equals + 1), name));
+    path.setText(message, equals === -1 ? "" : decode(pair.slice(equals + 1), name), name);
   }
 
   /** Undefined: unknown, and unknown ones are passed over. */

@@ -21,6 +21,10 @@ export const reasons = {
     code: "invalid_argument",
     meaning: "the body is of a type that the method does not take",
   },
+  PROTOCOL_VERSION_UNKNOWN: {
+    code: "invalid_argument",
+    meaning: "the client speaks a version of its protocol that is not spoken here",
+  },
   ENCODING_UNSUPPORTED: {
     code: "invalid_argument",
     meaning: "the body is compressed in a way that is not supported",

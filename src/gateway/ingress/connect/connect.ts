@@ -80,32 +80,50 @@ function handle(context: Context): void {
     refuseExchange(runtime, exchange, { id, protocol: "connect", error: unknown });
     return;
   }
-  const refused = (error: RpcError): void =>
+  const refused = (error: RpcError, status?: number): void => {
+    new UnaryReply(exchange, "json", { id, ownDetails }).fail(error, undefined, status);
     refuseExchange(runtime, exchange, { id, protocol: "connect", error, method });
+  };
   const isUnary = method.kind === "unary";
   const types = isUnary ? unaryTypes : streamTypes;
   const allowed = isUnary && method.sideEffectFree ? "GET, POST" : "POST";
   if (exchange.method !== "POST" && !(exchange.method === "GET" && allowed === "GET, POST")) {
-    exchange.reply(405, { allow: allowed }, undefined);
     const message = `this method is called by ${allowed}, not by ${exchange.method.slice(0, 20)}`;
-    refused(new RpcError("unimplemented", { reason: "METHOD_NOT_BOUND", message }));
+    const metadata = { allow: allowed };
+    refused(new RpcError("unimplemented", { reason: "METHOD_NOT_BOUND", message, metadata }), 405);
     return;
   }
-  const type =
-    String(exchange.headers["content-type"] ?? "")
-      .split(";", 1)[0]
-      ?.trim()
-      .toLowerCase() ?? "";
-  const encoding = exchange.method === "GET" ? undefined : types.get(type);
+  const [type, charset] = contentTypeOf(exchange);
+  const encoding =
+    exchange.method === "GET" || (charset !== undefined && charset !== "utf-8") ? undefined : types.get(type);
   if (exchange.method === "POST" && encoding === undefined) {
-    const accepted = [...types.keys()].join(", ");
-    exchange.reply(415, { "accept-post": accepted }, undefined);
-    const message = `this method takes ${accepted}`;
-    refused(new RpcError("invalid_argument", { reason: "CONTENT_TYPE_UNSUPPORTED", message }));
+    const accepts = [...types.keys()].join(", ");
+    const message = `content-type: this method takes ${accepts}, in UTF-8`;
+    refused(
+      new RpcError("invalid_argument", {
+        reason: "CONTENT_TYPE_UNSUPPORTED",
+        message,
+        metadata: { accepts },
+      }),
+      415,
+    );
+    return;
+  }
+  const version = exchange.headers["connect-protocol-version"];
+  if (version !== undefined && version !== "1") {
+    const message = "connect-protocol-version: is not spoken here; send 1";
+    refused(new RpcError("invalid_argument", { reason: "PROTOCOL_VERSION_UNKNOWN", message }));
     return;
   }
   if (isUnary) runUnary(context, method, { id, encoding });
   else runStream(context, method, { id, encoding: encoding ?? "json" });
+}
+
+/** In lower case: the type, and its charset where it has one. */
+function contentTypeOf({ headers }: Exchange): readonly [type: string, charset: string | undefined] {
+  const text = String(headers["content-type"] ?? "").toLowerCase();
+  const [type = ""] = text.split(";", 1);
+  return [type.trim(), /;\s*charset=\s*"?([^";\s]+)/.exec(text)?.[1]];
 }
 
 function startOf(exchange: Exchange, method: Method, id: string): CallStart {

@@ -8,12 +8,17 @@ export async function readGet(
   limits: InflateLimits,
 ): Promise<{ readonly encoding: Encoding; readonly bytes: Uint8Array }> {
   const parameters = new URLSearchParams(query);
+  for (const name of ["encoding", "message", "base64", "compression"])
+    if (parameters.getAll(name).length > 1) throw wrong(name, "is given more than once");
   const encoding = parameters.get("encoding");
   const message = parameters.get("message");
   if (encoding !== "json" && encoding !== "proto") throw wrong("encoding", "must be json or proto");
   if (message === null) throw wrong("message", "must be given");
   const base64 = parameters.get("base64") === "1";
   const bytes = base64 ? decode(message) : Buffer.from(message, "utf8");
+  // What is no UTF-8 would come as other text than was sent.
+  if (!base64 && message.includes("\uFFFD") && !isText(query))
+    throw wrong("message", "has a percent-encoding that is not valid UTF-8 text; send bytes with base64=1");
   const compression = parameters.get("compression") ?? "identity";
   if (compression === "identity" || compression === "" || bytes.length === 0) return { encoding, bytes };
   if (!isCompression(compression))
@@ -28,8 +33,20 @@ export async function readGet(
 function decode(text: string): Uint8Array {
   // A plus sign in a query is a space to whoever reads it as a form.
   const plain = text.replaceAll(" ", "+");
-  if (!/^[A-Za-z0-9+/_-]*={0,2}$/.test(plain)) throw wrong("message", "is not base64");
+  const letters = /^([A-Za-z0-9+/_-]*)={0,2}$/.exec(plain)?.[1];
+  // Four letters are three bytes; one that is left is none.
+  if (letters === undefined || letters.length % 4 === 1) throw wrong("message", "is not base64");
   return Buffer.from(plain.replaceAll("-", "+").replaceAll("_", "/"), "base64");
+}
+
+function isText(query: string): boolean {
+  try {
+    decodeURIComponent(query.replaceAll("+", " "));
+    return true;
+  } catch {
+    // A URIError is the answer.
+    return false;
+  }
 }
 
 function wrong(field: string, description: string): RpcError {

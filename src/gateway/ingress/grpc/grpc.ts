@@ -93,17 +93,19 @@ function handle(exchange: Exchange, settings: Settings): void {
 
 const accepted: Readonly<Partial<Record<Protocol, string>>> = {
   grpc: "application/grpc, application/grpc+proto, application/grpc+json",
-  "grpc-web": "application/grpc-web+proto, application/grpc-web+json, application/grpc-web-text+proto",
+  "grpc-web":
+    "application/grpc-web+proto, application/grpc-web+json, application/grpc-web-text+proto, application/grpc-web-text+json",
 };
 
 /** In HTTP's words: who sends another type reads no gRPC status. */
 function replyNoType(exchange: Exchange, protocol: Protocol): RpcError {
+  const types = accepted[protocol] ?? "";
+  const over = exchange.http === 2 ? "" : " over HTTP/2";
   const message =
-    protocol === "grpc" ? "this port speaks gRPC over HTTP/2" : "this is no content type of gRPC-Web";
-  const headers = {
-    "content-type": "text/plain; charset=utf-8",
-    "accept-post": accepted[protocol] ?? "",
-  };
+    protocol === "grpc"
+      ? `this is no gRPC${over}; send ${types}, or ask the HTTP port, which speaks other protocols too`
+      : `this is no content type of gRPC-Web; send ${types}`;
+  const headers = { "content-type": "text/plain; charset=utf-8", "accept-post": types };
   exchange.reply(415, headers, `${message}\n`);
   return new RpcError("invalid_argument", { reason: "CONTENT_TYPE_UNSUPPORTED", message });
 }

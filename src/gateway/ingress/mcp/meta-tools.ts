@@ -30,6 +30,7 @@ const search: Tool = {
       limit: { type: "integer", minimum: 1, maximum: maxFound, description: "Default 5." },
     },
     required: ["query"],
+    additionalProperties: false,
   },
   outputSchema: {
     type: "object",
@@ -65,6 +66,7 @@ const call: Tool = {
       arguments: { type: "object", description: "The request, as its JSON Schema says." },
     },
     required: ["method"],
+    additionalProperties: false,
   },
   annotations: {
     title: "Call a method",
@@ -79,8 +81,11 @@ export const metaTools: MetaTools = {
   tools: [search, call],
   call: async (name, given, use) => {
     const asked = (given ?? {}) as Readonly<Record<string, unknown>>;
-    if (name === search.name) return found(use.catalog, asked);
-    if (name !== call.name) return undefined;
+    const tool = [search, call].find((one) => one.name === name);
+    if (tool === undefined) return undefined;
+    const wrong = problemOf(tool, asked);
+    if (wrong !== undefined) return failed(wrong);
+    if (tool === search) return found(use.catalog, asked);
     const method = use.catalog.methods.get(`/${String(asked.method)}`);
     if (method === undefined || !hasUnaryRequest(method.kind))
       return failed(
@@ -90,13 +95,25 @@ export const metaTools: MetaTools = {
   },
 };
 
+/** A request under another name than `arguments` would be an empty one. */
+function problemOf({ inputSchema }: Tool, asked: Readonly<Record<string, unknown>>): string | undefined {
+  const { properties, required } = inputSchema as {
+    readonly properties: Readonly<Record<string, unknown>>;
+    readonly required: readonly string[];
+  };
+  const known = Object.keys(properties);
+  const other = Object.keys(asked).find((key) => !known.includes(key));
+  if (other !== undefined)
+    return `FIELD_UNKNOWN: ${other.slice(0, 100)}: there is no such argument; there are ${known.join(" and ")}`;
+  const missing = required.find((key) => typeof asked[key] !== "string");
+  return missing === undefined ? undefined : `FIELD_INVALID: ${missing}: is missing, or is no text`;
+}
+
 function found(catalog: Catalog, asked: Readonly<Record<string, unknown>>): object {
-  if (typeof asked.query !== "string" || asked.query.length > 200)
-    return failed("FIELD_INVALID: query is a text of at most 200 characters");
+  const query = String(asked.query);
+  if (query.length > 200) return failed("FIELD_INVALID: query: has more than 200 characters");
   // Of what is left "revisions" and "revision" are one.
-  const words = (asked.query.toLowerCase().match(/[a-z0-9]{3,}/g) ?? []).map((word) =>
-    word.replace(/s$/, ""),
-  );
+  const words = (query.toLowerCase().match(/[a-z0-9]{3,}/g) ?? []).map((word) => word.replace(/s$/, ""));
   const limit = Math.min(maxFound, Math.max(1, Number(asked.limit ?? 5) || 5));
   const methods = [...catalog.methods.values()]
     .filter((method) => hasUnaryRequest(method.kind))

@@ -19,7 +19,9 @@ interface Range {
 const maxAcceptBytes = 2048;
 
 /** What a stream is written as. */
-export type StreamType = "application/x-ndjson" | "text/event-stream" | "application/json";
+export type StreamType = LinesType | "text/event-stream" | "application/json";
+/** One form under the names that are in use for it; the first is the one that we name. */
+export type LinesType = "application/x-ndjson" | "application/ndjson" | "application/jsonl";
 
 type Offer = readonly [StreamType, ...StreamType[]];
 
@@ -27,6 +29,7 @@ const streamTypes: Offer = ["application/x-ndjson", "text/event-stream", "applic
 /** One array needs an end. */
 const watchTypes: Offer = ["application/x-ndjson", "text/event-stream"];
 const unaryTypes: Offer = ["application/json"];
+const otherNamesOfLines: readonly LinesType[] = ["application/ndjson", "application/jsonl"];
 
 /**
  * What the answer will be: the welcome type of the highest quality, among equals the one that was named most exactly, then ours.
@@ -39,7 +42,7 @@ export function negotiate(exchange: Exchange, route: HttpRoute): StreamType {
   const [first] = offered;
   const header = exchange.headers.accept;
   if (method.output.desc.typeName === httpBody) return first;
-  const best = preferred(header, offered);
+  const best = preferred(header, first === "application/json" ? offered : [...offered, ...otherNamesOfLines]);
   if (best !== undefined) return best;
   const ranges = parseAccept(String(header));
   if (ranges.some((range) => range.type === "application/problem+json" && range.quality > 0)) return first;

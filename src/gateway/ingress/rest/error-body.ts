@@ -60,8 +60,9 @@ export function errorHeaders(exchange: Exchange, error: RpcError, id: string): R
   );
   headers.vary = "accept";
   if (error.reason === "METHOD_NOT_BOUND") headers.allow = error.metadata.allow ?? "";
-  if (error.reason === "CONTENT_TYPE_UNSUPPORTED") headers["accept-post"] = "application/json";
-  if (error.reason === "ENCODING_UNSUPPORTED") headers["accept-encoding"] = "gzip, br, identity";
+  const { accepts } = error.metadata;
+  if (error.reason === "CONTENT_TYPE_UNSUPPORTED") headers["accept-post"] = accepts ?? "application/json";
+  if (error.reason === "ENCODING_UNSUPPORTED") headers["accept-encoding"] = accepts ?? "gzip, br, identity";
   // RFC 6750 section 3.1: the error code only where a credential came that is not good.
   if (error.code === "unauthenticated")
     headers["www-authenticate"] =

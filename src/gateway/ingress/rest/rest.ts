@@ -174,7 +174,7 @@ function route(exchange: Exchange, runtime: Runtime): Found | undefined {
       if (exchange.method === "OPTIONS") return undefined;
       throw new RpcError("unimplemented", {
         reason: "METHOD_NOT_BOUND",
-        message: `${exchange.method.slice(0, 20)} is not possible here; use ${match.allow.join(", ")}`,
+        message: `${exchange.method.slice(0, 20)} is not possible here; use ${match.allow.join(", ")}${connectHint(exchange, runtime)}`,
         metadata: { allow: match.allow.join(", ") },
       });
     case "bad_path":
@@ -184,7 +184,21 @@ function route(exchange: Exchange, runtime: Runtime): Found | undefined {
   }
 }
 
+/** Who forgets the one parameter that makes a GET of a method's own path one of Connect. */
+function connectHint({ method, path }: Exchange, { catalog }: Runtime): string {
+  const called = method === "GET" ? catalog.methods.get(path) : undefined;
+  return called?.sideEffectFree === true && called.kind === "unary"
+    ? ", or GET as Connect has it: ?connect=v1&encoding=json&message={…}"
+    : "";
+}
+
 function noRoute(path: string): RpcError {
+  if (path === "/ws")
+    return new RpcError("not_found", {
+      reason: "ROUTE_NOT_FOUND",
+      message:
+        "/ws is a WebSocket: open it with one (Connection: Upgrade, Upgrade: websocket), not with a request",
+    });
   return new RpcError("not_found", {
     reason: "ROUTE_NOT_FOUND",
     message: `there is nothing at ${path.slice(0, 200)}; /openapi.json lists what is here`,

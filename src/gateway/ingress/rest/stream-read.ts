@@ -8,7 +8,7 @@ import { BytesPayload, type Payload } from "#rpc/payload.ts";
 import { bodyTooLarge } from "../body-limit.ts";
 import type { Exchange } from "../exchange.ts";
 
-const ndjson = /^application\/(x-)?ndjson\s*(;|$)/i;
+const ndjson = /^application\/((x-)?ndjson|jsonl)\s*(;|$)/i;
 const json = /^application\/json\s*(;|$)/i;
 
 /** @throws RpcError before the first message where the content type, the path or the query is wrong. */
@@ -24,11 +24,13 @@ export function streamedRequests(
       reason: "CONTENT_TYPE_UNSUPPORTED",
       message:
         "content-type: this method takes a stream of messages: application/x-ndjson, one a line, or application/json, an array of them",
+      metadata: { accepts: "application/x-ndjson, application/json" },
     });
   if (exchange.headers["content-encoding"] !== undefined)
     throw new RpcError("invalid_argument", {
       reason: "ENCODING_UNSUPPORTED",
       message: "content-encoding: a stream of messages is taken uncompressed",
+      metadata: { accepts: "identity" },
     });
   if (exchange.query !== "" || route.variables.length > 0)
     throw new RpcError("invalid_argument", {

@@ -161,7 +161,7 @@ class NdjsonWriter implements StreamWriter {
   }
 
   start(): void {
-    if (!this.#exchange.started) start(this.#exchange, this.#answer, "application/x-ndjson; charset=utf-8");
+    if (!this.#exchange.started) start(this.#exchange, this.#answer, `${this.#answer.type}; charset=utf-8`);
   }
 
   write(payload: Payload): Promise<void> | undefined {

@@ -70,12 +70,14 @@ function checkType(exchange: Exchange): void {
       reason: "CONTENT_TYPE_UNSUPPORTED",
       message:
         "content-type: an upload is the file itself, for example application/xml, with its metadata in the query, or multipart/form-data with one file",
+      metadata: { accepts: "multipart/form-data, application/octet-stream, application/xml" },
     });
   }
   if (exchange.headers["content-encoding"] !== undefined) {
     throw new RpcError("invalid_argument", {
       reason: "ENCODING_UNSUPPORTED",
       message: "content-encoding: uploads are taken uncompressed",
+      metadata: { accepts: "identity" },
     });
   }
 }
