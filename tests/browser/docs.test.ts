@@ -125,6 +125,18 @@ describe("the API reference in Chromium", { skip: noBrowser }, () => {
       assert.equal(await narrow.evaluate("document.documentElement.scrollWidth"), 360);
     });
 
+  test("on a narrow screen no reason is cut in two, and the credential has the room that there is", async () => {
+    const errors = await open({ width: 360, height: 740 }, "/docs/errors");
+    const lines = await errors
+      .locator(".reasons code")
+      .evaluateAll((all) => all.map((one) => [...one.getClientRects()].length));
+    assert.ok(lines.length > 50 && lines.every((count) => count === 1), lines.join(" "));
+    const docs = await open({ width: 360, height: 740 });
+    const box = await docs.locator("#credential").boundingBox();
+    assert.ok(box !== null && box.width > 300, JSON.stringify(box));
+    for (const opened of [errors, docs]) await opened.close();
+  });
+
   test("nothing was asked of another origin, and the browser had nothing to complain of but the refusals", () => {
     assert.deepEqual(
       requests.filter((url) => !url.startsWith(portico.base)),

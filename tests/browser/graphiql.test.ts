@@ -70,6 +70,16 @@ describe("GraphiQL in Chromium", { skip: noBrowser }, () => {
     assert.match((await left).failure()?.errorText ?? "", /ABORTED/);
   });
 
+  test("on a narrow screen the answer is below the question", async () => {
+    await page.setViewportSize({ width: 360, height: 740 });
+    const answer = await page.locator(".graphiql-response").boundingBox();
+    const question = await page.locator(".graphiql-editors").boundingBox();
+    await page.setViewportSize({ width: 1200, height: 900 });
+    assert.ok(answer !== null && question !== null);
+    assert.ok(answer.width > 200 && answer.height > 100, JSON.stringify(answer));
+    assert.ok(answer.x + answer.width <= 360 && answer.y >= question.y + question.height);
+  });
+
   test("the contract's comments are the documentation", async () => {
     await page.locator('button[aria-label="Show Documentation Explorer"]').click();
     await page.locator(".graphiql-doc-explorer a", { hasText: "Query" }).first().click();

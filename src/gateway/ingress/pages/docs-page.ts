@@ -39,7 +39,8 @@ ${document.tags.map((tag) => html`<h2>${tag.name}</h2><ul>${ofTag(tag.name).map(
 <h2>Schemas</h2><ul>${Object.keys(document.components.schemas).map((name) => html`<li><a href="#${anchor(name)}">${shortName(name)}</a></li>`)}</ul>
 </nav>
 <main>
-<p>Each method is served over REST as shown, over REST as <code>POST /package.Service/Method</code>, and over gRPC, where reflection is on.</p>
+<p>Each method is here over REST as shown; over REST, Connect and gRPC-Web as <code>POST /package.Service/Method</code>; over gRPC; on a WebSocket at
+<code>/ws</code>; and, where it takes one message, in GraphQL at <code>/graphql</code>. It is the same method with the same answer.</p>
 ${document.tags.map((tag) => html`<section><h2>${tag.name}</h2><p>${prose(tag.description)}</p>${ofTag(tag.name).map((entry) => article(document, entry))}</section>`)}
 <section><h2>Schemas</h2>${Object.entries(document.components.schemas).map(([name, schema]) => schemaArticle(name, schema))}</section>
 </main>
