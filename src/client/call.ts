@@ -72,12 +72,22 @@ export class Call<I = unknown, O = unknown> implements AsyncIterable<O> {
     this.#wake();
   }
 
-  /** Resolves when it is on its way: a server that does not take more makes it wait. @throws CallError where the call is over. */
+  /**
+   * Resolves when it is on its way: a server that does not take more makes it wait.
+   * @throws CallError where the call is over, or the message is none: then it is over too.
+   */
   async send(message: I): Promise<void> {
     while (!this.#over && (this.#port === undefined || this.#credit === 0)) await this.#changed();
     if (this.#over) throw this.#failed ?? ownError("cancelled", "CALL_OVER", "the call is over");
     this.#credit -= 1;
-    this.#port?.send({ message });
+    try {
+      this.#port?.send({ message });
+    } catch (thrown) {
+      // Without it the server waits for a message, and who asked for the answer.
+      this.#port?.send({ cancel: true });
+      this.fail(ownError("invalid_argument", "MESSAGE_MALFORMED", `the message cannot be JSON: ${thrown}`));
+      throw this.#failed;
+    }
   }
 
   /** No more messages follow. The answer goes on. */

@@ -94,7 +94,7 @@ export class Link {
   }
 
   #send(frame: object): void {
-    if (!this.#closed && this.#socket.readyState === 1) this.#socket.send(JSON.stringify(frame));
+    if (!this.#closed && this.#socket.readyState === 1) this.#socket.send(JSON.stringify(frame, bigText));
   }
 
   #hear(frame: ServerFrame): void {
@@ -145,6 +145,11 @@ export class Link {
     this.#calls.clear();
     this.#options.closed(error);
   }
+}
+
+/** ProtoJSON has integers of 64 bits as text. */
+function bigText(_key: string, value: unknown): unknown {
+  return typeof value === "bigint" ? String(value) : value;
 }
 
 function lost(why: string): CallError {

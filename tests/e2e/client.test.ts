@@ -109,6 +109,21 @@ describe("the client", () => {
     );
   });
 
+  test("takes 64-bit integers as they are, and refuses at once what cannot be JSON", {
+    timeout: 5000,
+  }, async () => {
+    const answer = await client.unary<{ int64Value: string }>("test.v1.Echo/Unary", {
+      int64Value: -(2n ** 63n),
+    });
+    assert.equal(answer.int64Value, "-9223372036854775808");
+    const ring: { text?: unknown } = {};
+    ring.text = ring;
+    await rejects(client.unary("test.v1.Echo/Unary", ring), "invalid_argument", "MESSAGE_MALFORMED");
+    const call = client.call("test.v1.Echo/ClientStream");
+    await rejects(call.send(ring), "invalid_argument", "MESSAGE_MALFORMED");
+    await rejects(call.only(), "invalid_argument", "MESSAGE_MALFORMED");
+  });
+
   test("streams both ways", async () => {
     const call = client.call<{ text: string }, { text: string }>("test.v1.Echo/BidiStream");
     const answers = call[Symbol.asyncIterator]();
