@@ -34,45 +34,45 @@ describe("Connect by hand", () => {
     what: string,
     headers: Readonly<Record<string, string>>,
     method: string,
-    expected: readonly [status: number, code: string, reason: string, message: RegExp],
+    status: number,
+    message: RegExp,
     header?: readonly [name: string, value: string],
   ][] = [
     [
       "another content type",
       { ...connect, "content-type": "text/plain" },
-      "POST",
-      [415, "invalid_argument", "CONTENT_TYPE_UNSUPPORTED", /application\/json, application\/proto/],
+      ...(["POST", 415, /application\/json, application\/proto/] as const),
       ["accept-post", "application/json, application/proto"],
     ],
     [
       "another charset",
       { ...connect, "content-type": "application/json; charset=latin1" },
-      "POST",
-      [415, "invalid_argument", "CONTENT_TYPE_UNSUPPORTED", /in UTF-8/],
+      ...(["POST", 415, /in UTF-8/] as const),
     ],
-    [
-      "another HTTP method",
-      connect,
-      "PUT",
-      [405, "unimplemented", "METHOD_NOT_BOUND", /GET, POST, not by PUT/],
-      ["allow", "GET, POST"],
-    ],
-    [
-      "another version of the protocol",
-      { ...connect, "connect-protocol-version": "2" },
-      "POST",
-      [400, "invalid_argument", "PROTOCOL_VERSION_UNKNOWN", /send 1/],
-    ],
+    ["another HTTP method", connect, "PUT", 405, /GET, POST, not by PUT/, ["allow", "GET, POST"]],
   ];
-  for (const [what, headers, method, [status, code, reason, message], header] of refused)
+  // As text: of JSON a client would take the code, and the protocol has none for these.
+  for (const [what, headers, method, status, message, header] of refused)
     test(`${what} is refused with ${status}, and why`, async () => {
       const answer = await ask(portico.base, method, path, { headers, body: '{"id":"seen"}' });
       assert.equal(answer.status, status, answer.text);
-      assert.equal(answer.headers.get("content-type"), "application/json");
-      assert.deepEqual([answer.json.code, reasonOf(answer.json)], [code, reason]);
-      assert.match(answer.json.message, message);
+      assert.match(answer.headers.get("content-type") ?? "", /^text\/plain/);
+      assert.match(answer.text, message);
       if (header !== undefined) assert.equal(answer.headers.get(header[0]), header[1]);
     });
+
+  test("another version of the protocol is refused, and which there is", async () => {
+    const answer = await ask(portico.base, "POST", path, {
+      headers: { ...connect, "connect-protocol-version": "2" },
+      body: '{"id":"seen"}',
+    });
+    assert.equal(answer.status, 400);
+    assert.deepEqual(
+      [answer.json.code, reasonOf(answer.json)],
+      ["invalid_argument", "PROTOCOL_VERSION_UNKNOWN"],
+    );
+    assert.match(answer.json.message, /send 1/);
+  });
 
   test("UTF-8 may be said, in any letters", async () => {
     for (const type of ["application/json; charset=UTF-8", 'Application/JSON;charset="utf-8"']) {

@@ -216,7 +216,11 @@ const runtime = createRuntime({
 });
 const maxMessageBytes = asked.messageReceiveLimit === 0 ? 4 * 1024 * 1024 : asked.messageReceiveLimit;
 // The suite counts what is in an error: what we add to the service's own details would be one too many.
-const common = { runtime: () => runtime, maxMessageBytes, ownDetails: false, serverUrl: () => "" };
+const common = {
+  ...{ runtime: () => runtime, maxMessageBytes, ownDetails: false, serverUrl: () => "" },
+  // Its messages of a limit's size are one letter over and over, which the default takes for a bomb: this is the option's largest value.
+  maxInflation: 10_000,
+};
 const listener = await listen({
   ...{ host: "127.0.0.1", httpPort: 0, grpcPort: 0, clock },
   ...(asked.useTls && asked.serverCreds !== undefined

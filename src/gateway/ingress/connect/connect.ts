@@ -24,6 +24,7 @@ import { localPrincipal } from "#rpc/principal.ts";
 import type { Reply } from "#rpc/reply.ts";
 import { closeCall, refuseExchange } from "../close.ts";
 import type { Adapter, Exchange } from "../exchange.ts";
+import { secure } from "../rest/security-headers.ts";
 import { readGet } from "./get.ts";
 import { collectInflated, readMessages, readMetadata, readTimeout, streamTypes, unaryTypes } from "./read.ts";
 import { StreamReply, UnaryReply } from "./reply.ts";
@@ -80,50 +81,67 @@ function handle(context: Context): void {
     refuseExchange(runtime, exchange, { id, protocol: "connect", error: unknown });
     return;
   }
-  const refused = (error: RpcError, status?: number): void => {
-    new UnaryReply(exchange, "json", { id, ownDetails }).fail(error, undefined, status);
-    refuseExchange(runtime, exchange, { id, protocol: "connect", error, method });
-  };
   const isUnary = method.kind === "unary";
   const types = isUnary ? unaryTypes : streamTypes;
-  const allowed = isUnary && method.sideEffectFree ? "GET, POST" : "POST";
-  if (exchange.method !== "POST" && !(exchange.method === "GET" && allowed === "GET, POST")) {
-    const message = `this method is called by ${allowed}, not by ${exchange.method.slice(0, 20)}`;
-    const metadata = { allow: allowed };
-    refused(new RpcError("unimplemented", { reason: "METHOD_NOT_BOUND", message, metadata }), 405);
-    return;
-  }
-  const [type, charset] = contentTypeOf(exchange);
-  const encoding =
-    exchange.method === "GET" || (charset !== undefined && charset !== "utf-8") ? undefined : types.get(type);
-  if (exchange.method === "POST" && encoding === undefined) {
-    const accepts = [...types.keys()].join(", ");
-    const message = `content-type: this method takes ${accepts}, in UTF-8`;
-    refused(
-      new RpcError("invalid_argument", {
-        reason: "CONTENT_TYPE_UNSUPPORTED",
-        message,
-        metadata: { accepts },
-      }),
-      415,
-    );
-    return;
-  }
-  const version = exchange.headers["connect-protocol-version"];
-  if (version !== undefined && version !== "1") {
-    const message = "connect-protocol-version: is not spoken here; send 1";
-    refused(new RpcError("invalid_argument", { reason: "PROTOCOL_VERSION_UNKNOWN", message }));
+  const encoding = exchange.method === "POST" ? encodingOf(exchange, types) : undefined;
+  const refused = refusalOf(exchange, method, { types, encoding });
+  if (refused !== undefined) {
+    if (refused.reason === "PROTOCOL_VERSION_UNKNOWN")
+      new UnaryReply(exchange, "json", { id, ownDetails }).fail(refused, undefined);
+    else replyInHttp(exchange, refused, id);
+    refuseExchange(runtime, exchange, { id, protocol: "connect", error: refused, method });
     return;
   }
   if (isUnary) runUnary(context, method, { id, encoding });
   else runStream(context, method, { id, encoding: encoding ?? "json" });
 }
 
-/** In lower case: the type, and its charset where it has one. */
-function contentTypeOf({ headers }: Exchange): readonly [type: string, charset: string | undefined] {
+type Types = ReadonlyMap<string, Encoding>;
+
+/** Undefined: the content type is none of these, or the text in it is no UTF-8. */
+function encodingOf({ headers }: Exchange, types: Types): Encoding | undefined {
   const text = String(headers["content-type"] ?? "").toLowerCase();
-  const [type = ""] = text.split(";", 1);
-  return [type.trim(), /;\s*charset=\s*"?([^";\s]+)/.exec(text)?.[1]];
+  const end = text.indexOf(";");
+  if (end === -1) return types.get(text.trim());
+  const charset = /;\s*charset=\s*"?([^";\s]+)/.exec(text)?.[1] ?? "utf-8";
+  return charset === "utf-8" ? types.get(text.slice(0, end).trim()) : undefined;
+}
+
+/** What is wrong with a request before anything of it is read. */
+function refusalOf(
+  exchange: Exchange,
+  method: Method,
+  { types, encoding }: { readonly types: Types; readonly encoding: Encoding | undefined },
+): RpcError | undefined {
+  const allow = method.kind === "unary" && method.sideEffectFree ? "GET, POST" : "POST";
+  if (exchange.method !== "POST" && !(exchange.method === "GET" && allow === "GET, POST"))
+    return new RpcError("unimplemented", {
+      reason: "METHOD_NOT_BOUND",
+      message: `this method is called by ${allow}, not by ${exchange.method.slice(0, 20)}`,
+      metadata: { allow },
+    });
+  if (exchange.method === "POST" && encoding === undefined) {
+    const accepts = [...types.keys()].join(", ");
+    return new RpcError("invalid_argument", {
+      reason: "CONTENT_TYPE_UNSUPPORTED",
+      message: `content-type: this method takes ${accepts}, in UTF-8`,
+      metadata: { accepts },
+    });
+  }
+  const version = exchange.headers["connect-protocol-version"];
+  if (version === undefined || version === "1") return undefined;
+  return new RpcError("invalid_argument", {
+    reason: "PROTOCOL_VERSION_UNKNOWN",
+    message: "connect-protocol-version: is not spoken here; send 1",
+  });
+}
+
+/** The protocol has no code for these: its clients make one of the status, where no JSON says another. The text is for people. */
+function replyInHttp(exchange: Exchange, { message, metadata }: RpcError, id: string): void {
+  const headers = secure("text/plain; charset=utf-8", id);
+  if (metadata.allow !== undefined) headers.allow = metadata.allow;
+  if (metadata.accepts !== undefined) headers["accept-post"] = metadata.accepts;
+  exchange.reply(metadata.allow === undefined ? 415 : 405, headers, `${message}\n`);
 }
 
 function startOf(exchange: Exchange, method: Method, id: string): CallStart {

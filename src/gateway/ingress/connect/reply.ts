@@ -60,8 +60,6 @@ export class UnaryReply {
   fail(error: RpcError, call: Call | undefined, status: number = codes[error.code].http): void {
     const headers = secure("application/json", this.#request.id);
     if (error.reason === "COMPRESSION_UNKNOWN") headers["accept-encoding"] = "gzip, br, identity";
-    if (error.reason === "METHOD_NOT_BOUND") headers.allow = error.metadata.allow ?? "";
-    if (error.reason === "CONTENT_TYPE_UNSUPPORTED") headers["accept-post"] = error.metadata.accepts ?? "";
     if (error.code === "unauthenticated")
       headers["www-authenticate"] =
         error.reason === "CREDENTIAL_INVALID" ? 'Bearer error="invalid_token"' : "Bearer";
