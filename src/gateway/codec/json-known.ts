@@ -15,6 +15,7 @@ import {
 import { AnySchema, isWrapperDesc } from "@bufbuild/protobuf/wkt";
 import type { JsonText } from "./json-text.ts";
 import { readArray, readJson, readObject, readScalar } from "./json-value.ts";
+import { type TextForm, textForms } from "./text-forms.ts";
 
 /** What an Any needs to read what it holds. */
 export interface TypeReader {
@@ -27,19 +28,11 @@ type ReadMessage = (text: JsonText) => Message;
 
 /** How to read a type whose JSON is its own; undefined for all others. */
 export function knownReader(desc: DescMessage, types: TypeReader): ReadMessage | undefined {
+  const form = textForms.get(desc.typeName);
+  if (form !== undefined) return readText(desc, form);
   switch (desc.typeName) {
     case "google.protobuf.Any":
       return (text) => readAny(types, text);
-    case "google.protobuf.Timestamp":
-      return readText(desc, isTimestamp, 'must be a time such as "2026-01-31T12:00:00Z"');
-    case "google.protobuf.Duration":
-      return readText(desc, isDuration, 'must be a duration such as "1.500s", of at most 315576000000 s');
-    case "google.protobuf.FieldMask":
-      return readText(
-        desc,
-        isFieldMask,
-        'must be field paths in lowerCamelCase, such as "displayName,owner.id"',
-      );
     case "google.protobuf.Struct":
       return (text) => fromJson(desc, readObject(text));
     case "google.protobuf.Value":
@@ -64,7 +57,7 @@ function nullableReader(desc: DescMessage): ReadMessage {
   return (text) => (text.takeNull() ? create(desc) : read(text));
 }
 
-function readText(desc: DescMessage, isValid: (text: string) => boolean, problem: string): ReadMessage {
+function readText(desc: DescMessage, { isValid, problem }: TextForm): ReadMessage {
   return (text) => {
     if (!text.isString()) throw text.mismatch(problem);
     const given = text.string();
@@ -76,30 +69,6 @@ function readText(desc: DescMessage, isValid: (text: string) => boolean, problem
       throw text.invalid(problem);
     }
   };
-}
-
-const timestamp =
-  /^(\d{4})-(\d\d)-(\d\d)T([01]\d|2[0-3]):[0-5]\d:[0-5]\d(\.\d{1,9})?(Z|[+-]([01]\d|2[0-3]):[0-5]\d)$/;
-
-/** Date.parse takes the 30th of February for the first of March. */
-function isTimestamp(text: string): boolean {
-  const match = timestamp.exec(text);
-  if (match === null) return false;
-  const [, year, month, day] = match;
-  const days = new Date(Date.UTC(2000 + (Number(year) % 400), Number(month), 0)).getUTCDate();
-  return Number(month) >= 1 && Number(month) <= 12 && Number(day) >= 1 && Number(day) <= days;
-}
-
-function isDuration(text: string): boolean {
-  return /^-?\d{1,12}(\.\d{1,9})?s$/.test(text);
-}
-
-/** Paths that come back as they were: no snake case, no empty name, no digit after an underscore. */
-function isFieldMask(text: string): boolean {
-  return (
-    text === "" ||
-    /^[a-z][A-Za-z0-9]*(\.[a-z][A-Za-z0-9]*)*(,[a-z][A-Za-z0-9]*(\.[a-z][A-Za-z0-9]*)*)*$/.test(text)
-  );
 }
 
 function readAny(types: TypeReader, text: JsonText): Message {

@@ -11,6 +11,7 @@ import {
   ScalarType,
 } from "@bufbuild/protobuf";
 import { nearest } from "#std/nearest.ts";
+import { textForms } from "./text-forms.ts";
 
 /** The scalar types of 64 bits. */
 export const longTypes: ReadonlySet<ScalarType> = new Set([
@@ -73,11 +74,14 @@ function numberJson(value: number): JsonValue {
 }
 
 function readJson(desc: DescMessage, json: JsonValue) {
+  const form = textForms.get(desc.typeName);
+  // protobuf-es words its errors for programmers.
+  const problem = form?.problem ?? `is not a ${desc.name}`;
+  if (form?.isValid(String(json)) === false) throw new Error(problem);
   try {
     return fromJson(desc, json);
   } catch {
-    // protobuf-es words its errors for programmers; the type says all a caller needs.
-    throw new Error(`is not a ${desc.name}`);
+    throw new Error(problem);
   }
 }
 
