@@ -217,7 +217,7 @@ class ArrayWriter implements StreamWriter {
 }
 
 /**
- * Server-sent events: `id` is the message's cursor, or its number where it has none; `event` its kind. The last one is `end` or `error`.
+ * Server-sent events: `id` is the message's cursor and `event` its kind, where it has them. The last one is `end` or `error`.
  *
  * @see https://html.spec.whatwg.org/multipage/server-sent-events.html
  */
