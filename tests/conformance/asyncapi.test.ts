@@ -52,6 +52,24 @@ describe("the documents for machines", () => {
     assert.ok(!("test_v1_Echo_Unary_socket" in channels));
   });
 
+  test("where /asyncapi.json has server-sent events, there are some", async () => {
+    await ask(portico.base, "POST", "/api/v1/bpmn?documentId=heard", { body: { xml: bpmnXml() } });
+    const { json } = await ask(portico.base, "GET", "/asyncapi.json");
+    const channels = Object.entries(json.channels as Record<string, { address: string }>);
+    const events = channels.filter(([name]) => name.endsWith("_events"));
+    assert.ok(events.length > 0);
+    for (const [name, { address }] of events) {
+      const gone = new AbortController();
+      const answer = await fetch(`${portico.base}${address.replace("{id}", "heard")}?topics=bpmn/*&after=0`, {
+        headers: { accept: "text/event-stream" },
+        signal: gone.signal,
+      });
+      assert.match(answer.headers.get("content-type") ?? "", /^text\/event-stream/, name);
+      gone.abort();
+    }
+    assert.ok(!("portico_bpmn_v1_BPMNService_DownloadBPMN_events" in json.channels));
+  });
+
   test("every message has a schema that compiles by itself", async () => {
     const { json } = await ask(portico.base, "GET", "/schemas");
     const { schemas } = json as { schemas: { name: string; url: string }[] };

@@ -144,6 +144,8 @@ class Document {
     });
     this.#operation(`${name}_socketSend`, "send", `${name}_socket`, answers);
     if (streamsRequests) this.#operation(`${name}_socketReceive`, "receive", `${name}_socket`, asked);
+    // A file is answered as it is, whatever the client accepts.
+    if (method.output.desc.typeName === "google.api.HttpBody") return;
     if (route?.httpMethod !== "GET" || hasUnaryReply(method.kind) || streamsRequests) return;
     this.#channel(`${name}_events`, {
       ...{ address, path, query: [...query, ticket], title: `${method.desc.name} as server-sent events` },
