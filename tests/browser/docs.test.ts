@@ -96,6 +96,22 @@ describe("the API reference in Chromium", { skip: noBrowser }, () => {
     assert.equal(await answerOf("DownloadBPMN", /^200/), xml);
   });
 
+  test("shows a stream as it comes, by the example that the contract has, and stops it", async () => {
+    const stream = page.locator('[id="EventService_Subscribe"]');
+    await stream.locator("summary", { hasText: "From a shell" }).click();
+    const curl = stream.locator("details", { hasText: "From a shell" }).locator("pre").last();
+    assert.match((await curl.textContent()) ?? "", /\?topics=bpmn%2F\*'/);
+    await stream.locator("summary", { hasText: "Try it" }).click();
+    assert.equal(await stream.locator("[data-name=topics]").inputValue(), "bpmn/*");
+    await stream.locator("[data-name=after]").fill("0");
+    await stream.locator("button").click();
+    await stream.locator("output > pre", { hasText: "bpmn/from-the-page" }).waitFor();
+    await stream.locator("button", { hasText: "Stop" }).click();
+    await stream.locator("output", { hasText: "Stopped." }).waitFor();
+    assert.equal(await stream.locator("button").textContent(), "Send");
+    assert.equal(await stream.locator("dl.answers code", { hasText: /^end$/ }).count(), 1);
+  });
+
   test("the filter keeps what matches, and / goes to it", async () => {
     await page.keyboard.press("Escape");
     await page.locator("h1").click();

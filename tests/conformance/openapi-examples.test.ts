@@ -40,6 +40,23 @@ async function send(id: string): Promise<{ status: number; json: unknown; expect
   return { status, json, expected: one };
 }
 
+test("an example is the value, not how JSON writes it", () => {
+  const wrong: string[] = [];
+  const look = (value: unknown, path: string): void => {
+    if (typeof value === "string" && /^("|\["|\{")/.test(value)) wrong.push(`${path}: ${value}`);
+    else if (typeof value === "object" && value !== null)
+      for (const [key, one] of Object.entries(value)) look(one, `${path}.${key}`);
+  };
+  const find = (value: unknown, path: string): void => {
+    if (typeof value !== "object" || value === null) return;
+    for (const [key, one] of Object.entries(value))
+      if (key === "example") look(one, path);
+      else find(one, `${path}.${key}`);
+  };
+  find(document, "");
+  assert.deepEqual(wrong, []);
+});
+
 describe("the examples, in the order of a life", () => {
   const sent = [
     ["BPMNService_ValidateBPMN", 200],

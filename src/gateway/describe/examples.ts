@@ -40,11 +40,25 @@ export function exampleOfField(catalog: Catalog, field: DescField, direction: Di
   return value(catalog, field, { direction, depth: 0 });
 }
 
-/** A comment without its example, and the example. */
+/** A comment without its example, and the example; a text may stand in quotation marks, as JSON writes it. */
 export function splitExample(comment: string): { readonly text: string; readonly example?: string } {
   const match = /(?:^|\n)Example: (.+)\s*$/.exec(comment);
   if (match === null) return { text: comment };
-  return { text: comment.slice(0, match.index).trimEnd(), example: String(match[1]).trim() };
+  return { text: comment.slice(0, match.index).trimEnd(), example: unquoted(String(match[1]).trim()) };
+}
+
+function unquoted(text: string): string {
+  const said = text.startsWith('"') ? parsed(text) : undefined;
+  return typeof said === "string" ? said : text;
+}
+
+/** Undefined: it is no JSON, which examples need not be. */
+function parsed(text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch {
+    return undefined;
+  }
 }
 
 interface Place {
@@ -75,6 +89,10 @@ function isHidden(catalog: Catalog, field: DescField, direction: Direction): boo
 }
 
 function value(catalog: Catalog, field: DescField, place: Place): unknown {
+  if (field.fieldKind === "list") {
+    const whole = parsed(splitExample(catalog.commentOf(field)).example ?? "");
+    if (Array.isArray(whole)) return whole;
+  }
   const one = single(catalog, field, { ...place, depth: place.depth + 1 });
   if (field.fieldKind === "list") return [one];
   return field.fieldKind === "map" ? { key: one } : one;

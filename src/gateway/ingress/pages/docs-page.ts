@@ -9,7 +9,7 @@ import type {
   Schema,
 } from "#gateway/describe/describe.ts";
 import { Html, html } from "#std/html.ts";
-import { page } from "./html.ts";
+import { page, prose } from "./html.ts";
 
 interface Entry {
   readonly path: string;
@@ -101,7 +101,7 @@ function answers(document: OpenApiDocument, operation: Operation): Html {
   const rows = Object.entries(operation.responses).map(([status, answer]) => {
     const whole = resolve(document, answer);
     const success = status.startsWith("2");
-    return html`<dt>${status === "default" ? "other" : status}</dt><dd>${whole.description}${success && whole.content !== undefined ? content(whole.content) : undefined}</dd>`;
+    return html`<dt>${status === "default" ? "other" : status}</dt><dd>${prose(whole.description)}${success && whole.content !== undefined ? content(whole.content) : undefined}</dd>`;
   });
   return html`<dl class="answers">${rows}</dl>`;
 }
@@ -183,7 +183,12 @@ function curlLine(document: OpenApiDocument, { verb, path, operation }: Entry): 
     const parameter = operation.parameters.find((one) => one.in === "path" && one.name === name);
     return encodeURIComponent(textOf(parameter?.example) || name);
   });
-  const url = `${document.servers[0]?.url ?? ""}${target}`;
+  const query = operation.parameters
+    .filter(
+      ({ in: where, required, example }) => where === "query" && required === true && example !== undefined,
+    )
+    .map(({ name, example }) => `${name}=${encodeURIComponent(String(example))}`);
+  const url = `${document.servers[0]?.url ?? ""}${target}${query.length === 0 ? "" : `?${query.join("&")}`}`;
   const credential = operation["x-required-scopes"] === undefined ? "" : ` -H "X-API-Key: $KEY"`;
   const base = `${verb === "GET" ? "curl" : `curl -X ${verb}`} '${url}'${credential}`;
   const [type, body] = Object.entries(operation.requestBody?.content ?? {})[0] ?? [];
@@ -191,12 +196,6 @@ function curlLine(document: OpenApiDocument, { verb, path, operation }: Entry): 
   if (type !== "application/json") return `${base} -H 'content-type: ${type}' --data-binary @FILE`;
   const data = JSON.stringify(body?.example).replaceAll("'", String.raw`'\''`);
   return `${base} -H 'content-type: ${type}' -d '${data}'`;
-}
-
-/** The contract's comments put code between backticks; two newlines begin a paragraph. */
-function prose(text: string): Html {
-  const pieces = text.split("`");
-  return html`${pieces.map((piece, at) => (at % 2 === 1 && at < pieces.length - 1 ? html`<code>${piece}</code>` : piece))}`;
 }
 
 function methodOf(operation: Operation): string {

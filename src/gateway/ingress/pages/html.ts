@@ -35,6 +35,12 @@ ${body}
 `.text;
 }
 
+/** Comments and reasons put code between backticks. */
+export function prose(text: string): Html {
+  const pieces = text.split("`");
+  return html`${pieces.map((piece, at) => (at % 2 === 1 && at < pieces.length - 1 ? html`<code>${piece}</code>` : piece))}`;
+}
+
 function asset(name: string): string {
   return readFileSync(new URL(`./assets/${name}`, import.meta.url), "utf8");
 }

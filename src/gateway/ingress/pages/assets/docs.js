@@ -5,6 +5,11 @@
 
 /** More of an answer is not shown; it can be saved. */
 const shownBytes = 200_000;
+/**
+ * What ends the request that a form waits for.
+ * @type {WeakMap<HTMLFormElement, AbortController>}
+ */
+const running = new WeakMap();
 
 const filter = /** @type {HTMLInputElement | null} */ (document.getElementById("filter"));
 if (filter !== null) {
@@ -25,7 +30,9 @@ for (const details of document.querySelectorAll("details.try")) {
   const output = /** @type {HTMLOutputElement} */ (details.querySelector("output"));
   form.addEventListener("submit", (event) => {
     event.preventDefault();
-    void send(form, output);
+    const before = running.get(form);
+    if (before === undefined) void send(form, output);
+    else before.abort();
   });
 }
 
@@ -44,27 +51,60 @@ function filterEntries(text) {
  */
 async function send(form, output) {
   const button = /** @type {HTMLButtonElement} */ (form.querySelector("button"));
-  button.disabled = true;
+  const stop = new AbortController();
+  running.set(form, stop);
+  button.textContent = "Stop";
   output.replaceChildren();
   const start = performance.now();
   try {
     const { target, init } = request(form);
-    const response = await fetch(target, init);
-    const bytes = new Uint8Array(await response.arrayBuffer());
-    const time = Math.round(performance.now() - start);
-    show(output, {
-      line: `${init.method} ${target}`,
-      status: `${response.status} in ${time} ms`,
-      response,
-      bytes,
-    });
+    const line = `${init.method} ${target}`;
+    const response = await fetch(target, { ...init, signal: stop.signal });
+    if (isStream(response)) {
+      head(output, { line, status: `${response.status}, a stream`, response });
+      await follow(output, response);
+    } else {
+      const bytes = new Uint8Array(await response.arrayBuffer());
+      const time = Math.round(performance.now() - start);
+      show(output, { line, status: `${response.status} in ${time} ms`, response, bytes });
+    }
   } catch (error) {
-    output.append(
-      element("p", `The request could not be sent: ${error instanceof Error ? error.message : error}`),
-    );
+    const failed = `The request could not be sent: ${error instanceof Error ? error.message : error}`;
+    output.append(element("p", stop.signal.aborted ? "Stopped." : failed));
   } finally {
-    button.disabled = false;
+    stop.abort();
+    running.delete(form);
+    button.textContent = "Send";
   }
+}
+
+/** @param {Response} response */
+function isStream({ headers, body }) {
+  return (
+    body !== null && /^(application\/x-ndjson|text\/event-stream)/.test(headers.get("content-type") ?? "")
+  );
+}
+
+/**
+ * Shows what comes when it comes; some streams have no end.
+ * @param {HTMLOutputElement} output
+ * @param {Response} response
+ */
+async function follow(output, { body }) {
+  const shown = element("pre", "");
+  output.append(shown);
+  const decoder = new TextDecoder();
+  const reader = /** @type {ReadableStream<Uint8Array>} */ (body).getReader();
+  for (let size = 0; size < shownBytes; ) {
+    const { done, value } = await reader.read();
+    if (done) {
+      output.append(element("p", "The stream is over."));
+      return;
+    }
+    size += value.length;
+    shown.append(decoder.decode(value, { stream: true }));
+  }
+  output.append(element("p", `Stopped: ${shownBytes} bytes are shown at most.`));
 }
 
 /**
@@ -108,16 +148,24 @@ function bodyOf(field) {
  * @param {{ line: string, status: string, response: Response, bytes: Uint8Array<ArrayBuffer> }} answer
  */
 function show(output, { line, status, response, bytes }) {
+  head(output, { line, status, response });
+  if (bytes.length === 0) return;
+  const shown = text(bytes.subarray(0, shownBytes), response.headers.get("content-type") ?? "");
+  output.append(element("pre", shown ?? `${bytes.length} bytes that are not text`));
+  if (shown === undefined || bytes.length > shownBytes) output.append(saveLink(bytes));
+}
+
+/**
+ * @param {HTMLOutputElement} output
+ * @param {{ line: string, status: string, response: Response }} answer
+ */
+function head(output, { line, status, response }) {
   const heading = element("p", "");
   heading.append(element("strong", status), ` ${line}`);
   const names = [...response.headers].map(([name, value]) => `${name}: ${value}`).join("\n");
   const headers = document.createElement("details");
   headers.append(element("summary", "Headers"), element("pre", names));
   output.append(heading, headers);
-  if (bytes.length === 0) return;
-  const shown = text(bytes.subarray(0, shownBytes), response.headers.get("content-type") ?? "");
-  output.append(element("pre", shown ?? `${bytes.length} bytes that are not text`));
-  if (shown === undefined || bytes.length > shownBytes) output.append(saveLink(bytes));
 }
 
 /**
