@@ -115,7 +115,7 @@ export type Event = Message<"portico.events.v1.Event"> & {
 
   /**
    * Version of the resource after it.
-   * Example: "\"2\""
+   * Example: "91B1iVz5bqeY7JNN"
    *
    * @generated from field: string etag = 12;
    */
