@@ -96,6 +96,13 @@ export const pairs: readonly Pair[] = [
     other: connectJson,
   },
   {
+    what: "Connect JSON unary / bare node:http + fromJson and toJson",
+    target: "-",
+    peer: "node-http",
+    portico: connectJson,
+    other: connectJson,
+  },
+  {
     what: "gRPC-Web unary / connect-node",
     target: "-",
     peer: "connect-node",

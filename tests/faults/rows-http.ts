@@ -59,6 +59,16 @@ export const httpRows: readonly Row[] = [
     says: "header lines that some read otherwise",
     rest: [
       bytes("an unknown transfer coding", `${post}Transfer-Encoding: xchunked\r\n\r\n0\r\n\r\n`, 400),
+      bytes(
+        "a coding before chunked",
+        `${post}Content-Type: application/json\r\nTransfer-Encoding: gzip, chunked\r\n\r\n0\r\n\r\n`,
+        400,
+      ),
+      bytes(
+        "an unknown transfer coding of a read",
+        `${get}Host: a\r\nTransfer-Encoding: xchunked\r\n\r\n`,
+        400,
+      ),
       bytes("a folded header", `${get}Host: a\r\nX: a\r\n b\r\n\r\n`, 400),
       bytes("a space before the colon", `${get}Host : a\r\n\r\n`, 400),
     ],

@@ -34,6 +34,10 @@ export function refuseHttp1(head: Head, limits: ListenerLimits): Refusal | undef
       "HTTP/1.0 has no Transfer-Encoding; send a Content-Length or use HTTP/1.1",
     );
   }
+  const coding = head.headers["transfer-encoding"];
+  // The parser finds out too, but only after the request was given to its protocol.
+  if (coding !== undefined && String(coding).toLowerCase() !== "chunked")
+    return refusal(400, "ENCODING_UNSUPPORTED", "transfer-encoding: must be chunked alone");
   if (!url.startsWith("/") && url !== "*") {
     return refusal(
       421,
@@ -96,7 +100,7 @@ export function tooManyHeaders(limits: ListenerLimits): Refusal {
 
 export function refusal(
   status: number,
-  reason: "HOST_INVALID" | "HOST_FOREIGN" | "BODY_UNEXPECTED" | "URL_TOO_LONG",
+  reason: "HOST_INVALID" | "HOST_FOREIGN" | "BODY_UNEXPECTED" | "ENCODING_UNSUPPORTED" | "URL_TOO_LONG",
   message: string,
 ): Refusal {
   return { status, error: new RpcError("invalid_argument", { reason, message }) };

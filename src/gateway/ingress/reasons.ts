@@ -27,7 +27,7 @@ export const reasons = {
   },
   ENCODING_UNSUPPORTED: {
     code: "invalid_argument",
-    meaning: "the body is compressed in a way that is not supported",
+    meaning: "the body is compressed or coded in a way that is not supported",
   },
   NOT_ACCEPTABLE: {
     code: "invalid_argument",

@@ -100,7 +100,10 @@ type Types = ReadonlyMap<string, Encoding>;
 
 /** Undefined: the content type is none of these, or the text in it is no UTF-8. */
 function encodingOf({ headers }: Exchange, types: Types): Encoding | undefined {
-  const text = String(headers["content-type"] ?? "").toLowerCase();
+  const given = String(headers["content-type"] ?? "");
+  const known = types.get(given);
+  if (known !== undefined) return known;
+  const text = given.toLowerCase();
   const end = text.indexOf(";");
   if (end === -1) return types.get(text.trim());
   const charset = /;\s*charset=\s*"?([^";\s]+)/.exec(text)?.[1] ?? "utf-8";
@@ -156,8 +159,6 @@ function startOf(exchange: Exchange, method: Method, id: string): CallStart {
 interface UnaryStep extends Context {
   readonly method: Method;
   readonly id: string;
-  readonly start: CallStart;
-  readonly reply: UnaryReply;
 }
 
 /** The unary fast path: from the last byte of the request to the answer without a promise where nothing waits. */
@@ -166,66 +167,73 @@ function runUnary(
   method: Method,
   about: { readonly id: string; readonly encoding: Encoding | undefined },
 ): void {
-  const { exchange, limits, ownDetails } = context;
+  const { exchange, runtime, limits, ownDetails } = context;
   const { id, encoding } = about;
-  const replyIn = (said: Encoding): UnaryReply => new UnaryReply(exchange, said, { id, ownDetails });
-  const reply = replyIn(encoding ?? "json");
-  const refused = (thrown: unknown): void => {
-    const error = toRpcError(thrown);
-    fail(context, error, {
-      ...{ id, method, call: undefined },
-      answer: (told) => reply.fail(told, undefined),
-    });
-  };
+  const step: UnaryStep = { exchange, runtime, limits, ownDetails, method, id };
   try {
-    const step: UnaryStep = { ...context, ...{ method, id, start: startOf(exchange, method, id), reply } };
+    const start = startOf(exchange, method, id);
     if (encoding === undefined)
-      readGet(exchange.query, limits)
-        .then((sent) =>
-          answerUnary(
-            { ...step, reply: replyIn(sent.encoding) },
-            payloadOf(method, sent.bytes, sent.encoding),
-          ),
-        )
-        .catch(refused);
+      readGet(exchange.query, limits).then(
+        (sent) => answerUnary(step, start, sent),
+        (thrown: unknown) => refuseUnary(step, thrown, "json"),
+      );
     else
       collectInflated(exchange, limits, (error, bytes) => {
-        if (error === undefined) answerUnary(step, payloadOf(method, bytes, encoding));
-        else refused(error);
+        if (error === undefined) answerUnary(step, start, { encoding, bytes });
+        else refuseUnary(step, error, encoding);
       });
   } catch (thrown) {
-    refused(thrown);
+    refuseUnary(step, thrown, encoding ?? "json");
   }
 }
 
-function payloadOf(method: Method, bytes: Uint8Array, encoding: Encoding): BytesPayload {
-  return new BytesPayload(method.input, bytes, encoding);
+/** What did not become a call. */
+function refuseUnary(step: UnaryStep, thrown: unknown, encoding: Encoding): void {
+  const { exchange, id, method } = step;
+  const reply = new UnaryReply(exchange, encoding, step);
+  fail(step, toRpcError(thrown), {
+    ...{ id, method, call: undefined },
+    answer: (error) => reply.fail(error, undefined),
+  });
 }
 
 /** Never throws. */
-function answerUnary(step: UnaryStep, request: BytesPayload): void {
-  const { exchange, runtime, reply } = step;
-  const call = createUnaryCall(step.start, request);
-  const failed = (thrown: unknown): void =>
-    fail(step, toRpcError(thrown), {
-      ...{ id: step.id, method: step.method, call },
-      answer: (error) => reply.fail(error, call),
-    });
+function answerUnary(
+  step: UnaryStep,
+  start: CallStart,
+  sent: { readonly encoding: Encoding; readonly bytes: Uint8Array },
+): void {
+  const { exchange, runtime, method } = step;
+  const call = createUnaryCall(start, new BytesPayload(method.input, sent.bytes, sent.encoding));
+  const reply = new UnaryReply(exchange, sent.encoding, step);
   try {
     const answer = runtime.dispatch(call);
-    const written = answer instanceof Promise ? answer.then((made) => write(made)) : write(answer);
-    if (written === undefined) closeCall(call, exchange);
-    else {
-      exchange.onAbort(() => call.cancel(clientGone()));
-      written.then(() => closeCall(call, exchange), failed);
+    const written =
+      answer instanceof Promise
+        ? answer.then((made) => writeUnary(made, call, reply))
+        : writeUnary(answer, call, reply);
+    if (written === undefined) {
+      closeCall(call, exchange);
+      return;
     }
+    exchange.onAbort(() => call.cancel(clientGone()));
+    written.then(
+      () => closeCall(call, exchange),
+      (thrown: unknown) => failUnary(step, thrown, call, reply),
+    );
   } catch (thrown) {
-    failed(thrown);
+    failUnary(step, thrown, call, reply);
   }
-  function write(made: Reply): Promise<void> | undefined {
-    if (made.kind !== "unary") throw new Error(`${step.method.name} answered a stream`);
-    return reply.message(made.response, call);
-  }
+}
+
+function writeUnary(made: Reply, call: Call, reply: UnaryReply): Promise<void> | undefined {
+  if (made.kind === "unary") return reply.message(made.response, call);
+  throw new Error(`${call.method.name} answered a stream`);
+}
+
+function failUnary(step: UnaryStep, thrown: unknown, call: Call, reply: UnaryReply): void {
+  const { id, method } = step;
+  fail(step, toRpcError(thrown), { ...{ id, method, call }, answer: (error) => reply.fail(error, call) });
 }
 
 function runStream(
