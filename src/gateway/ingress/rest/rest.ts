@@ -201,7 +201,7 @@ function noRoute(path: string): RpcError {
     });
   return new RpcError("not_found", {
     reason: "ROUTE_NOT_FOUND",
-    message: `there is nothing at ${path.slice(0, 200)}; /openapi.json lists what is here`,
+    message: `there is nothing at ${path.slice(0, 200)}; ${path.startsWith("/schemas/") ? "/schemas" : "/openapi.json"} lists what is here`,
   });
 }
 
