@@ -107,7 +107,7 @@ class TwoPorts implements Listener {
   readonly #maxConnections: number;
   readonly #proxies: Proxies;
   readonly #guard: SessionGuard;
-  readonly #stalled: StalledSockets;
+  readonly stalled: StalledSockets;
   draining = false;
 
   constructor(options: ListenerOptions, limits: ListenerLimits) {
@@ -115,7 +115,7 @@ class TwoPorts implements Listener {
     this.#limits = limits;
     this.#maxConnections = options.maxConnections ?? connectionCap();
     this.#guard = new SessionGuard(limits, options.clock, () => options.turned?.limited("connection"));
-    this.#stalled = new StalledSockets(limits.stalledTimeoutMs, options.clock);
+    this.stalled = new StalledSockets(limits.stalledTimeoutMs, options.clock);
     this.#cors = new Cors(options.cors ?? { origins: [], credentials: false });
     this.#proxies = new Proxies(options.proxies ?? { trusted: [], hops: 1 });
     this.#tls = options.tls === undefined ? undefined : new Tls(options.tls);
@@ -338,7 +338,7 @@ class TwoPorts implements Listener {
   }
 
   async #upgrade(
-    upgrade: Pick<Upgrade, "request" | "socket" | "head">,
+    upgrade: Omit<Upgrade, "peer" | "onStalled">,
     address: string | undefined,
   ): Promise<Refusal | undefined> {
     const { request } = upgrade;
@@ -350,7 +350,8 @@ class TwoPorts implements Listener {
       ...(address === undefined ? { address: remoteAddress, port: remotePort } : { address, port: 0 }),
       ...(certificates === undefined ? {} : { certificates }),
     };
-    const error = await webSockets.upgrade({ ...upgrade, peer });
+    const onStalled = (tell: () => boolean): void => this.stalled.onStalled(request.socket, tell);
+    const error = await webSockets.upgrade({ ...upgrade, peer, onStalled });
     return error === undefined ? undefined : { status: httpStatusOf(error), error };
   }
 
@@ -392,7 +393,7 @@ class TwoPorts implements Listener {
       return false;
     }
     this.#sockets.add(socket);
-    const leave = this.#stalled.watch(socket);
+    const leave = this.stalled.watch(socket);
     socket.once("close", () => {
       this.#sockets.delete(socket);
       leave();

@@ -70,6 +70,11 @@ export const reasons = {
     code: "resource_exhausted",
     meaning: "a message of a stream is larger than a server-sent event may be",
   },
+  READER_STALLED: {
+    code: "resource_exhausted",
+    meaning:
+      "the client stopped reading, and what it was sent waited longer than `PORTICO_HTTP_STALLED_TIMEOUT_MS`",
+  },
   CREDIT_EXCEEDED: {
     code: "resource_exhausted",
     meaning: "a client sent more messages of a call than the server had given credit for",

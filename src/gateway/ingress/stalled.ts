@@ -1,5 +1,6 @@
 /** Who reads nothing of what it is sent: answers that wait are memory. */
 import type { Socket } from "node:net";
+import { RpcError } from "#rpc/error.ts";
 import type { Clock } from "#std/clock.ts";
 
 /** Slower than this, in bytes a millisecond, is not reading: a large piece counts as a whole until its last byte has gone. */
@@ -31,12 +32,29 @@ export class Waiting<T> {
   }
 }
 
-/** Closes sockets of any protocol whose clients take nothing. One timer for all. */
+/** The end of an answer whose client takes none of it. */
+export function readerStalled(): RpcError {
+  return new RpcError("resource_exhausted", {
+    reason: "READER_STALLED",
+    message:
+      "the client stopped reading, and what it was sent waited too long; read on all the time, or ask for less",
+  });
+}
+
+/** Tells whoever answers that its client takes nothing. False: nothing can be said any more. */
+export type TellStalled = () => boolean;
+
+/**
+ * Ends answers of sockets of any protocol whose clients take nothing: told first where they have something to tell, then, after the same time
+ * again, closed. One timer for all.
+ */
 export class StalledSockets {
   readonly #everyMs: number;
   readonly #clock: Clock;
   readonly #sockets = new Set<Socket>();
   readonly #waiting: Waiting<Socket>;
+  /** Of sockets whose answer goes on: who tells its client. */
+  readonly #tellers = new WeakMap<Socket, TellStalled>();
   #timer: NodeJS.Timeout | undefined;
 
   constructor(timeoutMs: number, clock: Clock) {
@@ -58,9 +76,21 @@ export class StalledSockets {
     };
   }
 
+  /** @param tell is called once, by the socket's next stall. A later one takes its place. */
+  onStalled(socket: Socket, tell: TellStalled): void {
+    this.#tellers.set(socket, tell);
+  }
+
   #look(): void {
     const now = this.#clock.monotonic();
     for (const socket of this.#sockets)
-      if (this.#waiting.isStalled(socket, socket.writableLength, now)) socket.destroy();
+      if (this.#waiting.isStalled(socket, socket.writableLength, now)) this.#end(socket);
+  }
+
+  #end(socket: Socket): void {
+    const tell = this.#tellers.get(socket);
+    this.#tellers.delete(socket);
+    if (tell?.() === true) this.#waiting.forget(socket);
+    else socket.destroy();
   }
 }

@@ -103,10 +103,10 @@ export class Operation {
     }
   }
 
-  /** The client is gone: everything that runs for it ends. */
-  cancel(): void {
+  /** The client is gone, or does not read: everything that runs for it ends. */
+  cancel(error: RpcError = clientGone()): void {
     this.#gone = true;
-    for (const call of [...this.#running]) call.cancel(clientGone());
+    for (const call of [...this.#running]) call.cancel(error);
   }
 
   #begin(method: Method, request: unknown, place: string): AdapterCall<Call> {

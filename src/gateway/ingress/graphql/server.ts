@@ -131,7 +131,10 @@ async function answerEvents(context: Context, asked: Asked): Promise<void> {
     ready.operation === "subscription"
       ? await engine.subscribe(ready, operation)
       : await engine.execute(ready, operation);
-  const about = { ...context.events, said: operation.headers };
+  const about = {
+    ...{ ...context.events, said: operation.headers },
+    cancel: (error: RpcError) => operation.cancel(error),
+  };
   if (Symbol.asyncIterator in results) return await replyEvents(answering, results, about);
   const status = startStatusOf(results);
   if (status === undefined) return await replyEvents(answering, [results], about);

@@ -19,8 +19,9 @@ import type { Server as GraphqlServer } from "../graphql/server.ts";
 import { graphqlSubprotocol, serveGraphqlSocket } from "../graphql/socket.ts";
 import { matchPath } from "../rest/plane-prefix.ts";
 import type { RequestHead } from "../rest/read.ts";
+import { readerStalled } from "../stalled.ts";
 import { ticketed } from "../ticket.ts";
-import { closeCodes } from "./close-codes.ts";
+import { closeCodes, shortened } from "./close-codes.ts";
 import { type FrameCodec, jsonFrames, protoFrames } from "./frames.ts";
 import { Session, type SocketAuthenticator } from "./session.ts";
 import { serveSingle } from "./single.ts";
@@ -82,6 +83,8 @@ export interface Upgrade {
   readonly socket: Duplex;
   readonly head: Buffer;
   readonly peer: Peer;
+  /** @param tell says, behind what waits, that the client reads nothing. */
+  onStalled(tell: () => boolean): void;
 }
 
 const subprotocols: ReadonlyMap<string, FrameCodec> = new Map([
@@ -205,14 +208,14 @@ class Server implements WebSockets {
       ...{ socket, codec, peer, clock, runtime, authenticator, heartbeatMs, maxFrameBytes, maxWaitingBytes },
       headers: credential,
     });
-    this.#keep(socket, session);
+    this.#keep(upgrade, socket, session);
     await session.checkAgain();
   }
 
   async #openGraphql(upgrade: Upgrade, headers: RequestHeaders): Promise<void> {
     const server = await this.#options.graphql?.();
     const socket = await this.#accept(upgrade);
-    this.#keep(socket, undefined);
+    this.#keep(upgrade, socket, undefined);
     const { clock, runtime } = this.#options;
     const { maxWaitingBytes } = this.#limits;
     if (server !== undefined)
@@ -236,7 +239,7 @@ class Server implements WebSockets {
     const { target, variables } = match;
     const id = requestIdFrom(head.headers["x-request-id"]);
     const socket = await this.#accept(upgrade);
-    this.#keep(socket, undefined);
+    this.#keep(upgrade, socket, undefined);
     const { maxWaitingBytes } = this.#limits;
     serveSingle({ ...{ socket, head, variables, id, runtime, maxWaitingBytes }, route: target });
   }
@@ -249,7 +252,8 @@ class Server implements WebSockets {
     });
   }
 
-  #keep(socket: WebSocket, session: Session | undefined): void {
+  #keep(upgrade: Upgrade, socket: WebSocket, session: Session | undefined): void {
+    upgrade.onStalled(() => tellStalled(socket, session));
     const openedAt = this.#options.clock.monotonic();
     const connection: Connection = {
       ...{ socket, session, openedAt, unanswered: 0 },
@@ -324,6 +328,15 @@ function end(socket: WebSocket): void {
   }
   socket.close(closeCodes.lagging, "nothing was read for two heartbeats");
   setTimeout(() => socket.terminate(), 1000).unref();
+}
+
+/** @returns whether the client will come to the reason if it reads on. */
+function tellStalled(socket: WebSocket, session: Session | undefined): boolean {
+  if (socket.readyState !== socket.OPEN) return false;
+  const error = readerStalled();
+  socket.close(closeCodes.lagging, shortened(error.message));
+  session?.cancelAll(error);
+  return true;
 }
 
 function isGraphql(target: string): boolean {
