@@ -10,7 +10,7 @@ import { after, before, describe, test } from "node:test";
 import { BPMNService } from "#gen/portico/bpmn/v1/bpmn_pb.ts";
 import { unary as callUnary, connect } from "../support/grpc.ts";
 import { exchangeBytes } from "../support/http-case.ts";
-import { ask } from "../support/portico.ts";
+import { ask, bpmnXml } from "../support/portico.ts";
 import { type Running, serve } from "../support/process.ts";
 
 const dataDir = mkdtempSync(path.join(tmpdir(), "portico-log-"));
@@ -88,6 +88,28 @@ describe("the access log", () => {
       headers: { "x-request-id": "stream-1" },
     });
     assert.equal((await linesOf("stream-1")).length, 1);
+  });
+
+  test("counts what agents are sent: of tools, resources and prompts", async () => {
+    const xml = bpmnXml("p", "A name of some length");
+    await ask(running.base, "POST", "/api/v1/bpmn?documentId=sized", { body: { xml } });
+    const uses = {
+      "tools/call": { name: "get_bpmn", arguments: { id: "sized" } },
+      "resources/read": { uri: "portico://bpmn/sized" },
+      "prompts/get": { name: "review_bpmn", arguments: { id: "sized" } },
+    };
+    for (const [method, params] of Object.entries(uses)) {
+      const id = `agent-${method.replace("/", "-")}`;
+      const answer = await ask(running.base, "POST", "/mcp", {
+        headers: { accept: "application/json, text/event-stream", "x-request-id": id },
+        body: { jsonrpc: "2.0", id: 1, method, params },
+      });
+      assert.match(answer.text, /"result"/, answer.text);
+      const [line, ...more] = await linesOf(id);
+      assert.deepEqual([line?.protocol, line?.code, more], ["mcp", "ok", []]);
+      assert.ok(Number(line?.bytesOut) > 100, `${method}: ${String(line?.bytesOut)}`);
+      if (method === "resources/read") assert.equal(line?.bytesOut, Buffer.byteLength(xml));
+    }
   });
 
   const grpcType = "application/grpc";
