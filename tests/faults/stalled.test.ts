@@ -11,7 +11,8 @@ import { WebSocket } from "ws";
 import { type EchoServer, startEcho } from "../support/echo.ts";
 import { frame } from "./bad-input.ts";
 
-const stalledTimeoutMs = 300;
+const stalledTimeoutMs = 800;
+const patientMs = 5000;
 /** Of one message, in characters. */
 const size = 16_384;
 const endless = { count: 1_000_000, size };
@@ -20,28 +21,40 @@ const mostHeld = 24 * 1024 * 1024;
 const envelope = frame(Buffer.from([0x0a, 1, 97]));
 
 let echo: EchoServer;
+/** Waits longer: what a kernel holds goes in large steps, and a reader is not to be taken for one that has stopped. */
+let patient: EchoServer;
 before(async () => {
-  echo = await startEcho({ limits: { stalledTimeoutMs }, heartbeatMs: 50 });
+  const webSocketLimits = { maxWaitingBytes: 128 * 1024 };
+  echo = await startEcho({ limits: { stalledTimeoutMs }, heartbeatMs: 50, webSocketLimits });
+  patient = await startEcho({ limits: { stalledTimeoutMs: patientMs } });
 });
-after(() => echo.close());
+after(async () => {
+  await echo.close();
+  await patient.close();
+});
 
 interface Asked {
   readonly path?: string;
   readonly headers: Readonly<Record<string, string>>;
   readonly body: Buffer | string;
+  readonly port?: number;
 }
 
 /** A connection of HTTP/1 whose bytes nobody takes until `rest` is asked for. */
 class Reader {
   readonly socket: Socket;
 
-  constructor(id: string, plan: object, { path = "/test.v1.Echo/ServerStream", headers, body }: Asked) {
+  constructor(
+    id: string,
+    plan: object,
+    { path = "/test.v1.Echo/ServerStream", headers, body, port = echo.httpPort }: Asked,
+  ) {
     const all = {
       ...{ host: "127.0.0.1", "x-request-id": id, "echo-plan": JSON.stringify(plan) },
       ...{ "content-length": String(Buffer.byteLength(body)), ...headers },
     };
     const lines = Object.entries(all).map(([name, value]) => `${name}: ${value}\r\n`);
-    this.socket = connect(echo.httpPort, "127.0.0.1");
+    this.socket = connect(port, "127.0.0.1");
     this.socket.on("error", () => {});
     this.socket.write(`POST ${path} HTTP/1.1\r\n${lines.join("")}\r\n`);
     this.socket.write(body);
@@ -123,9 +136,9 @@ const overHttp1: readonly Protocol[] = [
   },
 ];
 
-describe("a reader that stops", { concurrency: true }, () => {
+describe("a reader that stops", { concurrency: 5 }, () => {
   for (const { name, told, ...asked } of overHttp1)
-    describe(`a reader of ${name} over HTTP/1`, { concurrency: true }, () => {
+    describe(`a reader of ${name} over HTTP/1`, () => {
       test("that stops and comes back finds why nothing more came", { timeout: 20_000 }, async () => {
         const id = `back-${name.replaceAll(" ", "-")}`;
         const reader = new Reader(id, { ...endless, id }, asked);
@@ -137,13 +150,13 @@ describe("a reader that stops", { concurrency: true }, () => {
         const id = `never-${name.replaceAll(" ", "-")}`;
         const reader = new Reader(id, { ...endless, id }, asked);
         await settled(id);
-        await sleep(4 * stalledTimeoutMs + 1500);
+        await sleep(2 * stalledTimeoutMs + 2000);
         const rest = await reader.rest();
         assert.doesNotMatch(tail(rest), told);
       });
     });
 
-  describe("over HTTP/1", { concurrency: true }, () => {
+  describe("over HTTP/1", () => {
     test("an answer that is whole, and not read, is cut off", { timeout: 20_000 }, async () => {
       const texts = "x".repeat(100_000);
       const body = JSON.stringify({ text: texts });
@@ -152,30 +165,30 @@ describe("a reader that stops", { concurrency: true }, () => {
       const request = `${head}content-length: ${body.length}\r\n\r\n${body}`;
       for (let n = 0; n < 250; n += 1) reader.socket.write(request);
       const ended = new Promise((resolve) => reader.socket.once("close", resolve));
-      await sleep(4 * stalledTimeoutMs + 1500);
+      await sleep(2 * stalledTimeoutMs + 2000);
       reader.socket.resume();
       await ended;
     });
 
     test("a reader that is slow all the time gets everything", { timeout: 30_000 }, async () => {
-      const plan = { count: 1200, size, id: "slow" };
+      const plan = { count: 2000, size, id: "slow" };
       const reader = new Reader("slow", plan, {
         ...{ headers: { ...json, accept: "application/x-ndjson" }, body: '{"text":"a"}' },
+        port: patient.httpPort,
       });
-      let lines = 0;
-      let last = "";
+      const chunks: Buffer[] = [];
       for await (const chunk of reader.socket) {
-        last = (last + (chunk as Buffer).toString("latin1")).slice(-100);
-        lines += (chunk as Buffer).toString("latin1").split('{"result"').length - 1;
-        if (last.endsWith("0\r\n\r\n")) break;
-        await sleep(2);
+        chunks.push(chunk as Buffer);
+        if ((chunk as Buffer).subarray(-5).toString("latin1") === "0\r\n\r\n") break;
+        await sleep(3);
       }
-      assert.ok(lines >= 1195 && lines <= 1200, `${lines} lines`);
-      assert.doesNotMatch(last, /error/);
+      const all = Buffer.concat(chunks).toString("latin1");
+      assert.equal(all.split('{"result"').length - 1, plan.count);
+      assert.doesNotMatch(all, /"error"/);
     });
   });
 
-  describe("over HTTP/2", { concurrency: true }, () => {
+  describe("over HTTP/2", () => {
     const open = (id: string, port: number, headers: Readonly<Record<string, string>>) => {
       const session = connectHttp2(`http://127.0.0.1:${port}`);
       session.on("error", () => {});
@@ -234,7 +247,7 @@ describe("a reader that stops", { concurrency: true }, () => {
     });
   });
 
-  describe("a WebSocket that is not read", { concurrency: true }, () => {
+  describe("a WebSocket that is not read", () => {
     const closed = (socket: WebSocket): Promise<readonly [number, string]> =>
       new Promise((resolve) => socket.once("close", (code, reason) => resolve([code, String(reason)])));
 
@@ -253,17 +266,16 @@ describe("a reader that stops", { concurrency: true }, () => {
       assert.match(reason, /stopped reading/);
     });
 
-    test("neither is one of a single method", { timeout: 20_000 }, async () => {
+    test("so is one of a single method", { timeout: 20_000 }, async () => {
       const socket = new WebSocket(`ws://127.0.0.1:${echo.httpPort}/v1/stream?text=a`, {
         headers: { "echo-plan": JSON.stringify({ ...endless, id: "single" }) },
       });
       await new Promise((resolve) => socket.once("open", resolve));
       socket.pause();
-      await sleep(4 * stalledTimeoutMs);
+      await settled("single");
       const end = closed(socket);
       socket.resume();
       assert.equal((await end)[0], 1013);
-      await (await echo.probe("single")).over;
     });
   });
 });

@@ -29,8 +29,9 @@ export interface Guarded {
   readonly collecting: boolean;
   /** Clock reading when its head had come. */
   readonly startedAtMs: number;
-  /** Bytes of its answer that the client has not taken. */
+  /** Bytes of its answer that the client has not taken, and of all that there were so far. */
   readonly waitingBytes: number;
+  readonly bytesOut: number;
   /** Answers that the request came too slowly. */
   giveUp(): void;
   /** Tells its client, behind what waits, that it reads nothing. False: nothing can be said, or it was said before. */
@@ -280,9 +281,10 @@ export class Watched {
 
   #judgeStream(exchange: Guarded, now: number): void {
     const { requestTimeoutMs } = this.#limits;
+    const { waitingBytes: waiting, bytesOut } = exchange;
     if (exchange.collecting) {
       if (now - exchange.startedAtMs >= requestTimeoutMs) exchange.giveUp();
-    } else if (this.#waiting.isStalled(exchange, exchange.waitingBytes, now)) {
+    } else if (this.#waiting.isStalled(exchange, { waiting, taken: bytesOut - waiting }, now)) {
       if (exchange.tellStalled()) this.#waiting.forget(exchange);
       // gRPC's clients take this one for RESOURCE_EXHAUSTED.
       else exchange.reset(enhanceYourCalm);

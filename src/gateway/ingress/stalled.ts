@@ -6,24 +6,30 @@ import type { Clock } from "#std/clock.ts";
 /** Slower than this, in bytes a millisecond, is not reading: a large piece counts as a whole until its last byte has gone. */
 const slowestReading = 100;
 
-/** How much waited at the last look, and since when it is that much. */
+/** How much had been taken at the last look, and since when it is that much. */
 export class Waiting<T> {
   readonly #timeoutMs: number;
-  readonly #known = new Map<T, { readonly bytes: number; readonly since: number }>();
+  readonly #known = new Map<T, { readonly taken: number; readonly since: number }>();
 
   constructor(timeoutMs: number) {
     this.#timeoutMs = timeoutMs;
   }
 
-  /** Whether what waits for the client has waited too long. */
-  isStalled(whose: T, bytes: number, now: number): boolean {
-    if (bytes === 0) {
+  /**
+   * Whether what waits for the client has waited too long. Decided by what it takes, not by what waits: of messages of one size there is always as
+   * much, however many have gone.
+   *
+   * @param of.waiting bytes of the answer that it has not taken. @param of.taken bytes that it has, of all that it was sent so far.
+   */
+  isStalled(whose: T, of: { readonly waiting: number; readonly taken: number }, now: number): boolean {
+    const { waiting, taken } = of;
+    if (waiting === 0) {
       if (this.#known.size > 0) this.#known.delete(whose);
       return false;
     }
     const before = this.#known.get(whose);
-    if (before?.bytes === bytes) return now - before.since >= this.#timeoutMs + bytes / slowestReading;
-    this.#known.set(whose, { bytes, since: now });
+    if (before?.taken === taken) return now - before.since >= this.#timeoutMs + waiting / slowestReading;
+    this.#known.set(whose, { taken, since: now });
     return false;
   }
 
@@ -83,8 +89,12 @@ export class StalledSockets {
 
   #look(): void {
     const now = this.#clock.monotonic();
-    for (const socket of this.#sockets)
-      if (this.#waiting.isStalled(socket, socket.writableLength, now)) this.#end(socket);
+    for (const socket of this.#sockets) {
+      const waiting = socket.writableLength;
+      // What is given to the system counts as written from then on, and as waiting until it is gone.
+      const taken = waiting === 0 ? 0 : socket.bytesWritten - waiting;
+      if (this.#waiting.isStalled(socket, { waiting, taken }, now)) this.#end(socket);
+    }
   }
 
   #end(socket: Socket): void {

@@ -208,14 +208,16 @@ class Server implements WebSockets {
       ...{ socket, codec, peer, clock, runtime, authenticator, heartbeatMs, maxFrameBytes, maxWaitingBytes },
       headers: credential,
     });
-    this.#keep(upgrade, socket, session);
+    this.#keep(socket, session);
+    upgrade.onStalled(() => tellStalled(socket, (error) => session.cancelAll(error)));
     await session.checkAgain();
   }
 
   async #openGraphql(upgrade: Upgrade, headers: RequestHeaders): Promise<void> {
     const server = await this.#options.graphql?.();
     const socket = await this.#accept(upgrade);
-    this.#keep(upgrade, socket, undefined);
+    this.#keep(socket, undefined);
+    upgrade.onStalled(() => tellStalled(socket));
     const { clock, runtime } = this.#options;
     const { maxWaitingBytes } = this.#limits;
     if (server !== undefined)
@@ -239,9 +241,13 @@ class Server implements WebSockets {
     const { target, variables } = match;
     const id = requestIdFrom(head.headers["x-request-id"]);
     const socket = await this.#accept(upgrade);
-    this.#keep(upgrade, socket, undefined);
+    this.#keep(socket, undefined);
     const { maxWaitingBytes } = this.#limits;
-    serveSingle({ ...{ socket, head, variables, id, runtime, maxWaitingBytes }, route: target });
+    const cancel = serveSingle({
+      ...{ socket, head, variables, id, runtime, maxWaitingBytes },
+      route: target,
+    });
+    upgrade.onStalled(() => tellStalled(socket, cancel));
   }
 
   /** @throws RpcError UPGRADE_INVALID. */
@@ -252,8 +258,7 @@ class Server implements WebSockets {
     });
   }
 
-  #keep(upgrade: Upgrade, socket: WebSocket, session: Session | undefined): void {
-    upgrade.onStalled(() => tellStalled(socket, session));
+  #keep(socket: WebSocket, session: Session | undefined): void {
     const openedAt = this.#options.clock.monotonic();
     const connection: Connection = {
       ...{ socket, session, openedAt, unanswered: 0 },
@@ -330,12 +335,12 @@ function end(socket: WebSocket): void {
   setTimeout(() => socket.terminate(), 1000).unref();
 }
 
-/** @returns whether the client will come to the reason if it reads on. */
-function tellStalled(socket: WebSocket, session: Session | undefined): boolean {
+/** @param cancel what runs for it; absent: that ends with the socket. @returns whether the client will come to the reason if it reads on. */
+function tellStalled(socket: WebSocket, cancel?: (error: RpcError) => void): boolean {
   if (socket.readyState !== socket.OPEN) return false;
   const error = readerStalled();
   socket.close(closeCodes.lagging, shortened(error.message));
-  session?.cancelAll(error);
+  cancel?.(error);
   return true;
 }
 
