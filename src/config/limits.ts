@@ -67,7 +67,7 @@ const declared = {
   stalledTimeoutMs: {
     key: "http.stalledTimeoutMs",
     ...{ default: minute, min: 100, max: 24 * hour, unit: "milliseconds" },
-    doc: "How long an answer waits for a client that reads none of it; then the stream is reset, or the connection closed. What is not read lies in memory.",
+    doc: "How long an answer waits for a client that reads none of it. Then nothing more is made for it: a stream ends, behind what waits, with RESOURCE_EXHAUSTED `READER_STALLED` as its protocol has it (a WebSocket with 1013), and after as long again it is reset, or the connection closed. What is not read lies in memory.",
   },
   http2MaxStreams: {
     key: "http2.maxStreams",

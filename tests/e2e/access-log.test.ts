@@ -9,7 +9,8 @@ import path from "node:path";
 import { after, before, describe, test } from "node:test";
 import { BPMNService } from "#gen/portico/bpmn/v1/bpmn_pb.ts";
 import { unary as callUnary, connect } from "../support/grpc.ts";
-import { ask } from "../support/portico.ts";
+import { exchangeBytes } from "../support/http-case.ts";
+import { ask, bpmnXml } from "../support/portico.ts";
 import { type Running, serve } from "../support/process.ts";
 
 const dataDir = mkdtempSync(path.join(tmpdir(), "portico-log-"));
@@ -87,6 +88,28 @@ describe("the access log", () => {
       headers: { "x-request-id": "stream-1" },
     });
     assert.equal((await linesOf("stream-1")).length, 1);
+  });
+
+  test("counts what agents are sent: of tools, resources and prompts", async () => {
+    const xml = bpmnXml("p", "A name of some length");
+    await ask(running.base, "POST", "/api/v1/bpmn?documentId=sized", { body: { xml } });
+    const uses = {
+      "tools/call": { name: "get_bpmn", arguments: { id: "sized" } },
+      "resources/read": { uri: "portico://bpmn/sized" },
+      "prompts/get": { name: "review_bpmn", arguments: { id: "sized" } },
+    };
+    for (const [method, params] of Object.entries(uses)) {
+      const id = `agent-${method.replace("/", "-")}`;
+      const answer = await ask(running.base, "POST", "/mcp", {
+        headers: { accept: "application/json, text/event-stream", "x-request-id": id },
+        body: { jsonrpc: "2.0", id: 1, method, params },
+      });
+      assert.match(answer.text, /"result"/, answer.text);
+      const [line, ...more] = await linesOf(id);
+      assert.deepEqual([line?.protocol, line?.code, more], ["mcp", "ok", []]);
+      assert.ok(Number(line?.bytesOut) > 100, `${method}: ${String(line?.bytesOut)}`);
+      if (method === "resources/read") assert.equal(line?.bytesOut, Buffer.byteLength(xml));
+    }
   });
 
   const grpcType = "application/grpc";
@@ -189,6 +212,87 @@ describe("the access log", () => {
     assert.deepEqual(await told("port-json"), ["grpc", "CONTENT_TYPE_UNSUPPORTED"]);
     assert.deepEqual(await told("port-get"), ["grpc", "METHOD_NOT_BOUND"]);
     assert.deepEqual(await told("port-long"), ["grpc", "URL_TOO_LONG"]);
+  });
+});
+
+describe("what opens no WebSocket", () => {
+  const upgrade = { connection: "Upgrade", upgrade: "websocket" };
+  const good = {
+    ...upgrade,
+    "sec-websocket-version": "13",
+    "sec-websocket-key": Buffer.alloc(16).toString("base64"),
+  };
+  const cases: readonly (readonly [
+    what: string,
+    target: string,
+    headers: Record<string, string>,
+    status: number,
+    line: readonly [protocol: string, code: string, reason: string],
+  ])[] = [
+    [
+      "a page of another origin",
+      "/ws",
+      { ...good, origin: "https://else.example" },
+      403,
+      ["websocket", "permission_denied", "CORS_ORIGIN_FOREIGN"],
+    ],
+    [
+      "a token in the URL",
+      "/ws?access_token=hunter2",
+      good,
+      400,
+      ["websocket", "invalid_argument", "CREDENTIAL_IN_URL"],
+    ],
+    ["a handshake without a key", "/ws", upgrade, 400, ["websocket", "invalid_argument", "UPGRADE_INVALID"]],
+    ["a path without a method", "/nowhere", good, 404, ["websocket", "not_found", "ROUTE_NOT_FOUND"]],
+    [
+      "a page of another origin at GraphQL",
+      "/graphql",
+      { ...good, origin: "https://else.example" },
+      403,
+      ["graphql", "permission_denied", "CORS_ORIGIN_FOREIGN"],
+    ],
+  ];
+  for (const [what, target, headers, status, expected] of cases)
+    test(`has a line, and the metrics a count, for ${what}`, async () => {
+      const before = await failures(expected[2]);
+      const id = `socket-${what.replaceAll(/\W/g, "-")}`;
+      const method = "GET";
+      assert.equal(await statusOf(target, { method, headers: { ...headers, "x-request-id": id } }), status);
+      const [line, ...more] = await linesOf(id);
+      assert.deepEqual(more, []);
+      assert.deepEqual([line?.protocol, line?.code, line?.reason], expected);
+      assert.equal(line?.peer, "127.0.0.1");
+      assert.ok(!JSON.stringify(line).includes("hunter2"));
+      assert.equal(await failures(expected[2]), before + 1);
+    });
+});
+
+describe("what is no request", () => {
+  const linesFor = async (reason: string): Promise<Line[]> => {
+    for (let tries = 0; tries < 50; tries += 1) {
+      const found = running.lines
+        .map((line) => JSON.parse(line) as Line)
+        .filter((line) => line.reason === reason);
+      if (found.length > 0) return found;
+      await new Promise((resolve) => setTimeout(resolve, 50));
+    }
+    return [];
+  };
+
+  test("has a line that says so: TLS on a port without it, and a request that cannot be read", async () => {
+    const port = Number(new URL(running.base).port);
+    const hello = Buffer.from("160301020001000001fc0303", "hex");
+    assert.equal((await exchangeBytes(port, hello)).bytes.length, 0);
+    const [tls, ...others] = await linesFor("TLS_UNEXPECTED");
+    assert.deepEqual([tls?.code, tls?.peer, others], ["invalid_argument", "127.0.0.1", []]);
+    assert.equal(await failures("TLS_UNEXPECTED"), 1);
+    assert.equal((await exchangeBytes(port, Buffer.from("EHLO mail.example\r\n"))).bytes.length, 0);
+    assert.equal((await linesFor("PROTOCOL_FOREIGN")).length, 1);
+    const { bytes } = await exchangeBytes(port, Buffer.from("GET /a b HTTP/1.1\r\nHost: a\r\n\r\n"));
+    assert.match(bytes.toString("latin1"), /^HTTP\/1.1 400 .*REQUEST_MALFORMED/s);
+    const [unread] = await linesFor("REQUEST_MALFORMED");
+    assert.ok(bytes.includes(String(unread?.requestId)));
   });
 });
 

@@ -88,6 +88,59 @@ describe("CORS", () => {
     assert.ok(!(listing.headers.get("access-control-expose-headers") ?? "").includes("x-total-count"));
   });
 
+  test("a page may read every header of ours that its answer has", async () => {
+    const fetched = await Promise.all([
+      ask(open.base, "GET", "/api/v1/bpmn", { headers: { origin: listed } }),
+      ask(open.base, "GET", "/api/v1/bpmn/none", { headers: { origin: listed } }),
+      ask(open.base, "PUT", "/api/v1/bpmn", { headers: { origin: listed } }),
+      ask(open.base, "POST", "/portico.bpmn.v1.BPMNService/GetBPMN", {
+        headers: { origin: listed, "content-type": "application/grpc-web+proto" },
+      }),
+      ask(open.base, "POST", "/portico.bpmn.v1.BPMNService/GetBPMN", {
+        headers: { origin: listed, "connect-protocol-version": "1", "content-type": "text/plain" },
+      }),
+      ask(open.base, "POST", "/mcp", {
+        headers: { origin: listed, accept: "application/json, text/event-stream" },
+        body: {
+          ...{ jsonrpc: "2.0", id: 1, method: "initialize" },
+          params: {
+            protocolVersion: "2025-11-25",
+            capabilities: {},
+            clientInfo: { name: "t", version: "1" },
+          },
+        },
+      }),
+    ]);
+    // The Fetch standard's own list; what browsers keep to themselves or act on without the page; HTTP's of one connection, and proxies'.
+    const readable = [
+      "cache-control",
+      "content-length",
+      "content-type",
+      "expires",
+      "last-modified",
+      "pragma",
+    ];
+    const browsers = [
+      ...["vary", "date", "connection", "keep-alive", "transfer-encoding", "content-security-policy"],
+      ...[
+        "x-accel-buffering",
+        "referrer-policy",
+        "x-content-type-options",
+        "x-frame-options",
+        "cross-origin-resource-policy",
+      ],
+    ];
+    for (const { headers } of fetched) {
+      const exposed = (headers.get("access-control-expose-headers") ?? "").split(", ");
+      for (const name of headers.keys())
+        if (!name.startsWith("access-control-") && ![...readable, ...browsers].includes(name))
+          assert.ok(exposed.includes(name), name);
+      for (const name of ["traceparent", "server-timing", "x-request-id", "etag", "content-disposition"])
+        assert.ok(exposed.includes(name), name);
+    }
+    assert.equal(new Set(fetched.map(({ headers }) => headers.get("mcp-session-id") !== null)).size, 2);
+  });
+
   test("OPTIONS that is no preflight still lists the methods", async () => {
     const plain = await ask(strict.base, "OPTIONS", "/api/v1/bpmn");
     assert.equal(plain.status, 204);

@@ -4,8 +4,10 @@ import { connect } from "node:net";
 import { after, before, describe, test } from "node:test";
 import { setTimeout as sleep } from "node:timers/promises";
 import { WebSocket } from "ws";
+import type { Interceptor } from "#rpc/interceptor.ts";
 import { type EchoServer, startEcho } from "../support/echo.ts";
 import type { Plan } from "../support/echo-service.ts";
+import { ask } from "../support/portico.ts";
 
 interface Answer {
   readonly status: number;
@@ -360,4 +362,43 @@ describe("who leaves GraphQL, and who does not read", () => {
     }
     assert.ok(before < 400, `${before}`);
   }
+});
+
+describe("GraphQL over HTTP, of several calls", () => {
+  /** What the calls to come say, in their order. */
+  const said: (readonly [ratelimit: string, policy: string, wait: string])[] = [];
+  let limited: EchoServer;
+  before(async () => {
+    const tell: Interceptor = (next) => (call) => {
+      const [ratelimit, policy, wait] = said.shift() ?? [];
+      if (ratelimit !== undefined) call.responseHeaders.set("ratelimit", ratelimit);
+      if (policy !== undefined) call.responseHeaders.set("ratelimit-policy", policy);
+      if (wait !== undefined) call.responseHeaders.set("retry-after", wait);
+      return next(call);
+    };
+    limited = await startEcho({ interceptors: [tell] });
+  });
+  after(() => limited.close());
+
+  const alone = 'mutation { unary(text: "a") { text } }';
+  const aliased = 'mutation { a: unary(text: "a") { text } b: unary(text: "b") { text } c: unary { text } }';
+  for (const [what, body] of [
+    ["one operation", { query: aliased }],
+    ["a batch", [{ query: alone }, { query: alone }, { query: alone }]],
+  ] as const)
+    test(`${what} tells the least that is left, with its policy, and the longest wait`, async () => {
+      said.push(
+        ['"a";r=5;t=1', '"a";q=10', "3"],
+        ['"b";r=2;t=9', '"b";q=3', "9"],
+        ['"a";r=4;t=2', '"a";q=10', "4"],
+      );
+      const { headers, status } = await ask(`http://127.0.0.1:${limited.httpPort}`, "POST", "/graphql", {
+        body,
+      });
+      assert.equal(status, 200);
+      assert.deepEqual(
+        ["ratelimit", "ratelimit-policy", "retry-after"].map((name) => headers.get(name)),
+        ['"b";r=2;t=9', '"b";q=3', "9"],
+      );
+    });
 });

@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { connect } from "node:net";
 import { after, before, describe, test } from "node:test";
+import { exchangeBytes } from "../support/http-case.ts";
 import { startPortico, type TestPortico } from "../support/portico.ts";
 
 let portico: TestPortico;
@@ -58,6 +59,45 @@ describe("HTTP/1 written by hand", () => {
       ["200", "200"],
       answer.slice(0, 600),
     );
+  });
+
+  for (const [what, sent] of [
+    ["a space in the path", "GET /a b HTTP/1.1\r\nHost: a\r\n\r\n"],
+    ["a method in small letters", "get / HTTP/1.1\r\nHost: a\r\n\r\n"],
+    ["a version that is none", "GET /livez HTTP/3.7\r\nHost: a\r\n\r\n"],
+    ["a header without a colon", "GET /livez HTTP/1.1\r\nHost: a\r\nBad\r\n\r\n"],
+  ] as const)
+    test(`a request with ${what} is told why it cannot be read`, async () => {
+      const answer = await raw(sent);
+      assert.match(answer, /^HTTP\/1\.1 400 .*\r\n\r\n\{.*"REQUEST_MALFORMED"/s);
+    });
+
+  for (const [what, sent] of [
+    ["a word", "INVALID CONNECTION PREFACE\r\n\r\n"],
+    ["a mail server's client", "EHLO mail.example\r\n"],
+    ["a TLS handshake", "\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03"],
+    ["line ends and a word", "\r\n\r\nhello"],
+  ] as const)
+    test(`a connection that begins with ${what} is closed without a word`, async () => {
+      const { bytes } = await exchangeBytes(portico.httpPort, Buffer.from(sent, "latin1"));
+      assert.equal(bytes.toString("latin1"), "");
+    });
+
+  test("what is no HTTP behind a request is answered as a request, and the connection is over", async () => {
+    const answer = await raw("GET /livez HTTP/1.1\r\nHost: a\r\n\r\nEHLO mail.example\r\n");
+    assert.match(answer, /^HTTP\/1\.1 200 .*HTTP\/1\.1 400 /s);
+  });
+
+  test("a preface of HTTP/2 that goes wrong is answered in HTTP/2", async () => {
+    const answer = Buffer.from(await raw("PRI * HTTP/2.0\r\n\r\nXX\r\n\r\n"), "latin1");
+    const types = [];
+    for (let at = 0; at + 9 <= answer.length; at += 9 + answer.readUIntBE(at, 3)) types.push(answer[at + 3]);
+    // RFC 9113 section 6: SETTINGS and GOAWAY, and nothing else.
+    assert.ok(
+      types.every((type) => type === 4 || type === 7),
+      String(types),
+    );
+    assert.ok(!answer.includes("HTTP/1.1"));
   });
 
   test("headers that are too large are refused with a reason, as JSON", async () => {

@@ -1,7 +1,9 @@
 /** Sessions of clients of the revision 2025-11-25: whose they are, how long they live, and that they are no credential. */
 import assert from "node:assert/strict";
 import { after, before, describe, test } from "node:test";
+import type { Interceptor } from "#rpc/interceptor.ts";
 import { startTools } from "../conformance/mcp/server.ts";
+import { type EchoServer, startEcho } from "../support/echo.ts";
 import { type IdentityServer, startIdentity } from "../support/identity.ts";
 import { McpClients, until } from "../support/mcp-clients.ts";
 
@@ -203,5 +205,93 @@ describe("MCP sessions", () => {
     await call.catch(() => "");
     await until(() => tools.followers === 0, "the call's end");
     await tools.close();
+  });
+
+  describe("and the ids of requests", () => {
+    const calls: { readonly baggage: string | undefined; readonly release: () => void }[] = [];
+    let echo: EchoServer;
+    let base: string;
+    before(async () => {
+      const held: Interceptor = (next) => async (call) => {
+        if (call.metadata.get("echo-plan") === undefined) return next(call);
+        const { promise, resolve } = Promise.withResolvers<void>();
+        calls.push({ baggage: call.metadata.get("baggage"), release: resolve });
+        await promise;
+        return next(call);
+      };
+      echo = await startEcho({ interceptors: [held] });
+      base = `http://127.0.0.1:${echo.httpPort}`;
+    });
+    after(() => echo.close());
+
+    const use = (id: unknown, text: string, meta: object = {}) => ({
+      ...{ jsonrpc: "2.0", id, method: "tools/call" },
+      params: { name: "unary", arguments: { text }, _meta: meta },
+    });
+
+    test("one that is not answered yet is refused, and the first is answered", async () => {
+      const headers = { "mcp-session-id": await begin(base), "echo-plan": "{}" };
+      const from = calls.length;
+      const first = send(base, use("same", "first"), headers).then((response) => response.text());
+      await until(() => calls.length > from, "the call");
+      const second = await send(base, use("same", "second"), headers);
+      const refused = (await second.json()) as { id: unknown; error: { code: number; message: string } };
+      assert.deepEqual([second.status, refused.id, refused.error.code], [400, null, -32_600]);
+      assert.match(refused.error.message, /"same" is not answered yet/);
+      const both = await send(base, [use(7, "a"), use(7, "b")] as unknown as object, headers);
+      assert.equal(both.status, 400);
+      await both.text();
+      const other = send(base, use(1, "other"), headers).then((response) => response.text());
+      await until(() => calls.length > from + 1, "the other call");
+      for (const { release } of calls) release();
+      assert.match(await first, /first.*"id":"same"/s);
+      assert.match(await other, /other.*"id":1/s);
+      // Answered: its id is free.
+      const again = send(base, use("same", "again"), headers).then((response) => response.text());
+      await until(() => calls.length > from + 2, "the last call");
+      for (const { release } of calls) release();
+      assert.match(await again, /again.*"id":"same"/s);
+    });
+
+    test("one that was taken back is free", async () => {
+      const headers = { "mcp-session-id": await begin(base), "echo-plan": "{}" };
+      const from = calls.length;
+      const leave = new AbortController();
+      const first = fetch(`${base}/mcp`, {
+        ...{ method: "POST", signal: leave.signal, body: JSON.stringify(use(2, "first")) },
+        headers: {
+          "content-type": "application/json",
+          accept: "application/json, text/event-stream",
+          ...headers,
+        },
+      });
+      first.catch(() => {});
+      await until(() => calls.length > from, "the call");
+      const cancel = { jsonrpc: "2.0", method: "notifications/cancelled", params: { requestId: 2 } };
+      assert.equal((await send(base, cancel, headers)).status, 202);
+      const again = send(base, use(2, "again"), headers).then((response) => response.text());
+      await until(() => calls.length > from + 1, "the second call");
+      for (const { release } of calls) release();
+      assert.match(await again, /again.*"id":2/s);
+      leave.abort();
+    });
+
+    test("what no header could say is not taken for a trace", async () => {
+      const headers = { "mcp-session-id": await begin(base), "echo-plan": "{}" };
+      for (const [sent, taken] of [
+        ["team=blue", "team=blue"],
+        ["team=bl\u00fc", undefined],
+        ["team=blue\r\nx-user-id: admin", undefined],
+        [`team=${"x".repeat(9000)}`, undefined],
+      ] as const) {
+        const from = calls.length;
+        const answer = send(base, use(from, "a", { baggage: sent }), headers).then((one) => one.text());
+        await until(() => calls.length > from, "the call");
+        const call = calls.at(-1);
+        call?.release();
+        await answer;
+        assert.equal(call?.baggage, taken, sent.slice(0, 40));
+      }
+    });
   });
 });

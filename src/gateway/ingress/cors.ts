@@ -16,23 +16,15 @@ export interface CorsOptions {
 
 /** How long a browser may keep the answer to a preflight, in seconds. */
 const maxAgeSeconds = 600;
+/** What an answer may say beside what every page may read. @see https://fetch.spec.whatwg.org/#cors-safelisted-response-header-name */
 const exposed = [
-  "content-disposition",
-  "content-range",
-  "deprecation",
-  "etag",
-  "idempotent-replayed",
-  "link",
-  "location",
-  "preference-applied",
-  "sunset",
-  "grpc-status",
-  "grpc-message",
-  "grpc-status-details-bin",
-  "ratelimit",
-  "ratelimit-policy",
-  "retry-after",
-  "x-request-id",
+  // Of any answer: what it is about, and what the caller has to do.
+  ...["x-request-id", "traceparent", "server-timing", "www-authenticate", "allow", "accept-post"],
+  ...["ratelimit", "ratelimit-policy", "retry-after", "idempotent-replayed", "preference-applied"],
+  ...["deprecation", "sunset", "link", "location", "etag", "content-disposition", "content-range"],
+  // Of protocols.
+  ...["grpc-status", "grpc-message", "grpc-status-details-bin", "grpc-encoding", "grpc-accept-encoding"],
+  ...["connect-content-encoding", "connect-accept-encoding", "mcp-session-id"],
 ].join(", ");
 
 export class Cors {

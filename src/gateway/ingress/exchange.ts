@@ -63,6 +63,11 @@ export interface Exchange {
    * answer that needs no waiting needs none.
    */
   onAbort(listener: () => void): void;
+  /**
+   * Runs once when the client has long read nothing of an answer that goes on; who waits for `write` is told the same. The answer may end with
+   * what says so: it waits behind the rest, as long again. One listener; an answer without one is cut.
+   */
+  onStalled(listener: (error: RpcError) => void): void;
 }
 
 /** Adds the headers that an answer has besides; what it varies by is both. */

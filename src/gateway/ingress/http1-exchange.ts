@@ -1,6 +1,7 @@
 /** An exchange over HTTP/1, on node:http's request and response. */
 import type { IncomingMessage, ServerResponse } from "node:http";
 import { clientGone } from "#rpc/call.ts";
+import type { RpcError } from "#rpc/error.ts";
 import type { Peer } from "#rpc/peer.ts";
 import { collectWhole, readChunks } from "./body-reader.ts";
 import {
@@ -10,6 +11,8 @@ import {
   type RequestHeaders,
   type ResponseHeaders,
 } from "./exchange.ts";
+import { Room } from "./room.ts";
+import { readerStalled, type StalledSockets } from "./stalled.ts";
 import { certificatesOf, strictTransportSecurity } from "./tls.ts";
 
 /** What an exchange has to know of the server it came to. */
@@ -17,6 +20,7 @@ interface ServerState {
   readonly draining: boolean;
   /** TLS. */
   readonly encrypted: boolean;
+  readonly stalled: Pick<StalledSockets, "onStalled">;
 }
 
 export class Http1Exchange implements Exchange {
@@ -34,6 +38,7 @@ export class Http1Exchange implements Exchange {
   readonly #server: ServerState;
   /** As proxies in front say. */
   readonly #address: string | undefined;
+  #room: Room | undefined;
 
   /** @param startedAtMs see `Exchange`. @param address as proxies in front say; undefined: the connection's. */
   constructor(
@@ -131,7 +136,8 @@ export class Http1Exchange implements Exchange {
     if (response.destroyed) return Promise.reject(clientGone());
     this.bytesOut += Buffer.byteLength(chunk);
     if (this.method === "HEAD" || response.write(chunk)) return undefined;
-    return drained(response);
+    this.#room ??= new Room();
+    return this.#room.wait(response);
   }
 
   end(): void {
@@ -161,20 +167,15 @@ export class Http1Exchange implements Exchange {
       if (!response.writableFinished) listener();
     });
   }
-}
 
-/** Resolves when more may be written, rejects when the client is gone. */
-function drained(response: ServerResponse): Promise<void> {
-  return new Promise((resolve, reject) => {
-    const onDrain = (): void => {
-      response.removeListener("close", onClose);
-      resolve();
-    };
-    const onClose = (): void => {
-      response.removeListener("drain", onDrain);
-      reject(clientGone());
-    };
-    response.once("drain", onDrain);
-    response.once("close", onClose);
-  });
+  onStalled(listener: (error: RpcError) => void): void {
+    const response = this.#response;
+    this.#server.stalled.onStalled(this.#request.socket, () => {
+      if (!response.headersSent || response.writableEnded) return false;
+      const error = readerStalled();
+      listener(error);
+      this.#room?.fail(error);
+      return true;
+    });
+  }
 }

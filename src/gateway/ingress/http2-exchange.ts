@@ -7,6 +7,7 @@ import type {
 } from "node:http2";
 import type { Socket } from "node:net";
 import { clientGone } from "#rpc/call.ts";
+import type { RpcError } from "#rpc/error.ts";
 import type { Peer } from "#rpc/peer.ts";
 import { bodyTooLarge, bodyTooSlow } from "./body-limit.ts";
 import { readChunks } from "./body-reader.ts";
@@ -17,7 +18,9 @@ import {
   type RequestHeaders,
   type ResponseHeaders,
 } from "./exchange.ts";
+import { Room } from "./room.ts";
 import { type Guarded, type Watched, watchedOf } from "./session-guard.ts";
+import { readerStalled } from "./stalled.ts";
 import { certificatesOf, strictTransportSecurity } from "./tls.ts";
 
 /** RFC 9113 section 7. */
@@ -102,6 +105,8 @@ export class Http2Exchange implements Exchange, Guarded {
   #trailers: ResponseHeaders | undefined;
   #collecting: Collecting | undefined;
   #abort: (() => void) | undefined;
+  #stalled: ((error: RpcError) => void) | undefined;
+  #room: Room | undefined;
   /** The answer ends with trailers, which node:http2 asks for after the last byte of the body. */
   #trailing = false;
 
@@ -206,6 +211,7 @@ export class Http2Exchange implements Exchange, Guarded {
     const abort = this.#abort;
     this.#collecting = undefined;
     this.#abort = undefined;
+    this.#stalled = undefined;
     if (body !== undefined) body.done(clientGone(), nothing);
     if (abort !== undefined && this.#gone()) abort();
   }
@@ -267,7 +273,8 @@ export class Http2Exchange implements Exchange, Guarded {
     if (stream.destroyed || stream.closed) return Promise.reject(clientGone());
     this.bytesOut += Buffer.byteLength(chunk);
     if (this.method === "HEAD" || stream.write(chunk)) return undefined;
-    return drained(stream);
+    this.#room ??= new Room();
+    return this.#room.wait(stream);
   }
 
   end(trailers?: ResponseHeaders): void {
@@ -309,6 +316,21 @@ export class Http2Exchange implements Exchange, Guarded {
     this.#stream.on("aborted", onStreamAborted);
   }
 
+  onStalled(listener: (error: RpcError) => void): void {
+    this.#stalled = listener;
+  }
+
+  tellStalled(): boolean {
+    const tell = this.#stalled;
+    this.#stalled = undefined;
+    const stream = this.#stream;
+    if (tell === undefined || !stream.headersSent || stream.writableEnded) return false;
+    const error = readerStalled();
+    tell(error);
+    this.#room?.fail(error);
+    return true;
+  }
+
   /** Over without a whole answer. One without a body ends the writable side without "finish". */
   #gone(): boolean {
     const stream = this.#stream;
@@ -330,19 +352,4 @@ export class Http2Exchange implements Exchange, Guarded {
     // "finish" comes before node:http2 asks for the trailers: a reset then would overtake them.
     stream.once(this.#trailing ? "wantTrailers" : "finish", () => setImmediate(stop));
   }
-}
-
-function drained(stream: ServerHttp2Stream): Promise<void> {
-  return new Promise((resolve, reject) => {
-    const onDrain = (): void => {
-      stream.removeListener("close", onClose);
-      resolve();
-    };
-    const onClose = (): void => {
-      stream.removeListener("drain", onDrain);
-      reject(clientGone());
-    };
-    stream.once("drain", onDrain);
-    stream.once("close", onClose);
-  });
 }

@@ -22,7 +22,9 @@ import { createServer as createHttpsServer } from "node:https";
 import type { AddressInfo, Socket } from "node:net";
 import type { Duplex } from "node:stream";
 import type { TLSSocket } from "node:tls";
+import { requestIdFrom } from "#gateway/wire/request-id.ts";
 import { httpStatusOf } from "#rpc/code.ts";
+import type { Peer } from "#rpc/peer.ts";
 import type { Refusal as RefusedRequest } from "#rpc/refusal.ts";
 import type { Clock } from "#std/clock.ts";
 import { type Adapters, classify, protocolOf } from "./classify.ts";
@@ -35,7 +37,7 @@ import { Http1Exchange } from "./http1-exchange.ts";
 import { Http2Exchange } from "./http2-exchange.ts";
 import { defaultLimits, type ListenerLimits } from "./limits.ts";
 import { joinCredentials, type Refusal, refuseFields, refuseHttp1, refuseUrl } from "./precheck.ts";
-import { refuseRaw, refuseSocket, replyRefusal } from "./refusals.ts";
+import { type ParseError, refuseRaw, refuseSocket, replyRefusal } from "./refusals.ts";
 import { anyStream, connectionWindowBytes, SessionGuard } from "./session-guard.ts";
 import { StalledSockets } from "./stalled.ts";
 import { certificatesOf, Tls, type TlsFiles } from "./tls.ts";
@@ -85,6 +87,8 @@ export interface Listener {
 const latest = Symbol("latest");
 type Answering = Socket & { [latest]?: ServerResponse };
 const preface = Buffer.from("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", "latin1");
+/** What begins with its first line means HTTP/2, and hears in HTTP/2 what is wrong with the rest. */
+const prefaceLine = 16;
 /** Connections that wait to be taken, where the system allows it: one more is dropped, and its client tries again in 1 s, then 3, 7 and 15. */
 const backlog = 4096;
 export async function listen(options: ListenerOptions): Promise<Listener> {
@@ -107,7 +111,7 @@ class TwoPorts implements Listener {
   readonly #maxConnections: number;
   readonly #proxies: Proxies;
   readonly #guard: SessionGuard;
-  readonly #stalled: StalledSockets;
+  readonly stalled: StalledSockets;
   draining = false;
 
   constructor(options: ListenerOptions, limits: ListenerLimits) {
@@ -115,7 +119,7 @@ class TwoPorts implements Listener {
     this.#limits = limits;
     this.#maxConnections = options.maxConnections ?? connectionCap();
     this.#guard = new SessionGuard(limits, options.clock, () => options.turned?.limited("connection"));
-    this.#stalled = new StalledSockets(limits.stalledTimeoutMs, options.clock);
+    this.stalled = new StalledSockets(limits.stalledTimeoutMs, options.clock);
     this.#cors = new Cors(options.cors ?? { origins: [], credentials: false });
     this.#proxies = new Proxies(options.proxies ?? { trusted: [], hops: 1 });
     this.#tls = options.tls === undefined ? undefined : new Tls(options.tls);
@@ -212,12 +216,7 @@ class TwoPorts implements Listener {
     server.on("upgrade", (request, socket, head) => void this.#onUpgrade(request, socket, head));
     server.maxHeadersCount = limits.maxHeaders + 100;
     server.maxRequestsPerSocket = limits.maxRequestsPerConnection;
-    server.on("clientError", (error: NodeJS.ErrnoException, socket: Socket) => {
-      const answer = (socket as Answering)[latest];
-      // The rest of a request that was answered before it was whole: a second answer would be taken for the next one's.
-      if (answer !== undefined && !answer.req.complete && answer.headersSent) socket.destroy();
-      else refuseRaw(error, socket, limits);
-    });
+    server.on("clientError", (error: ParseError, socket: Socket) => this.#onUnreadable(error, socket));
     const event = tls === undefined ? "connection" : "secureConnection";
     const [accept] = server.listeners(event) as ((socket: Socket) => void)[];
     server.removeAllListeners(event);
@@ -314,17 +313,40 @@ class TwoPorts implements Listener {
     this.#refuse(exchange, adapter, refused);
   }
 
+  #onUnreadable(error: ParseError, socket: Socket): void {
+    const answer = (socket as Answering)[latest];
+    // The rest of a request that was answered before it was whole: a second answer would be taken for the next one's.
+    if (answer !== undefined && !answer.req.complete && answer.headersSent) {
+      socket.destroy();
+      return;
+    }
+    // A closed socket has no address any more.
+    const peer = peerOf(socket, undefined);
+    const refused = refuseRaw(error, socket, { limits: this.#limits, isFirst: answer === undefined });
+    if (refused === undefined) return;
+    this.#options.onRefused?.({
+      ...{ ...refused, method: undefined, protocol: "rest", peer },
+      ...{ startedAtMs: this.#options.clock.monotonic(), bytesIn: error.rawPacket?.length ?? 0 },
+    });
+  }
+
   async #onUpgrade(request: IncomingMessage, socket: Duplex, head: Buffer): Promise<void> {
+    const startedAtMs = this.#options.clock.monotonic();
     // Its own errors are those of a client that left.
     socket.on("error", swallow);
     joinCredentials(request.headers, request.rawHeaders);
     const address = this.#believe(request.headers, request.socket);
-    const { headers } = request;
+    const { url = "", headers } = request;
     const refused =
       refuseHttp1(request, this.#limits) ??
       this.#cors.refuseSocket(headers.origin, headers.host) ??
       (await this.#upgrade({ request, socket, head }, address));
-    if (refused !== undefined) refuseSocket(socket, refused);
+    if (refused === undefined) return;
+    const told = refuseSocket(socket, refused, requestIdFrom(headers["x-request-id"]));
+    const isGraphql = this.#options.adapters.graphql?.owns(url.split("?", 1)[0] ?? "") === true;
+    const protocol = isGraphql ? "graphql" : "websocket";
+    const peer = peerOf(request.socket, address);
+    this.#options.onRefused?.({ ...told, ...{ method: undefined, protocol, peer, startedAtMs, bytesIn: 0 } });
   }
 
   /** Where a request came from, if not from where the connection does; afterwards nobody claims anything. */
@@ -338,19 +360,19 @@ class TwoPorts implements Listener {
   }
 
   async #upgrade(
-    upgrade: Pick<Upgrade, "request" | "socket" | "head">,
+    upgrade: Omit<Upgrade, "peer" | "onStalled">,
     address: string | undefined,
   ): Promise<Refusal | undefined> {
     const { request } = upgrade;
     const { webSockets } = this.#options.adapters;
     if (webSockets === undefined) return undefined;
-    const { remoteAddress = "", remotePort = 0 } = request.socket;
     const certificates = this.encrypted ? certificatesOf(request.socket) : undefined;
     const peer = {
-      ...(address === undefined ? { address: remoteAddress, port: remotePort } : { address, port: 0 }),
+      ...peerOf(request.socket, address),
       ...(certificates === undefined ? {} : { certificates }),
     };
-    const error = await webSockets.upgrade({ ...upgrade, peer });
+    const onStalled = (tell: () => boolean): void => this.stalled.onStalled(request.socket, tell);
+    const error = await webSockets.upgrade({ ...upgrade, peer, onStalled });
     return error === undefined ? undefined : { status: httpStatusOf(error), error };
   }
 
@@ -392,7 +414,7 @@ class TwoPorts implements Listener {
       return false;
     }
     this.#sockets.add(socket);
-    const leave = this.#stalled.watch(socket);
+    const leave = this.stalled.watch(socket);
     socket.once("close", () => {
       this.#sockets.delete(socket);
       leave();
@@ -413,7 +435,7 @@ class TwoPorts implements Listener {
         if (!socket.destroyed && !socket.readableEnded) socket.once("readable", look);
         return;
       }
-      const compared = Math.min(chunk.length, preface.length);
+      const compared = Math.min(chunk.length, prefaceLine);
       const same = chunk.subarray(0, compared).equals(preface.subarray(0, compared));
       socket.unshift(chunk);
       // "P" alone could still become PUT or PATCH; three bytes decide.
@@ -442,6 +464,11 @@ class TwoPorts implements Listener {
       await new Promise<void>((resolve) => socket?.once("close", () => resolve()));
     }
   }
+}
+
+/** @param address as proxies in front say. */
+function peerOf({ remoteAddress = "", remotePort = 0 }: Socket, address: string | undefined): Peer {
+  return address === undefined ? { address: remoteAddress, port: remotePort } : { address, port: 0 };
 }
 
 /** A reset connection has nobody left to tell. */

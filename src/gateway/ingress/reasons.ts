@@ -12,6 +12,19 @@ export const reasons = {
     meaning: "the request has more headers than the limit, or larger ones",
   },
   REQUEST_TIMEOUT: { code: "deadline_exceeded", meaning: "the body of the request did not come in time" },
+  REQUEST_MALFORMED: {
+    code: "invalid_argument",
+    meaning: "the bytes of the request are not HTTP/1.1 as RFC 9112 has it",
+  },
+  PROTOCOL_FOREIGN: {
+    code: "invalid_argument",
+    meaning: "a connection began with something that is no HTTP at all, and was closed",
+  },
+  TLS_UNEXPECTED: {
+    code: "invalid_argument",
+    meaning:
+      "a connection began with a TLS handshake where there is no TLS, and was closed: its client was given https:// for http://",
+  },
   URL_TOO_LONG: { code: "invalid_argument", meaning: "the URL is longer than the limit" },
   CREDENTIAL_IN_URL: {
     code: "invalid_argument",
@@ -73,6 +86,11 @@ export const reasons = {
   EVENT_TOO_LARGE: {
     code: "resource_exhausted",
     meaning: "a message of a stream is larger than a server-sent event may be",
+  },
+  READER_STALLED: {
+    code: "resource_exhausted",
+    meaning:
+      "the client stopped reading, and what it was sent waited longer than `PORTICO_HTTP_STALLED_TIMEOUT_MS`",
   },
   CREDIT_EXCEEDED: {
     code: "resource_exhausted",

@@ -3,6 +3,8 @@ import { STATUS_CODES } from "node:http";
 import type { Socket } from "node:net";
 import type { Duplex } from "node:stream";
 import { requestIdFrom } from "#gateway/wire/request-id.ts";
+import { RpcError } from "#rpc/error.ts";
+import { bodyTooSlow } from "./body-limit.ts";
 import type { Exchange } from "./exchange.ts";
 import type { ListenerLimits } from "./limits.ts";
 import { type Refusal, tooManyHeaders } from "./precheck.ts";
@@ -30,11 +32,18 @@ function errorBody(refused: Refusal, requestId: string): string {
   });
 }
 
+/** For those who watch. */
+export interface Refused {
+  readonly error: RpcError;
+  readonly id: string;
+  readonly bytesOut: number;
+}
+
 /** A request without an exchange - no socket's yet, or one that was not read - is answered as HTTP, and its connection is over. */
-export function refuseSocket(socket: Duplex, refused: Refusal): void {
-  if (socket.destroyed) return;
-  const id = requestIdFrom(undefined);
+export function refuseSocket(socket: Duplex, refused: Refusal, id = requestIdFrom(undefined)): Refused {
   const body = errorBody(refused, id);
+  const { error } = refused;
+  if (socket.destroyed) return { error, id, bytesOut: 0 };
   socket.end(
     [
       `HTTP/1.1 ${refused.status} ${STATUS_CODES[refused.status] ?? ""}`,
@@ -47,24 +56,81 @@ export function refuseSocket(socket: Duplex, refused: Refusal): void {
       body,
     ].join("\r\n"),
   );
+  return { error, id, bytesOut: Buffer.byteLength(body) };
 }
 
-/** Bytes that are not HTTP: answered with a bare status where the socket still takes one, and closed. */
-export function refuseRaw(error: NodeJS.ErrnoException, socket: Socket, limits: ListenerLimits): void {
-  const statuses: Readonly<Record<string, string>> = {
-    HPE_CHUNK_EXTENSIONS_OVERFLOW: "413 Content Too Large",
-    ERR_HTTP_REQUEST_TIMEOUT: "408 Request Timeout",
-  };
-  if (socket.destroyed || !socket.writable || error.code === "ECONNRESET") {
+/** What node says when bytes are not what its parser takes. */
+export interface ParseError extends NodeJS.ErrnoException {
+  /** In the parser's words. */
+  readonly reason?: string;
+  /** The piece in which it was found. */
+  readonly rawPacket?: Buffer;
+}
+
+/**
+ * A request that cannot be read is answered as HTTP where the socket still takes something, and its connection is over. What a connection begins with and
+ * is no HTTP at all - half a handshake of another protocol - is closed without a word: its client would take the answer for one of its own.
+ *
+ * @param isFirst whether nothing was read on the connection before.
+ * @returns what it was refused for; undefined: the client left.
+ */
+export function refuseRaw(
+  error: ParseError,
+  socket: Socket,
+  { limits, isFirst }: { readonly limits: ListenerLimits; readonly isFirst: boolean },
+): Refused | undefined {
+  const isParsers = error.code?.startsWith("HPE_") === true || error.code === "ERR_HTTP_REQUEST_TIMEOUT";
+  if (socket.destroyed || !socket.writable || !isParsers) {
     socket.destroy();
-    return;
+    return undefined;
   }
-  // A request, but for its size: its client reads what every other of its errors says too.
-  if (error.code === "HPE_HEADER_OVERFLOW") {
-    refuseSocket(socket, tooManyHeaders(limits));
-    return;
+  const foreign = isFirst ? foreignProtocol(error) : undefined;
+  if (foreign !== undefined) {
+    socket.destroy();
+    return { error: foreign, id: requestIdFrom(undefined), bytesOut: 0 };
   }
-  socket.end(
-    `HTTP/1.1 ${statuses[error.code ?? ""] ?? "400 Bad Request"}\r\nconnection: close\r\ncontent-length: 0\r\n\r\n`,
-  );
+  return refuseSocket(socket, refusalOf(error, limits));
+}
+
+function refusalOf(error: ParseError, limits: ListenerLimits): Refusal {
+  switch (error.code) {
+    case "HPE_HEADER_OVERFLOW":
+      return tooManyHeaders(limits);
+    case "ERR_HTTP_REQUEST_TIMEOUT":
+      return { status: 408, error: bodyTooSlow() };
+    case "HPE_CHUNK_EXTENSIONS_OVERFLOW": {
+      const message = "the extensions of a chunk are larger than 16 KiB";
+      return {
+        status: 413,
+        error: new RpcError("resource_exhausted", { reason: "PAYLOAD_TOO_LARGE", message }),
+      };
+    }
+    default: {
+      const why = (error.reason ?? "it ends in the middle").toLowerCase();
+      const message = `the request cannot be read: ${why} (RFC 9112)`;
+      return {
+        status: 400,
+        error: new RpcError("invalid_argument", { reason: "REQUEST_MALFORMED", message }),
+      };
+    }
+  }
+}
+
+/** A request line with a mistake still names HTTP's version. */
+function foreignProtocol({ code, rawPacket }: ParseError): RpcError | undefined {
+  if (code !== "HPE_INVALID_METHOD" || rawPacket === undefined) return undefined;
+  const line = rawPacket.subarray(0, 8192).toString("latin1").trimStart().split("\n", 1)[0] ?? "";
+  if (/ HTTP\/\d/.test(line)) return undefined;
+  // RFC 8446 section 5.1: a record of the handshake, of any version since SSL 3.
+  const isTls = rawPacket[0] === 22 && rawPacket[1] === 3;
+  return isTls
+    ? new RpcError("invalid_argument", {
+        reason: "TLS_UNEXPECTED",
+        message:
+          "a TLS handshake came to a port without TLS: call it by http://, or give the server a certificate",
+      })
+    : new RpcError("invalid_argument", {
+        reason: "PROTOCOL_FOREIGN",
+        message: "what came on the connection is no HTTP",
+      });
 }

@@ -12,7 +12,6 @@ import { Waiting } from "./stalled.ts";
 
 /** RFC 9113 section 7. */
 const noError = 0;
-const cancel = 8;
 const enhanceYourCalm = 11;
 /** What C.2 of the defaults allows a connection at once: bodies that nobody has read yet. */
 export const connectionWindowBytes = 1024 * 1024;
@@ -30,10 +29,13 @@ export interface Guarded {
   readonly collecting: boolean;
   /** Clock reading when its head had come. */
   readonly startedAtMs: number;
-  /** Bytes of its answer that the client has not taken. */
+  /** Bytes of its answer that the client has not taken, and of all that there were so far. */
   readonly waitingBytes: number;
+  readonly bytesOut: number;
   /** Answers that the request came too slowly. */
   giveUp(): void;
+  /** Tells its client, behind what waits, that it reads nothing. False: nothing can be said, or it was said before. */
+  tellStalled(): boolean;
   reset(code: number): void;
 }
 
@@ -279,9 +281,14 @@ export class Watched {
 
   #judgeStream(exchange: Guarded, now: number): void {
     const { requestTimeoutMs } = this.#limits;
+    const { waitingBytes: waiting, bytesOut } = exchange;
     if (exchange.collecting) {
       if (now - exchange.startedAtMs >= requestTimeoutMs) exchange.giveUp();
-    } else if (this.#waiting.isStalled(exchange, exchange.waitingBytes, now)) exchange.reset(cancel);
+    } else if (this.#waiting.isStalled(exchange, { waiting, taken: bytesOut - waiting }, now)) {
+      if (exchange.tellStalled()) this.#waiting.forget(exchange);
+      // gRPC's clients take this one for RESOURCE_EXHAUSTED.
+      else exchange.reset(enhanceYourCalm);
+    }
   }
 
   /** GOAWAY, and the connection is over: who does not keep the rules is not waited for. */

@@ -2,24 +2,45 @@
 import type { Call } from "#rpc/call.ts";
 import type { ResponseHeaders } from "./exchange.ts";
 
-/** Adds what one call says; of several, what a client has to mind most: the least that is left, the longest wait. */
-export function hearCall(call: Call, told: ResponseHeaders): void {
-  if (!call.hasResponseHeaders) return;
-  const { responseHeaders } = call;
-  const say = (name: string, wins: (text: string, before: string) => boolean): void => {
-    const text = responseHeaders.get(name);
-    const before = told[name];
-    if (text !== undefined && (before === undefined || wins(text, String(before)))) told[name] = text;
-  };
+/** By name, whether what another call says counts more: of several, what a client has to mind most. */
+const wins: Readonly<Record<string, (text: string, before: string) => boolean>> = {
   // Of several traces the first: it is the one that began with the answer.
-  say("traceparent", () => false);
-  say("ratelimit-policy", () => true);
-  say("ratelimit", (text, before) => remaining(text) <= remaining(before));
-  say("retry-after", (text, before) => Number(text) > Number(before));
-  say("deprecation", () => false);
-  say("sunset", (text, before) => Date.parse(text) < Date.parse(before));
-  say("link", () => false);
-  say("idempotent-replayed", () => true);
+  traceparent: () => false,
+  ratelimit: (text, before) => remaining(text) <= remaining(before),
+  "retry-after": (text, before) => Number(text) > Number(before),
+  deprecation: () => false,
+  sunset: (text, before) => Date.parse(text) < Date.parse(before),
+  link: () => false,
+  "idempotent-replayed": () => true,
+};
+
+/** Says a header of an answer: alone, or instead of what was said before if that counts less. @returns whether it is said now. */
+export function say(told: ResponseHeaders, name: string, text: string): boolean {
+  const before = told[name];
+  if (before !== undefined && wins[name]?.(text, String(before)) !== true) return false;
+  told[name] = text;
+  return true;
+}
+
+/** Adds what one call says. */
+export function hearCall(call: Call, told: ResponseHeaders): void {
+  if (call.hasResponseHeaders) hear((name) => call.responseHeaders.get(name), told);
+}
+
+/** Adds what was told of other calls: those of one operation of several. */
+export function hearTold(more: ResponseHeaders, told: ResponseHeaders): void {
+  hear((name) => more[name] as string | undefined, told);
+}
+
+function hear(get: (name: string) => string | undefined, told: ResponseHeaders): void {
+  const policy = get("ratelimit-policy");
+  for (const name of Object.keys(wins)) {
+    const text = get(name);
+    const isSaid = text !== undefined && say(told, name, text);
+    // A remainder is of its own policy.
+    if (name === "ratelimit" && isSaid && policy !== undefined) told["ratelimit-policy"] = policy;
+  }
+  if (policy !== undefined) told["ratelimit-policy"] ??= policy;
 }
 
 function remaining(text: string): number {

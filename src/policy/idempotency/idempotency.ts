@@ -3,7 +3,7 @@
  *
  * The key is the `Idempotency-Key` header, gRPC metadata of that name, or the request's `request_id`; it belongs to the caller and
  * the method, for a day. Kept are answers that will not change: what was done, and errors that say that it cannot be done so. An answer with
- * secrets in it is not kept; who asks for it again learns that it was given.
+ * secrets in it is not kept; who asks for it again learns that it was given. Of an error, details with secrets in them are left out.
  *
  * @see https://google.aip.dev/155
  * @see https://datatracker.ietf.org/doc/draft-ietf-httpapi-idempotency-key-header/
@@ -205,7 +205,7 @@ interface StoredError {
 function encodeError(error: RpcError, registry: Registry): Uint8Array {
   const details = error.details.flatMap((detail) => {
     const desc = registry.getMessage(detail.$typeName);
-    return desc === undefined
+    return desc === undefined || mayHoldSensitive(desc, () => detail, registry)
       ? []
       : [[detail.$typeName, Buffer.from(toBinary(desc, detail)).toString("base64")] as const];
   });

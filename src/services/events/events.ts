@@ -83,8 +83,9 @@ export function createEvents(options: EventsOptions): EventsHost {
       subscribe: (request, call) => subscribe({ log, hub, topics, clock, bookmarkMs }, request, call),
       listEvents: (request: ListEventsRequest, call) =>
         waiting.until(call, request.wait, {
-          list: () => lists.list(request, call),
+          list: (from) => lists.list(request, call, from),
           isEmpty: ({ events }) => events.length === 0,
+          concerns: ({ subject }) => topics.sees(call.principal, subject),
         }),
     }),
     log,

@@ -42,8 +42,8 @@ export class Lists {
     this.#tokens = createPageTokens(options.secret, options.clock);
   }
 
-  /** The oldest first. */
-  async list(request: ListEventsRequest, call: CallHead) {
+  /** The oldest first. @param from number of an event: those up to it are known not to be in the list. Default: nothing is known. */
+  async list(request: ListEventsRequest, call: CallHead, from = 0) {
     const { tables } = this.#options;
     const { tenant } = call.principal;
     const size = pageSize(request.pageSize, this.#options.pages);
@@ -58,7 +58,7 @@ export class Lists {
       .db.selectFrom("events_log")
       .selectAll()
       .where("tenant", "=", tenant)
-      .where("number", ">", after)
+      .where("number", ">", Math.max(after, from))
       .where(this.#visible(call))
       .orderBy("number")
       .limit(size + 1);

@@ -40,6 +40,13 @@ export class Topics {
     return { kinds, own: own ? principal.name : undefined };
   }
 
+  /** Whether a caller may see what happens to a subject: `visible` for one. */
+  sees(principal: Principal, subject: string): boolean {
+    const kind = this.#kinds.get(kindOf(subject));
+    if (kind === undefined) return false;
+    return allows(principal.scopes, kind.scope) || (subject === principal.name && kind.own === true);
+  }
+
   #invalid(index: number, topic: string): RpcError {
     const field = `topics[${index}]`;
     return new RpcError("invalid_argument", {

@@ -99,6 +99,7 @@ export class StreamReply {
   }
 
   async messages(responses: AsyncIterable<Payload> | readonly Payload[], call: Call): Promise<void> {
+    this.#exchange.onStalled((error) => call.cancel(error));
     for await (const response of responses) {
       const bytes = response.bytesIn(this.#encoding);
       const frame =

@@ -13,7 +13,7 @@ import { localPrincipal } from "#rpc/principal.ts";
 import type { Reply } from "#rpc/reply.ts";
 import type { ResponseHeaders } from "../exchange.ts";
 import { retryAfter, statusToJson } from "../rest/error-body.ts";
-import { hearCall } from "../told-headers.ts";
+import { hearCall, say } from "../told-headers.ts";
 import { Loader } from "./joins.ts";
 import { leavable } from "./leavable.ts";
 
@@ -103,10 +103,10 @@ export class Operation {
     }
   }
 
-  /** The client is gone: everything that runs for it ends. */
-  cancel(): void {
+  /** The client is gone, or does not read: everything that runs for it ends. */
+  cancel(error: RpcError = clientGone()): void {
     this.#gone = true;
-    for (const call of [...this.#running]) call.cancel(clientGone());
+    for (const call of [...this.#running]) call.cancel(error);
   }
 
   #begin(method: Method, request: unknown, place: string): AdapterCall<Call> {
@@ -159,7 +159,7 @@ export class Operation {
     call.failedBy ??= error;
     this.#over(call);
     const wait = retryAfter(error);
-    if (wait !== undefined) this.headers["retry-after"] = wait;
+    if (wait !== undefined) say(this.headers, "retry-after", wait);
     return toGraphqlError(error, this.#options.id);
   }
 

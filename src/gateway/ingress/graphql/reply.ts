@@ -1,6 +1,7 @@
 /** The response half of GraphQL over HTTP: one result, several, or a stream of them as server-sent events (graphql-sse, distinct connections). */
 import type { ExecutionResult } from "graphql";
 import { codes } from "#rpc/code.ts";
+import type { RpcError } from "#rpc/error.ts";
 import type { Exchange, ResponseHeaders } from "../exchange.ts";
 import { eventTooLarge, isWithin } from "../rest/event-size.ts";
 import { secure } from "../rest/security-headers.ts";
@@ -71,6 +72,8 @@ export interface EventsAbout {
   readonly maxEventBytes: number;
   /** What the calls said before the first result. */
   readonly said?: ResponseHeaders;
+  /** Ends what the results are made by. */
+  cancel?(error: RpcError): void;
 }
 
 /**
@@ -80,37 +83,47 @@ export interface EventsAbout {
 export async function replyEvents(
   answering: Answering,
   results: Results | readonly ExecutionResult[],
-  { heartbeatMs, maxEventBytes, said = {} }: EventsAbout,
+  { heartbeatMs, maxEventBytes, said = {}, cancel }: EventsAbout,
 ): Promise<void> {
   const { exchange } = answering;
   exchange.start(200, { ...headersOf(answering), ...said });
   let quiet = true;
   // Whoever does not read is not told either that there is more.
   let waiting = false;
+  const stalled: { by?: RpcError } = {};
+  exchange.onStalled((error) => {
+    stalled.by = error;
+    cancel?.(error);
+  });
   const beat = setInterval(() => {
     if (quiet && !waiting) void exchange.write(":\n\n")?.catch(gone);
     quiet = true;
   }, heartbeatMs);
   try {
     for await (const result of results) {
+      if (stalled.by !== undefined) throw stalled.by;
       quiet = false;
       waiting = true;
       const event = `event: next\ndata: ${JSON.stringify(result)}\n\n`;
       const fits = isWithin(event, maxEventBytes);
-      await exchange.write(fits ? event : tooLargeEvent(answering, maxEventBytes));
+      await exchange.write(fits ? event : errorEvent(answering, eventTooLarge(maxEventBytes)));
       waiting = false;
       // Whoever missed one cannot go on as if it had not been.
       if (!fits) break;
     }
-    await exchange.write("event: complete\ndata:\n\n");
-    exchange.end();
+    if (stalled.by !== undefined) throw stalled.by;
+    exchange.endWith(Buffer.from(completeEvent));
+  } catch (error) {
+    if (stalled.by === undefined || error !== stalled.by) throw error;
+    exchange.endWith(Buffer.from(errorEvent(answering, stalled.by) + completeEvent));
   } finally {
     clearInterval(beat);
   }
 }
 
-function tooLargeEvent({ id }: Answering, maxEventBytes: number): string {
-  const { code, reason, message } = eventTooLarge(maxEventBytes);
+const completeEvent = "event: complete\ndata:\n\n";
+
+function errorEvent({ id }: Answering, { code, reason, message }: RpcError): string {
   const extensions = { code: codes[code].label, reason, requestId: id };
   return `event: next\ndata: ${JSON.stringify({ errors: [{ message, extensions }] })}\n\n`;
 }

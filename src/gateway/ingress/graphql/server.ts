@@ -8,6 +8,7 @@ import { RpcError } from "#rpc/error.ts";
 import type { Method } from "#rpc/method.ts";
 import { readMetadata } from "../connect/read.ts";
 import type { Exchange, ResponseHeaders } from "../exchange.ts";
+import { hearTold } from "../told-headers.ts";
 import { Engine } from "./engine.ts";
 import { Operation, type OperationOptions } from "./operation.ts";
 import type { GraphqlOptions } from "./options.ts";
@@ -111,8 +112,7 @@ async function answerBatch(context: Context, all: readonly Asked[]): Promise<voi
     const operation = operationOf(context, { index, used });
     running.current = operation;
     results.push(await engine.execute(ready, operation));
-    const { traceparent = operation.headers.traceparent } = said;
-    Object.assign(said, operation.headers, traceparent === undefined ? {} : { traceparent });
+    hearTold(operation.headers, said);
   }
   replyResults(answering, results, said);
 }
@@ -131,7 +131,10 @@ async function answerEvents(context: Context, asked: Asked): Promise<void> {
     ready.operation === "subscription"
       ? await engine.subscribe(ready, operation)
       : await engine.execute(ready, operation);
-  const about = { ...context.events, said: operation.headers };
+  const about = {
+    ...{ ...context.events, said: operation.headers },
+    cancel: (error: RpcError) => operation.cancel(error),
+  };
   if (Symbol.asyncIterator in results) return await replyEvents(answering, results, about);
   const status = startStatusOf(results);
   if (status === undefined) return await replyEvents(answering, [results], about);

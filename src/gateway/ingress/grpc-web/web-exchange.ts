@@ -1,5 +1,5 @@
 /** An exchange that gRPC's adapter takes for HTTP/2 with trailers, and that is a body with its trailers inside. */
-import { toRpcError } from "#rpc/error.ts";
+import { type RpcError, toRpcError } from "#rpc/error.ts";
 import type { Peer } from "#rpc/peer.ts";
 import type { BodyListener, Exchange, RequestHeaders, ResponseHeaders } from "../exchange.ts";
 import { secure } from "../rest/security-headers.ts";
@@ -137,6 +137,10 @@ export class WebExchange implements Exchange {
 
   onAbort(listener: () => void): void {
     this.#inner.onAbort(listener);
+  }
+
+  onStalled(listener: (error: RpcError) => void): void {
+    this.#inner.onStalled(listener);
   }
 
   #room(maxBytes: number): number {

@@ -58,6 +58,7 @@ export class GrpcReply {
   }
 
   async stream(responses: AsyncIterable<Payload>, call: Call): Promise<void> {
+    this.#exchange.onStalled((error) => call.cancel(error));
     for await (const response of responses) {
       const framed = this.#frame(response.bytesIn(this.#format.encoding));
       const frame = framed instanceof Promise ? await framed : framed;

@@ -9,7 +9,7 @@ import type { Method } from "#rpc/method.ts";
 import type { Payload } from "#rpc/payload.ts";
 import type { Reply } from "#rpc/reply.ts";
 import { statusToJson } from "../rest/error-body.ts";
-import { fileContent, joined, type ToolResult, toContent } from "./content.ts";
+import { fileContent, joined, sizeOf, type ToolResult, toContent } from "./content.ts";
 import { questionsIn } from "./input.ts";
 import { toBytes, type Use, use } from "./use.ts";
 
@@ -97,7 +97,7 @@ class Collected {
 
 /** Of what a model reads; the same again in `structuredContent` is not counted. */
 function sized(call: UnaryCall, result: ToolResult): ToolResult {
-  for (const one of result.content) if (one.type === "text") call.bytesOut += Buffer.byteLength(one.text);
+  for (const one of result.content) call.bytesOut += sizeOf(one);
   return result;
 }
 

@@ -54,6 +54,24 @@ export function joined(parts: readonly HttpBody[]): HttpBody {
   return create(HttpBodySchema, { contentType: parts[0]?.contentType ?? "", data });
 }
 
+/** Bytes of what a model reads, as they are on the wire: files are base64 there. */
+export function sizeOf(content: Content): number {
+  switch (content.type) {
+    case "text":
+      return Buffer.byteLength(content.text);
+    case "resource":
+      return sizeOfBody(content.resource);
+    case "resource_link":
+      return Buffer.byteLength(content.uri);
+    default:
+      return content.data.length;
+  }
+}
+
+export function sizeOfBody(body: Body): number {
+  return "text" in body ? Buffer.byteLength(body.text) : body.blob.length;
+}
+
 export function toContent({ kind }: ContentMessage): Content {
   switch (kind.case) {
     case "image":

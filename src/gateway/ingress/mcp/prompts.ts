@@ -5,7 +5,7 @@
  */
 import type { PromptResult } from "#gen/portico/mcp/v1/mcp_pb.ts";
 import { RpcError } from "#rpc/error.ts";
-import { toContent } from "./content.ts";
+import { type Content, sizeOf, toContent } from "./content.ts";
 import { roleName } from "./input.ts";
 import { mayUse, offersOf } from "./offers.ts";
 import { toBytes, type Use, use } from "./use.ts";
@@ -26,15 +26,16 @@ export async function getPrompt(options: Use, name: string, given: unknown): Pro
       message: `there is no prompt ${name.slice(0, 100)}; prompts/list has those that there are`,
     });
   const asked = { method: offer.method, request: toBytes(given) };
-  const { description, messages } = await use(options, asked, (reply) => {
+  return await use(options, asked, (reply, call) => {
     if (reply.kind !== "unary") throw new TypeError("a prompt is unary");
-    return reply.response.message() as PromptResult;
+    const { description, messages } = reply.response.message() as PromptResult;
+    return {
+      ...(description === "" ? {} : { description }),
+      messages: messages.map(({ role, content }) => {
+        const made: Content = content === undefined ? { type: "text", text: "" } : toContent(content);
+        call.bytesOut += sizeOf(made);
+        return { role: roleName(role), content: made };
+      }),
+    };
   });
-  return {
-    ...(description === "" ? {} : { description }),
-    messages: messages.map(({ role, content }) => ({
-      role: roleName(role),
-      content: content === undefined ? { type: "text", text: "" } : toContent(content),
-    })),
-  };
 }

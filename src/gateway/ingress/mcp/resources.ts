@@ -8,7 +8,7 @@ import type { UnaryCall } from "#rpc/call.ts";
 import { clientGone } from "#rpc/call.ts";
 import { RpcError } from "#rpc/error.ts";
 import type { Reply } from "#rpc/reply.ts";
-import { type Body, fileBody, joined } from "./content.ts";
+import { type Body, fileBody, joined, sizeOfBody } from "./content.ts";
 import { mayUse, offersOf, type ResourceOffer } from "./offers.ts";
 import { toBytes, type Use, use } from "./use.ts";
 import { readValues } from "./values.ts";
@@ -106,7 +106,11 @@ export async function readResource(options: Use, uri: string): Promise<object> {
   const { offer, variables } = findResource(options, uri);
   const { method } = offer;
   const asked = { method, request: toBytes(variables) };
-  const content = await use(options, asked, (reply, call) => contentOf(offer, reply, call));
+  const content = await use(options, asked, async (reply, call) => {
+    const made = await contentOf(offer, reply, call);
+    call.bytesOut += sizeOfBody(made);
+    return made;
+  });
   return { contents: [{ uri, ...content }] };
 }
 

@@ -37,13 +37,16 @@ export type Era = "modern" | "session" | "stateless";
 
 const toolsOnPage = 100;
 
+/** What an HTTP client could have sent as a header: metadata is that for everybody who reads it. */
+const headerText = /^[\x20-\x7e]{0,8192}$/;
+
 /** An agent's trace comes with the use, where its HTTP client knows of none: what is there wins over the headers. */
 function tracedCallerOf(context: ServerContext): Caller {
   const caller = callerOf(context);
   const meta = context.mcpReq._meta as Readonly<Record<string, unknown>> | undefined;
   const given = ["traceparent", "tracestate", "baggage"].flatMap((name) => {
     const value = meta?.[name];
-    return typeof value === "string" && value.length <= 8192 ? [[name, value] as const] : [];
+    return typeof value === "string" && headerText.test(value) ? [[name, value] as const] : [];
   });
   if (given.length === 0) return caller;
   const metadata = new Metadata(() => caller.metadata.entries());

@@ -16,6 +16,7 @@ import type {
 import type { Principal } from "#rpc/principal.ts";
 import { type Library, protocolFailure } from "./failures.ts";
 import { callerOf, createServer, type ServerParts } from "./server.ts";
+import { type Asked, Unanswered } from "./unanswered.ts";
 import { watch } from "./watch.ts";
 
 export interface SessionLimits {
@@ -36,6 +37,10 @@ export const sessionDefaults: SessionLimits = {
   maxWatches: 100,
 };
 
+interface Transport {
+  handleRequest(request: Request, asked: Asked): Promise<Response>;
+}
+
 interface Session {
   readonly owner: string;
   readonly transport: WebStandardStreamableHTTPServerTransport;
@@ -43,6 +48,7 @@ interface Session {
   readonly watches: Map<string, () => void>;
   /** Requests that are being answered, the open stream among them: not idle while there are any. */
   open: number;
+  readonly unanswered: Unanswered;
   timer: NodeJS.Timeout | undefined;
 }
 
@@ -66,17 +72,19 @@ export class Sessions {
     const { library } = this.#parts;
     const watches = new Map<string, () => void>();
     const server = createServer(this.#parts, "session");
+    const unanswered = new Unanswered();
     const transport = new library.WebStandardStreamableHTTPServerTransport({
       sessionIdGenerator: () => randomUUID(),
       onsessioninitialized: (id) => {
         const owner = ownerOf(principal);
         this.#makeRoom(owner);
-        this.#sessions.set(id, { owner, transport, server, watches, open: 1, timer: undefined });
+        this.#sessions.set(id, { owner, transport, server, watches, unanswered, open: 1, timer: undefined });
       },
       onsessionclosed: (id) => this.#close(id),
     });
     this.#follow(server, watches);
     await server.connect(transport);
+    unanswered.watch(transport);
     try {
       return { response: await transport.handleRequest(request, asked), transport };
     } catch (thrown) {
@@ -87,14 +95,16 @@ export class Sessions {
   }
 
   /** @returns undefined where there is no such session, or it is another's. */
-  find(id: string, principal: Principal): WebStandardStreamableHTTPServerTransport | undefined {
+  find(id: string, principal: Principal): Transport | undefined {
     const session = this.#sessions.get(id);
     if (session === undefined || session.owner !== ownerOf(principal)) return undefined;
     this.#sessions.delete(id);
     this.#sessions.set(id, session);
     session.open += 1;
     clearTimeout(session.timer);
-    return session.transport;
+    return {
+      handleRequest: (request, asked) => session.unanswered.handle(session.transport, request, asked),
+    };
   }
 
   /** A request of it was answered. */

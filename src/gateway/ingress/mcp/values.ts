@@ -19,9 +19,11 @@ export async function readValues(
 ): Promise<Values> {
   const request = toBytes(source.paged ? { pageSize: page.size, pageToken: page.token } : {});
   try {
-    const text = await use(options, { method: source.method, request }, (reply) =>
-      reply.kind === "unary" ? reply.response.text() : "{}",
-    );
+    const text = await use(options, { method: source.method, request }, (reply, call) => {
+      const read = reply.kind === "unary" ? reply.response.text() : "{}";
+      call.bytesOut += Buffer.byteLength(read);
+      return read;
+    });
     const answer = JSON.parse(text) as Json;
     const rows = (answer[source.rows] ?? []) as readonly Json[];
     const values = rows.map((row) => {

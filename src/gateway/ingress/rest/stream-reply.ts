@@ -55,6 +55,7 @@ export async function replyStream(exchange: Exchange, route: HttpRoute, answer: 
     clearInterval(beat);
   };
   answer.call.onCancel(stop);
+  exchange.onStalled((error) => answer.call.cancel(error));
   try {
     for await (const payload of answer.responses) {
       clearTimeout(held);

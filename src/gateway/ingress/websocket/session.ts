@@ -69,14 +69,14 @@ export class Session {
     this.#headers = options.headers;
     this.#outlet = new Outlet(options.socket, {
       maxWaitingBytes: options.maxWaitingBytes,
-      onLag: () => this.#cancelAll(),
+      onLag: () => this.cancelAll(),
     });
     if (Object.keys(options.headers).length > 0) {
       this.spoke = true;
       this.#ready();
     }
     options.socket.on("message", (data: Buffer, isBinary) => this.#onData(data, isBinary));
-    options.socket.on("close", () => this.#cancelAll());
+    options.socket.on("close", () => this.cancelAll());
   }
 
   get running(): number {
@@ -255,8 +255,8 @@ export class Session {
     this.#options.socket.close(code, shortened(reason));
   }
 
-  #cancelAll(): void {
-    for (const call of [...this.#calls.values()]) call.cancel(clientGone());
+  cancelAll(error: RpcError = clientGone()): void {
+    for (const call of [...this.#calls.values()]) call.cancel(error);
     this.#calls.clear();
   }
 }

@@ -30,7 +30,8 @@ export interface SingleOptions {
 /** Messages that may wait for the handler before the socket is no longer read. */
 const maxQueued = 16;
 
-export function serveSingle(options: SingleOptions): void {
+/** @returns what cancels its call. */
+export function serveSingle(options: SingleOptions): (error: RpcError) => void {
   const { socket, route, runtime, id } = options;
   const outlet = new Outlet(socket, options);
   const { method } = route;
@@ -87,4 +88,5 @@ export function serveSingle(options: SingleOptions): void {
   });
   // A method that takes its fields from the URL has all it needs, and a stream begins with the socket.
   if (route.body.kind === "none" || !hasUnaryRequest(method.kind)) begin(undefined);
+  return (error) => call?.cancel(error);
 }

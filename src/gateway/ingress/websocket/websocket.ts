@@ -19,8 +19,9 @@ import type { Server as GraphqlServer } from "../graphql/server.ts";
 import { graphqlSubprotocol, serveGraphqlSocket } from "../graphql/socket.ts";
 import { matchPath } from "../rest/plane-prefix.ts";
 import type { RequestHead } from "../rest/read.ts";
+import { readerStalled } from "../stalled.ts";
 import { ticketed } from "../ticket.ts";
-import { closeCodes } from "./close-codes.ts";
+import { closeCodes, shortened } from "./close-codes.ts";
 import { type FrameCodec, jsonFrames, protoFrames } from "./frames.ts";
 import { Session, type SocketAuthenticator } from "./session.ts";
 import { serveSingle } from "./single.ts";
@@ -82,6 +83,8 @@ export interface Upgrade {
   readonly socket: Duplex;
   readonly head: Buffer;
   readonly peer: Peer;
+  /** @param tell says, behind what waits, that the client reads nothing. */
+  onStalled(tell: () => boolean): void;
 }
 
 const subprotocols: ReadonlyMap<string, FrameCodec> = new Map([
@@ -216,6 +219,7 @@ class Server implements WebSockets {
         headers: credential,
       });
       this.#keep(socket, begun);
+      upgrade.onStalled(() => tellStalled(socket, (error) => begun.cancelAll(error)));
       return begun;
     });
     await session?.checkAgain();
@@ -227,6 +231,7 @@ class Server implements WebSockets {
     const { maxWaitingBytes } = this.#limits;
     await this.#accept(upgrade, (socket) => {
       this.#keep(socket, undefined);
+      upgrade.onStalled(() => tellStalled(socket));
       if (server !== undefined)
         serveGraphqlSocket(server, {
           ...{ socket, clock, runtime, headers, maxWaitingBytes },
@@ -251,7 +256,11 @@ class Server implements WebSockets {
     const { maxWaitingBytes } = this.#limits;
     await this.#accept(upgrade, (accepted) => {
       this.#keep(accepted, undefined);
-      serveSingle({ ...{ socket: accepted, head, variables, id, runtime, maxWaitingBytes }, route: target });
+      const cancel = serveSingle({
+        ...{ socket: accepted, head, variables, id, runtime, maxWaitingBytes },
+        route: target,
+      });
+      upgrade.onStalled(() => tellStalled(accepted, cancel));
     });
   }
 
@@ -348,6 +357,15 @@ function end(socket: WebSocket): void {
   }
   socket.close(closeCodes.lagging, "nothing was read for two heartbeats");
   setTimeout(() => socket.terminate(), 1000).unref();
+}
+
+/** @param cancel what runs for it; absent: that ends with the socket. @returns whether the client will come to the reason if it reads on. */
+function tellStalled(socket: WebSocket, cancel?: (error: RpcError) => void): boolean {
+  if (socket.readyState !== socket.OPEN) return false;
+  const error = readerStalled();
+  socket.close(closeCodes.lagging, shortened(error.message));
+  cancel?.(error);
+  return true;
 }
 
 function isGraphql(target: string): boolean {
