@@ -12,9 +12,10 @@ import type { Refusal } from "#rpc/refusal.ts";
 import type { Clock } from "#std/clock.ts";
 import { bodyOf } from "./bodies.ts";
 import { CallMetrics } from "./call-metrics.ts";
-import { Counters, family, labels, line } from "./instruments.ts";
+import { Counters, type Family, gauge, labels } from "./instruments.ts";
 import { createLog, type Line, type LogLevel, lineOf, refusalLineOf, type Times } from "./log.ts";
 import { ProcessMetrics } from "./process-metrics.ts";
+import { linesOf } from "./prometheus.ts";
 import { type PoolState, StoreMetrics } from "./store-metrics.ts";
 import { traceOf } from "./trace.ts";
 import type { Tracing, TracingOptions } from "./tracing.ts";
@@ -179,38 +180,40 @@ class Watcher implements Telemetry {
   }
 
   renderMetrics(): string {
-    const sources = this.#sources;
-    const gauge = (name: string, help: string, value: number | undefined) =>
-      family(name, { type: "gauge", help }, value === undefined ? [] : [line(name, "", value)]);
-    const counter = (name: string, help: string, counters: Counters) =>
-      family(name, { type: "counter", help }, counters.lines(name, "what"));
-    const lines = [
-      ...this.#calls.lines(),
-      ...family(
-        "portico_shed_total",
-        { type: "counter", help: "Work that was turned away because there was too much." },
-        this.#shed.entries().map(([key, count]) => {
-          const [what = "", why = ""] = key.split(" ");
-          return line("portico_shed_total", labels({ what, why }), count);
-        }),
-      ),
-      ...counter(
-        "portico_limited_total",
-        "Work that was turned away because its sender sent too much.",
-        this.#limited,
-      ),
-      ...gauge("portico_connections_open", "Connections on both ports.", sources?.connections()),
-      ...gauge("portico_websockets_open", "WebSockets.", sources?.webSockets()),
-      ...this.store.lines(sources?.pool()),
-      ...this.#process.lines(),
-    ];
-    return `${lines.join("\n")}\n`;
+    return `${linesOf(this.#families()).join("\n")}\n`;
   }
 
   async close(): Promise<void> {
     this.#process.close();
     await this.#tracing?.close();
     this.#log.end();
+  }
+
+  /** Everything that is counted, as it is now. */
+  #families(): Family[] {
+    const sources = this.#sources;
+    return [
+      ...this.#calls.families(),
+      {
+        kind: "counter",
+        name: "portico_shed_total",
+        help: "Work that was turned away because there was too much.",
+        series: this.#shed.entries().map(([key, value]) => {
+          const [what = "", why = ""] = key.split(" ");
+          return { labels: labels({ what, why }), value };
+        }),
+      },
+      {
+        kind: "counter",
+        name: "portico_limited_total",
+        help: "Work that was turned away because its sender sent too much.",
+        series: this.#limited.series("what"),
+      },
+      gauge("portico_connections_open", "Connections on both ports.", sources?.connections()),
+      gauge("portico_websockets_open", "WebSockets.", sources?.webSockets()),
+      ...this.store.families(sources?.pool()),
+      ...this.#process.families(),
+    ];
   }
 
   #timesOf(call: Call): Times {
