@@ -7,6 +7,7 @@ import { tmpdir } from "node:os";
 import path from "node:path";
 import { after, before, describe, test } from "node:test";
 import { setTimeout as sleep } from "node:timers/promises";
+import { startOtlpReceiver } from "../support/otlp-receiver.ts";
 import { bpmnXml } from "../support/portico.ts";
 import { startPostgres, type TestPostgres } from "../support/postgres.ts";
 import { portico, type Running, serve } from "../support/process.ts";
@@ -238,6 +239,37 @@ describe("two workers", () => {
     } finally {
       process.kill(first, "SIGCONT");
     }
+  });
+
+  test("push their metrics each for itself, as an instance of its own whatever they are told", async () => {
+    const receiver = await startOtlpReceiver();
+    const dataDir = mkdtempSync(path.join(tmpdir(), "portico-workers-push-"));
+    const env = {
+      PORTICO_DATABASE_URL: await postgres.createDatabase(),
+      OTEL_RESOURCE_ATTRIBUTES: "service.instance.id=edge",
+    };
+    const endpoint = ["--otlp-metrics-endpoint", `${receiver.url}/v1/metrics`];
+    const flags = ["--workers", "2", "--log-level", "warn", ...endpoint];
+    const own = await serve(dataDir, [...flags, "--otlp-metrics-interval-ms", "300"], { env });
+    const pids = workersOf(own);
+    for (let at = 0; at < 40; at += 1) {
+      const headers = { connection: "close" };
+      await (await fetch(`${own.base}/api/v1/bpmn`, { headers })).arrayBuffer();
+    }
+    const before = receiver.pushes.length;
+    own.child.kill("SIGTERM");
+    await own.ended;
+    const last = new Map(
+      receiver.pushes.slice(before).map((push) => [push.resource["service.instance.id"], push]),
+    );
+    assert.deepEqual([...last.keys()].sort(), pids.map((pid) => `edge-${pid}`).sort());
+    const counts = [...last.values()].map((push) => push.metrics.get("portico_calls_total")?.points ?? []);
+    assert.equal(
+      counts.flat().reduce((sum, { value }) => sum + value, 0),
+      40,
+    );
+    rmSync(dataDir, { recursive: true, force: true });
+    await receiver.close();
   });
 
   test("change their log together, and so does who follows one of them", async () => {
