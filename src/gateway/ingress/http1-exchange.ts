@@ -25,6 +25,7 @@ const nothing = new Uint8Array(0);
 export class Http1Exchange implements Exchange {
   readonly http = 1;
   common: ResponseHeaders | undefined;
+  forwarded = false;
   bytesIn = 0;
   bytesOut = 0;
   readonly method: string;
