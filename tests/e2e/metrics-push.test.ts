@@ -215,14 +215,20 @@ async function freePort(): Promise<number> {
 
 describe("a receiver", { concurrency: true }, () => {
   test("that is busy gets the same again when it asks for it, nothing meanwhile", async () => {
-    for (const status of [429, 502, 503, 504]) {
+    for (const [status, retryAfter, leastMs] of [
+      [429, () => "2", 1990],
+      [503, () => new Date(Date.now() + 3000).toUTCString(), 1900],
+      [502, () => "soon", 790],
+      [504, () => "0", 790],
+    ] as const) {
       const receiver = await startOtlpReceiver();
       receiver.answerWith(() =>
-        receiver.pushes.length === 0 ? { status, headers: { "retry-after": "2" } } : { status: 200 },
+        receiver.pushes.length === 0 ? { status, headers: { "retry-after": retryAfter() } } : { status: 200 },
       );
       const running = await pushing(receiver);
       const [first, second] = [await receiver.push(0), await receiver.push(1)];
-      assert.ok(second.atMs - first.atMs >= 1990, `after ${second.atMs - first.atMs} ms`);
+      const afterMs = second.atMs - first.atMs;
+      assert.ok(afterMs >= leastMs, `${status}: after ${afterMs} ms`);
       const [point] = first.metrics.get("portico_event_loop_lag_seconds")?.points ?? [];
       const [again] = second.metrics.get("portico_event_loop_lag_seconds")?.points ?? [];
       assert.equal(again?.timeNs, point?.timeNs);
@@ -298,7 +304,7 @@ describe("a receiver", { concurrency: true }, () => {
     await receiver.push(1);
     assert.equal(receiver.mostAtOnce, 1);
     const tookMs = await running.end();
-    assert.ok(tookMs < 1500, `${tookMs} ms`);
+    assert.ok(tookMs < 1800, `${tookMs} ms`);
     assert.equal(running.said().length, 1);
     assert.match(running.said().join(), /it was not pushed within 1000 ms/);
     await receiver.close();
