@@ -4,7 +4,7 @@ import { mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { createServer } from "node:net";
 import { tmpdir } from "node:os";
 import path from "node:path";
-import { after, before, describe, test } from "node:test";
+import { after, before, describe, type TestContext, test } from "node:test";
 import { setTimeout as sleep } from "node:timers/promises";
 import { WebSocket } from "ws";
 import { systemClock as clock } from "#std/clock.ts";
@@ -58,7 +58,7 @@ describe("pushed metrics", () => {
   before(async () => {
     receiver = await startOtlpReceiver();
     portico = await startPortico({
-      ...{ authentication: "on", rateLimit: "20/s:20", otlpMetrics: "on", otlpMetricsIntervalMs: "200" },
+      ...{ authentication: "on", rateLimit: "2/s:20", otlpMetrics: "on", otlpMetricsIntervalMs: "200" },
       ...{ otlpEndpoint: `${receiver.url}/`, otlpHeaders: "authorization=Bearer%20of-the-collector" },
       ...{ otlpMetricsHeaders: "x-scope-orgid=7", serviceName: "edge", traceRatio: "0" },
     });
@@ -82,8 +82,8 @@ describe("pushed metrics", () => {
     assert.equal(made.status, 201, made.text);
     for (const target of ["/api/v1/bpmn/none", "/nothing/here", "/api/v1/bpmn/order:download"])
       await ask(portico.base, "GET", target, { headers });
-    for (let count = 0; count < 30; count += 1)
-      await ask(portico.base, "GET", "/api/v1/bpmn?pageSize=1", { headers });
+    const list = () => ask(portico.base, "GET", "/api/v1/bpmn?pageSize=1", { headers });
+    await Promise.all(Array.from({ length: 40 }, list));
     return socket;
   };
 
@@ -177,7 +177,11 @@ interface Pushing {
 }
 
 /** Pushes every 200 ms. */
-async function pushing(receiver: { readonly url: string }, timeoutMs = 30_000): Promise<Pushing> {
+async function pushing(
+  context: TestContext,
+  receiver: { readonly url: string },
+  timeoutMs = 30_000,
+): Promise<Pushing> {
   const folder = mkdtempSync(path.join(tmpdir(), "portico-push-"));
   const logFile = path.join(folder, "log");
   const telemetry = await createTelemetry({
@@ -187,6 +191,7 @@ async function pushing(receiver: { readonly url: string }, timeoutMs = 30_000): 
       ...{ serviceName: "edge", version: "1.2.3", isWorker: false },
     },
   });
+  context.after(() => telemetry.close());
   telemetry.watchSources({ connections: () => 1, webSockets: () => 0, pool: () => undefined });
   let lines: string[] = [];
   return {
@@ -213,19 +218,26 @@ async function freePort(): Promise<number> {
   return port;
 }
 
+/** Closed with its test, however that ends. */
+async function receiverOf(context: TestContext, port?: number): Promise<OtlpReceiver> {
+  const receiver = await startOtlpReceiver(port);
+  context.after(() => receiver.close());
+  return receiver;
+}
+
 describe("a receiver", { concurrency: true }, () => {
-  test("that is busy gets the same again when it asks for it, nothing meanwhile", async () => {
+  test("that is busy gets the same again when it asks for it, nothing meanwhile", async (context) => {
     for (const [status, retryAfter, leastMs] of [
       [429, () => "2", 1990],
       [503, () => new Date(Date.now() + 3000).toUTCString(), 1900],
       [502, () => "soon", 790],
       [504, () => "0", 790],
     ] as const) {
-      const receiver = await startOtlpReceiver();
+      const receiver = await receiverOf(context);
       receiver.answerWith(() =>
         receiver.pushes.length === 0 ? { status, headers: { "retry-after": retryAfter() } } : { status: 200 },
       );
-      const running = await pushing(receiver);
+      const running = await pushing(context, receiver);
       const [first, second] = [await receiver.push(0), await receiver.push(1)];
       const afterMs = second.atMs - first.atMs;
       assert.ok(afterMs >= leastMs, `${status}: after ${afterMs} ms`);
@@ -236,26 +248,24 @@ describe("a receiver", { concurrency: true }, () => {
       await running.end();
       assert.deepEqual(running.said(), [], "it is not said where it worked in the end");
       assert.equal(receiver.mostAtOnce, 1);
-      await receiver.close();
     }
   });
 
-  test("that asks for more time than a push has is left alone, at the end of the process too", async () => {
-    const receiver = await startOtlpReceiver();
+  test("that asks for more time than a push has is left alone, at the end of the process too", async (context) => {
+    const receiver = await receiverOf(context);
     receiver.answerWith(() => ({ status: 503, headers: { "retry-after": "3600" } }));
-    const running = await pushing(receiver);
+    const running = await pushing(context, receiver);
     await receiver.push(0);
     await sleep(1500);
     assert.ok((await running.end()) < 3000);
     assert.equal(receiver.pushes.length, 1);
     assert.equal(running.said().length, 1);
-    await receiver.close();
   });
 
-  test("that refuses is asked again with the next push, and it is said once until it takes them", async () => {
-    const receiver = await startOtlpReceiver();
+  test("that refuses is asked again with the next push, and it is said once until it takes them", async (context) => {
+    const receiver = await receiverOf(context);
     receiver.answerWith(() => ({ status: receiver.pushes.length < 4 ? 401 : 200 }));
-    const running = await pushing(receiver);
+    const running = await pushing(context, receiver);
     const [first, second] = [await receiver.push(0), await receiver.push(1)];
     assert.notEqual(
       first.metrics.get("process_open_fds")?.points[0]?.timeNs,
@@ -267,16 +277,16 @@ describe("a receiver", { concurrency: true }, () => {
     assert.deepEqual(more, []);
     assert.match(warning, /"level":40.*"reason":"the receiver answers 401","msg":"metrics cannot be pushed"/);
     assert.match(again, /"level":30.*"msg":"metrics are pushed again"/);
-    await receiver.close();
   });
 
-  test("that is away costs one line, no start and no end; when it is back it gets everything", async () => {
+  test("that is away costs one line, no start and no end; when it is back it gets everything", async (context) => {
     const port = await freePort();
     const folder = mkdtempSync(path.join(tmpdir(), "portico-push-"));
     const running = await serve(folder, [
       ...["--otlp-metrics-endpoint", `http://user:p4ss@127.0.0.1:${port}/v1/metrics`],
       ...["--otlp-metrics-interval-ms", "200", "--otlp-metrics-timeout-ms", "500"],
     ]);
+    context.after(() => running.child.kill("SIGKILL"));
     const said = () => running.lines.filter((line) => line.includes("metrics"));
     await sleep(2500);
     const [warning = "", ...more] = said();
@@ -284,7 +294,7 @@ describe("a receiver", { concurrency: true }, () => {
     const place = `"endpoint":"http://127.0.0.1:${port}/v1/metrics","reason":"connect ECONNREFUSED 127.0.0.1:${port}"`;
     assert.ok(warning.includes(place), warning);
     await ask(running.base, "GET", "/api/v1/bpmn");
-    const receiver = await startOtlpReceiver(port);
+    const receiver = await receiverOf(context, port);
     const push = await receiver.push();
     assert.equal(push.metrics.get("portico_calls_total")?.points[0]?.value, 1);
     await receiver.close();
@@ -297,28 +307,27 @@ describe("a receiver", { concurrency: true }, () => {
     rmSync(folder, { recursive: true, force: true });
   });
 
-  test("that never answers holds one push at a time, and the end no longer than a push has", async () => {
-    const receiver = await startOtlpReceiver();
+  test("that never answers holds one push at a time, and the end no longer than a push has", async (context) => {
+    const receiver = await receiverOf(context);
     receiver.answerWith(() => "never");
-    const running = await pushing(receiver, 1000);
+    const running = await pushing(context, receiver, 1000);
     await receiver.push(1);
     assert.equal(receiver.mostAtOnce, 1);
     const tookMs = await running.end();
     assert.ok(tookMs < 1800, `${tookMs} ms`);
     assert.equal(running.said().length, 1);
     assert.match(running.said().join(), /it was not pushed within 1000 ms/);
-    await receiver.close();
   });
 
-  test("that does not take everything is told of once, without what looks like a credential", async () => {
-    const receiver = await startOtlpReceiver();
+  test("that does not take everything is told of once, without what looks like a credential", async (context) => {
+    const receiver = await receiverOf(context);
     const text = Buffer.from("too old; token=SECRET");
     const partial = Buffer.concat([Buffer.from([8, 3, 18, text.length]), text]);
     receiver.answerWith(() => ({
       status: 200,
       body: Buffer.concat([Buffer.from([10, partial.length]), partial]),
     }));
-    const running = await pushing(receiver);
+    const running = await pushing(context, receiver);
     await receiver.push(3);
     await running.end();
     assert.equal(running.said().length, 1);
@@ -326,11 +335,10 @@ describe("a receiver", { concurrency: true }, () => {
       running.said().join(),
       /3 points: too old; token=…","msg":"pushed metrics were not all taken"/,
     );
-    await receiver.close();
   });
 
-  test("is found by OpenTelemetry's own variables, which say how it is sent and whose it is", async () => {
-    const receiver = await startOtlpReceiver();
+  test("is found by OpenTelemetry's own variables, which say how it is sent and whose it is", async (context) => {
+    const receiver = await receiverOf(context);
     const folder = mkdtempSync(path.join(tmpdir(), "portico-push-"));
     const running = await serve(folder, ["--log-level", "error"], {
       env: {
@@ -340,6 +348,7 @@ describe("a receiver", { concurrency: true }, () => {
         OTEL_RESOURCE_ATTRIBUTES: "service.instance.id=mine,deployment.environment.name=test",
       },
     });
+    context.after(() => running.child.kill("SIGKILL"));
     const { headers, resource } = await receiver.push(0);
     assert.deepEqual([headers["content-encoding"], headers.a, headers.b], ["gzip", "2", "3"]);
     assert.equal(resource["service.instance.id"], "mine");
@@ -347,6 +356,5 @@ describe("a receiver", { concurrency: true }, () => {
     running.child.kill("SIGTERM");
     await running.ended;
     rmSync(folder, { recursive: true, force: true });
-    await receiver.close();
   });
 });
