@@ -1,7 +1,8 @@
 /**
  * `npm run monitoring`: asks a real Prometheus, which scrapes a Portico with traffic on it, for every expression of deploy/dashboards and
  * deploy/alerts. One that is not understood, or that finds nothing, fails. The alerts are tried on made-up series besides
- * (deploy/alerts/portico.test.yaml). Says so where there is no Prometheus.
+ * (deploy/alerts/portico.test.yaml). Where this Prometheus takes what is pushed over OTLP (from 2.47 on), it is asked for what the Portico
+ * pushed, too: the same series with the same values as those it scraped. Says so where there is no Prometheus.
  */
 import { execFileSync, spawn, spawnSync } from "node:child_process";
 import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
@@ -24,6 +25,12 @@ interface Asked {
 /** Expressions of alerts find something only while they ring: those are only to be understood. */
 const alerts: Asked[] = [];
 const shown: Asked[] = [];
+/** What was pushed, beside what was scraped. */
+const pushed = [
+  ...["portico_calls_total", "portico_errors_total", "portico_limited_total", "portico_sent_bytes_total"],
+  ...["portico_call_duration_seconds_bucket", "portico_call_duration_seconds_sum"],
+  ...["portico_gateway_overhead_seconds_count", "portico_calls_open", "portico_store_duration_seconds_count"],
+];
 
 if (
   spawnSync("prometheus", ["--version"]).status !== 0 ||
@@ -40,8 +47,12 @@ for (const [command, file] of [
 readDashboards();
 readRules();
 const failed = await run();
+const compared =
+  otlpFlag() === undefined
+    ? "no pushed series: this Prometheus takes none"
+    : `${pushed.length} pushed metrics`;
 console.log(
-  `monitoring: ${shown.length} expressions of dashboards and rules and ${alerts.length} of alerts, ${failed.length} failed`,
+  `monitoring: ${shown.length} expressions of dashboards and rules, ${alerts.length} of alerts, ${compared}; ${failed.length} failed`,
 );
 for (const line of failed) console.log(`  ${line}`);
 process.exit(failed.length === 0 ? 0 : 1);
@@ -73,13 +84,23 @@ function readRules(): void {
   if (declared !== [...text.matchAll(rule)].length) throw new Error(`${rules}: not every rule was read`);
 }
 
+/** Undefined: it takes nothing that is pushed over OTLP. */
+function otlpFlag(): string | undefined {
+  const { stdout, stderr } = spawnSync("prometheus", ["--help"], { encoding: "utf8" });
+  const help = stdout + stderr;
+  if (help.includes("web.enable-otlp-receiver")) return "--web.enable-otlp-receiver";
+  return help.includes("otlp-write-receiver") ? "--enable-feature=otlp-write-receiver" : undefined;
+}
+
 async function run(): Promise<string[]> {
   const folder = mkdtempSync(path.join(tmpdir(), "portico-monitoring-"));
+  const port = await freePort();
+  // Once: an interval that does not come again while this runs, and the last push.
+  const push = ["--otlp-metrics-endpoint", `http://127.0.0.1:${port}/api/v1/otlp/v1/metrics`];
   const portico = await serve(folder, [
     ...["--authentication", "on", "--rate-limit", "50/s:50", "--max-concurrent-calls", "2"],
-    ...["--log-level", "error"],
+    ...["--log-level", "warn", ...(otlpFlag() === undefined ? [] : [...push, "--service-name", "pushed"])],
   ]);
-  const port = await freePort();
   const prometheus = spawn(
     "prometheus",
     prometheusFlags(folder, { port, target: new URL(portico.base).host }),
@@ -95,7 +116,12 @@ async function run(): Promise<string[]> {
       const wrong = await ask(`http://127.0.0.1:${port}`, asked, alerts.includes(asked));
       if (wrong !== undefined) failures.push(`${asked.where}: ${wrong}: ${asked.expression}`);
     }
-    return failures;
+    if (otlpFlag() === undefined) return failures;
+    // Its last push is what the last scrape saw.
+    await new Promise((resolve) => setTimeout(resolve, 2500));
+    portico.child.kill("SIGTERM");
+    await portico.ended;
+    return [...failures, ...portico.lines, ...(await comparePushed(`http://127.0.0.1:${port}`))];
   } finally {
     prometheus.kill("SIGKILL");
     portico.child.kill("SIGKILL");
@@ -123,7 +149,36 @@ function prometheusFlags(
     `--config.file=${path.join(folder, "prometheus.yaml")}`,
     `--storage.tsdb.path=${path.join(folder, "prometheus")}`,
     `--web.listen-address=127.0.0.1:${port}`,
+    ...[otlpFlag()].filter((flag) => flag !== undefined),
   ];
+}
+
+/** @returns what was pushed and is not as it was scraped. */
+async function comparePushed(base: string): Promise<string[]> {
+  const failures: string[] = [];
+  for (const name of pushed) {
+    const [scraped, got] = [await seriesOf(base, name, "portico"), await seriesOf(base, name, "pushed")];
+    const differ = [...scraped].filter(([labels, value]) => got.get(labels) !== value);
+    if (scraped.size === 0 || got.size !== scraped.size || differ.length > 0)
+      failures.push(
+        `pushed: ${name}: ${got.size} series, ${scraped.size} scraped, not the same: ${differ.map(([labels, value]) => `${labels} ${value}, not ${got.get(labels)}`).join("; ")}`,
+      );
+  }
+  const version = await query(base, 'target_info{job="pushed",service_version!=""}');
+  if (version.length !== 1) failures.push(`pushed: ${version.length} times target_info`);
+  return failures;
+}
+
+/** By its labels, without those of who it came from, the last value. */
+async function seriesOf(base: string, name: string, job: string): Promise<Map<string, number>> {
+  const found = await query(base, `last_over_time(${name}{job="${job}"}[1m])`);
+  return new Map(
+    found.map(({ metric: { job: _, instance: __, __name__: ___, ...labels }, value }) => {
+      // What is scraped gets "1.0" from Prometheus 3 on, what is pushed stays "1".
+      const bound = labels.le === undefined || labels.le === "+Inf" ? {} : { le: String(Number(labels.le)) };
+      return [JSON.stringify(Object.entries({ ...labels, ...bound }).sort()), Number(value[1])];
+    }),
+  );
 }
 
 /** Calls of many kinds: done, refused, failed, over the limit, and more at once than are taken. */
@@ -166,20 +221,32 @@ async function traffic(base: string, key: string): Promise<void> {
   await follow.then((answer) => answer.body?.cancel()).catch(() => undefined);
 }
 
-/** @returns what is wrong. */
-async function ask(base: string, { expression }: Asked, mayBeEmpty: boolean): Promise<string | undefined> {
+interface Found {
+  readonly metric: Readonly<Record<string, string>>;
+  readonly value: readonly [number, string];
+}
+
+/** @throws Error with Prometheus' words. */
+async function query(base: string, expression: string): Promise<readonly Found[]> {
   const answer = await fetch(`${base}/api/v1/query`, {
     method: "POST",
     body: new URLSearchParams({ query: expression }),
   });
   const { status, error, data } = (await answer.json()) as {
-    status: string;
-    error?: string;
-    data?: { result: { value: [number, string] }[] };
+    readonly status: string;
+    readonly error?: string;
+    readonly data?: { readonly result: readonly Found[] };
   };
-  if (status !== "success") return error ?? status;
+  if (status !== "success") throw new Error(error ?? status);
+  return data?.result ?? [];
+}
+
+/** @returns what is wrong. */
+async function ask(base: string, { expression }: Asked, mayBeEmpty: boolean): Promise<string | undefined> {
+  const found = await query(base, expression).catch((error: unknown) => String(error));
+  if (typeof found === "string") return found;
   if (mayBeEmpty) return undefined;
-  const values = (data?.result ?? []).map(({ value }) => Number(value[1]));
+  const values = found.map(({ value }) => Number(value[1]));
   if (values.length === 0) return "finds nothing";
   return values.some((value) => Number.isFinite(value)) ? undefined : "finds no number";
 }

@@ -130,7 +130,7 @@ export async function start(config: Config, siblings?: Siblings): Promise<Portic
   const catalog = catalogOf(config);
   const telemetry = await createTelemetry({
     ...{ logLevel: config.logLevel, logBodyRatio: config.logBodies, clock, registry: catalog.registry },
-    tracing: config.tracing && { ...config.tracing, version, encrypted: config.tls !== undefined },
+    ...receiversOf(config, siblings !== undefined),
   });
   const storage = await openStorage({
     url: config.databaseUrl,
@@ -212,6 +212,15 @@ export async function start(config: Config, siblings?: Siblings): Promise<Portic
       await drained;
       await close();
     },
+  };
+}
+
+/** Who is sent traces and metrics. Each of several processes pushes its own: none knows the others' start, and each may end alone. */
+function receiversOf({ tracing, metricsPush, tls }: Config, isWorker: boolean) {
+  const about = { version, isWorker };
+  return {
+    tracing: tracing && { ...tracing, ...about, encrypted: tls !== undefined },
+    push: metricsPush && { ...metricsPush, ...about },
   };
 }
 

@@ -63,6 +63,7 @@ describe("configuration", () => {
         logLevel: "info",
         logBodies: 0,
         tracing: undefined,
+        metricsPush: undefined,
         serverTiming: "on",
         unknownParameters: "reject",
         unknownFields: "reject",
@@ -102,6 +103,35 @@ describe("configuration", () => {
     assert.equal((await load({ env: always })).tracing?.ratio, 1);
     assert.equal((await load({ env: { ...env, OTEL_SDK_DISABLED: "true" } })).tracing, undefined);
     assert.equal((await load({ env: { OTEL_TRACES_SAMPLER_ARG: "1" } })).tracing, undefined);
+  });
+
+  test("metrics are pushed where somebody says so: beside the traces, elsewhere, or alone", async () => {
+    const pushOf = async (env: Readonly<Record<string, string>>) => (await load({ env })).metricsPush;
+    const beside = { PORTICO_OTLP_ENDPOINT: "http://collector:4318/", PORTICO_OTLP_HEADERS: "a=1,b=1" };
+    assert.equal(await pushOf(beside), undefined);
+    assert.deepEqual(await pushOf({ ...beside, PORTICO_OTLP_METRICS: "on" }), {
+      ...{ endpoint: "http://collector:4318/v1/metrics", headers: { a: "1", b: "1" } },
+      ...{ intervalMs: 60_000, timeoutMs: 30_000, serviceName: "portico" },
+    });
+    const elsewhere = {
+      OTEL_EXPORTER_OTLP_METRICS_ENDPOINT: "https://prometheus:9090/api/v1/otlp/v1/metrics",
+      OTEL_EXPORTER_OTLP_METRICS_HEADERS: "b=2",
+    };
+    assert.deepEqual(await pushOf({ ...beside, ...elsewhere, OTEL_METRIC_EXPORT_INTERVAL: "5000" }), {
+      endpoint: "https://prometheus:9090/api/v1/otlp/v1/metrics",
+      ...{ headers: { a: "1", b: "2" }, intervalMs: 5000, timeoutMs: 30_000, serviceName: "portico" },
+    });
+    assert.equal((await load({ env: elsewhere })).tracing, undefined);
+    assert.equal(await pushOf({ ...elsewhere, OTEL_METRICS_EXPORTER: "none" }), undefined);
+    assert.equal(await pushOf({ ...elsewhere, OTEL_SDK_DISABLED: "true" }), undefined);
+    assert.notEqual(await pushOf({ ...beside, OTEL_METRICS_EXPORTER: "console, otlp" }), undefined);
+    assert.equal(await pushOf({ ...beside, OTEL_METRICS_EXPORTER: "prometheus" }), undefined);
+    const [problem, ...more] = await problemsOf({ env: { OTEL_METRICS_EXPORTER: "otlp" } });
+    assert.deepEqual(more, []);
+    assert.match(
+      problem ?? "",
+      /^PORTICO_OTLP_METRICS is on, but nobody is named who receives metrics: give /,
+    );
   });
 
   test("a flag beats the environment, the environment the file, the file the default", async () => {
@@ -195,6 +225,11 @@ const wrong: readonly (readonly [OptionName, string, RegExp])[] = [
   ["otlpEndpoint", "collector:4317", /must be an http or https URL; it is something else/],
   ["otlpHeaders", "secret", /must be name=value, several separated by commas; it is something else/],
   ["otlpHeaders", "a=%E0%A4%A", /must be name=value, several separated by commas; it is something else/],
+  ["otlpMetrics", "otlp", /must be on or off; it is "otlp"/],
+  ["otlpMetricsEndpoint", "collector:4317", /must be an http or https URL; it is something else/],
+  ["otlpMetricsHeaders", "secret", /must be name=value, several separated by commas; it is something else/],
+  ["otlpMetricsIntervalMs", "1s", /must be a whole number; it is "1s"/],
+  ["otlpMetricsTimeoutMs", "99", /must be at least 100; it is "99"/],
   ["traceRatio", "-1", /must be a number from 0 to 1; it is "-1"/],
   ["serviceName", "", /must not be empty/],
   ["serverTiming", "yes", /must be on or off; it is "yes"/],

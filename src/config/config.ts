@@ -81,6 +81,17 @@ export interface Config {
         readonly serviceName: string;
       }
     | undefined;
+  /** Undefined: metrics are not pushed. */
+  readonly metricsPush:
+    | {
+        /** With its path. */
+        readonly endpoint: string;
+        readonly headers: Readonly<Record<string, string>>;
+        readonly intervalMs: number;
+        readonly timeoutMs: number;
+        readonly serviceName: string;
+      }
+    | undefined;
   /** Whether REST answers say how long they took. */
   readonly serverTiming: "on" | "off";
   readonly unknownParameters: "reject" | "ignore";
@@ -150,6 +161,11 @@ export interface UserConfig {
   readonly telemetry?: {
     readonly otlpEndpoint?: string;
     readonly otlpHeaders?: Readonly<Record<string, string>>;
+    readonly otlpMetrics?: "on" | "off";
+    readonly otlpMetricsEndpoint?: string;
+    readonly otlpMetricsHeaders?: Readonly<Record<string, string>>;
+    readonly otlpMetricsIntervalMs?: number;
+    readonly otlpMetricsTimeoutMs?: number;
     readonly traceRatio?: number;
     readonly serviceName?: string;
   };
@@ -206,6 +222,7 @@ function complete(given: Given, fallbackMode: Config["mode"]): Config {
     logLevel: given.logLevel ?? "info",
     logBodies: given.logBodies ?? 0,
     tracing: tracingOf(given),
+    metricsPush: metricsPushOf(given),
     serverTiming: given.serverTiming ?? "on",
     unknownParameters: given.unknownParameters ?? "reject",
     unknownFields: given.unknownFields ?? "reject",
@@ -223,6 +240,20 @@ function tracingOf(given: Given): Config["tracing"] {
     endpoint: given.otlpEndpoint,
     headers: given.otlpHeaders ?? {},
     ratio: given.traceRatio ?? 0.1,
+    serviceName: given.serviceName ?? "portico",
+  };
+}
+
+function metricsPushOf(given: Given): Config["metricsPush"] {
+  const { otlpEndpoint, otlpMetricsEndpoint, otlpMetrics } = given;
+  const endpoint = otlpMetricsEndpoint ?? (otlpEndpoint && `${otlpEndpoint.replace(/\/+$/, "")}/v1/metrics`);
+  const wanted = otlpMetrics ?? (otlpMetricsEndpoint === undefined ? "off" : "on");
+  if (endpoint === undefined || wanted === "off") return undefined;
+  return {
+    endpoint,
+    headers: { ...given.otlpHeaders, ...given.otlpMetricsHeaders },
+    intervalMs: given.otlpMetricsIntervalMs ?? 60_000,
+    timeoutMs: given.otlpMetricsTimeoutMs ?? 30_000,
     serviceName: given.serviceName ?? "portico",
   };
 }
@@ -293,6 +324,11 @@ function check(config: Config, given: Given): string[] {
   if (maxDeadlineMs < deadlineMs) {
     problems.push(
       `${spelled("maxDeadlineMs")} is ${maxDeadlineMs} and ${spelled("deadlineMs")} is ${deadlineMs}: who asks for nothing would get more than anybody may ask for; raise the one or lower the other`,
+    );
+  }
+  if (given.otlpMetrics === "on" && config.metricsPush === undefined) {
+    problems.push(
+      `${spelled("otlpMetrics")} is on, but nobody is named who receives metrics: give ${spelled("otlpEndpoint")} or ${spelled("otlpMetricsEndpoint")}, or turn it off`,
     );
   }
   if (config.httpPort !== 0 && config.httpPort === config.grpcPort) {

@@ -59,8 +59,12 @@ export async function gather(sources: Sources): Promise<{ given: Given; problems
 }
 
 /** A URL may hold a password, and headers a token: those are named, not shown. */
+const hidden: ReadonlySet<OptionName> = new Set([
+  ...(["databaseUrl", "otlpEndpoint", "otlpHeaders", "otlpMetricsEndpoint", "otlpMetricsHeaders"] as const),
+]);
+
 function shown(name: OptionName, value: unknown): string {
-  if (name === "databaseUrl" || name === "otlpEndpoint" || name === "otlpHeaders") return "something else";
+  if (hidden.has(name)) return "something else";
   return JSON.stringify(value) ?? String(value);
 }
 
@@ -92,6 +96,12 @@ function readStandards(env: Sources["env"], raw: Map<OptionName, Source>): void 
   const [, always] = /^(?:parentbased_)?always_(on|off)$/.exec(env.OTEL_TRACES_SAMPLER ?? "") ?? [];
   if (always !== undefined)
     raw.set("traceRatio", { name: "OTEL_TRACES_SAMPLER", value: always === "on" ? 1 : 0 });
+  // A list; who is to be asked instead is nobody that is pushed to.
+  const exporters = (env.OTEL_METRICS_EXPORTER ?? "").split(",").map((one) => one.trim());
+  if (exporters[0] !== "")
+    raw.set("otlpMetrics", {
+      ...{ name: "OTEL_METRICS_EXPORTER", value: exporters.includes("otlp") ? "on" : "off" },
+    });
 }
 
 async function readFile(sources: Sources, raw: Map<OptionName, Source>, problems: string[]): Promise<void> {

@@ -4,7 +4,7 @@
  */
 import { type Code, codeFromNumber, codes } from "#rpc/code.ts";
 import type { Protocol } from "#rpc/peer.ts";
-import { Counters, family, Histogram, type Labels, labels, line } from "./instruments.ts";
+import { Counters, type Family, Histogram, type Labels, labels, type Series } from "./instruments.ts";
 
 /** Upper bounds in seconds: from a call in process to one at its deadline. */
 const durationBounds = [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 15];
@@ -24,7 +24,8 @@ export interface Observed {
   readonly messagesOut: number;
 }
 
-class Series {
+/** Of one method over one protocol. */
+class MethodSeries {
   readonly labels: Labels;
   readonly duration = new Histogram(durationBounds);
   /** By the code's number. */
@@ -36,6 +37,13 @@ class Series {
 
   constructor(method: string, protocol: Protocol) {
     this.labels = labels({ method, protocol });
+  }
+
+  /** By code; those that never came have no series. */
+  ends(): Series<number>[] {
+    return this.ended.flatMap((value, number) =>
+      value === 0 ? [] : [{ labels: labels({ ...this.labels.pairs, code: codeFromNumber(number) }), value }],
+    );
   }
 }
 
@@ -82,67 +90,51 @@ export class CallMetrics {
     this.#reasons.add(reason === "" ? "none" : reason);
   }
 
-  lines(): string[] {
-    const all = [...this.#methods.values()].flatMap((method) => method.series());
+  families(): Family[] {
+    const all = [...this.#methods.values()].flatMap((method) => method.all());
     const protocols = [...this.#protocols.values()];
-    const sums = (name: string, field: "bytesIn" | "bytesOut" | "messagesIn" | "messagesOut") =>
-      all.map((series) => line(name, series.labels, series[field]));
-    const counter = (name: string, help: string, lines: readonly string[]) =>
-      family(name, { type: "counter", help }, lines);
+    const counter = (name: string, help: string, series: readonly Series<number>[]): Family => ({
+      ...{ kind: "counter", name, help, series },
+    });
+    const sum = (
+      name: string,
+      help: string,
+      field: "bytesIn" | "bytesOut" | "messagesIn" | "messagesOut",
+    ): Family =>
+      counter(
+        name,
+        help,
+        all.map((one) => ({ labels: one.labels, value: one[field] })),
+      );
+    const open = (name: string, help: string, field: "callsOpen" | "streamsOpen"): Family => ({
+      ...{ kind: "gauge", name, help },
+      series: protocols.map((one) => ({ labels: one.labels, value: one[field] })),
+    });
     return [
-      ...counter(
+      counter(
         "portico_calls_total",
         "Calls finished, by method, protocol and code.",
-        all.flatMap(endedLines),
+        all.flatMap((one) => one.ends()),
       ),
-      ...family(
-        "portico_call_duration_seconds",
-        { type: "histogram", help: "Time from the head of the request to the end of the answer." },
-        all.flatMap((series) => series.duration.lines("portico_call_duration_seconds", series.labels)),
-      ),
-      ...family(
-        "portico_gateway_overhead_seconds",
-        {
-          type: "histogram",
-          help: "Time of a call that is not its service's: policies, reading and writing messages.",
-        },
-        protocols.flatMap((one) => one.overhead.lines("portico_gateway_overhead_seconds", one.labels)),
-      ),
-      ...counter(
-        "portico_errors_total",
-        "Calls that failed, by reason.",
-        this.#reasons.lines("portico_errors_total", "reason"),
-      ),
-      ...family(
-        "portico_calls_open",
-        { type: "gauge", help: "Unary calls that are being worked on." },
-        protocols.map((one) => line("portico_calls_open", one.labels, one.callsOpen)),
-      ),
-      ...family(
-        "portico_streams_open",
-        { type: "gauge", help: "Streams that are not over." },
-        protocols.map((one) => line("portico_streams_open", one.labels, one.streamsOpen)),
-      ),
-      ...counter(
-        "portico_received_messages_total",
-        "Messages of clients.",
-        sums("portico_received_messages_total", "messagesIn"),
-      ),
-      ...counter(
-        "portico_sent_messages_total",
-        "Messages to clients.",
-        sums("portico_sent_messages_total", "messagesOut"),
-      ),
-      ...counter(
-        "portico_received_bytes_total",
-        "Bytes of messages of clients.",
-        sums("portico_received_bytes_total", "bytesIn"),
-      ),
-      ...counter(
-        "portico_sent_bytes_total",
-        "Bytes of messages to clients.",
-        sums("portico_sent_bytes_total", "bytesOut"),
-      ),
+      {
+        kind: "histogram",
+        name: "portico_call_duration_seconds",
+        help: "Time from the head of the request to the end of the answer.",
+        series: all.map((one) => one.duration.series(one.labels)),
+      },
+      {
+        kind: "histogram",
+        name: "portico_gateway_overhead_seconds",
+        help: "Time of a call that is not its service's: policies, reading and writing messages.",
+        series: protocols.map((one) => one.overhead.series(one.labels)),
+      },
+      counter("portico_errors_total", "Calls that failed, by reason.", this.#reasons.series("reason")),
+      open("portico_calls_open", "Unary calls that are being worked on.", "callsOpen"),
+      open("portico_streams_open", "Streams that are not over.", "streamsOpen"),
+      sum("portico_received_messages_total", "Messages of clients.", "messagesIn"),
+      sum("portico_sent_messages_total", "Messages to clients.", "messagesOut"),
+      sum("portico_received_bytes_total", "Bytes of messages of clients.", "bytesIn"),
+      sum("portico_sent_bytes_total", "Bytes of messages to clients.", "bytesOut"),
     ];
   }
 
@@ -164,7 +156,7 @@ export class CallMetrics {
 /** Of one method; found once, when the chains are folded. */
 export class MethodMetrics {
   readonly #name: string;
-  readonly #byProtocol = new Map<Protocol, Series>();
+  readonly #byProtocol = new Map<Protocol, MethodSeries>();
 
   constructor(name: string) {
     this.#name = name;
@@ -176,7 +168,7 @@ export class MethodMetrics {
   ): void {
     let series = this.#byProtocol.get(protocol);
     if (series === undefined) {
-      series = new Series(this.#name, protocol);
+      series = new MethodSeries(this.#name, protocol);
       this.#byProtocol.set(protocol, series);
     }
     const { number } = codes[code];
@@ -188,13 +180,8 @@ export class MethodMetrics {
     series.messagesOut += messagesOut;
   }
 
-  series(): Series[] {
+  /** By protocol. */
+  all(): MethodSeries[] {
     return [...this.#byProtocol.values()];
   }
-}
-
-function endedLines({ labels: of, ended }: Series): string[] {
-  return ended.flatMap((count, number) =>
-    count === 0 ? [] : [line("portico_calls_total", `${of},code="${codeFromNumber(number)}"`, count)],
-  );
 }

@@ -1,18 +1,47 @@
 /**
- * Counters and histograms in the Prometheus text format. Own code because a label look-up per call in a general library costs more than the
- * rest of this area.
- *
- * @see https://prometheus.io/docs/instrumenting/exposition_formats/
+ * Counters and histograms, and what they say as families of series: what is scraped and what is pushed are made of the same. Own code because
+ * a label look-up per call in a general library costs more than the rest of this area.
  */
 
-/** Labels of one series as they are written: `a="b",c="d"`; empty: none. */
-export type Labels = string;
+/** Labels of one series, with the text that a scrape has of them: `a="b",c="d"`; empty: none. */
+export interface Labels {
+  readonly pairs: Readonly<Record<string, string>>;
+  readonly text: string;
+}
+
+/** A metric: everything of one name. */
+export type Family = {
+  /** As Prometheus has it: unit at the end, `_total` where it counts. */
+  readonly name: string;
+  readonly help: string;
+} & (
+  | { readonly kind: "counter" | "gauge"; readonly series: readonly Series<number>[] }
+  | { readonly kind: "histogram"; readonly series: readonly Series<Spread>[] }
+);
+
+export interface Series<Value> {
+  readonly labels: Labels;
+  readonly value: Value;
+}
+
+/** What a histogram has seen. */
+export interface Spread {
+  /** Upper bounds in ascending order. */
+  readonly bounds: readonly number[];
+  /** Of each bucket alone; one more than there are bounds. */
+  readonly counts: readonly number[];
+  readonly sum: number;
+  readonly count: number;
+}
 
 export function labels(pairs: Readonly<Record<string, string>>): Labels {
-  return Object.entries(pairs)
+  const text = Object.entries(pairs)
     .map(([name, value]) => `${name}="${escaped(value)}"`)
     .join(",");
+  return { pairs, text };
 }
+
+export const noLabels: Labels = labels({});
 
 function escaped(value: string): string {
   return value.replaceAll("\\", "\\\\").replaceAll("\n", "\\n").replaceAll('"', '\\"');
@@ -39,20 +68,10 @@ export class Histogram {
     this.#count += 1;
   }
 
-  lines(name: string, of: Labels): string[] {
-    const prefix = of === "" ? "" : `${of},`;
-    const suffix = of === "" ? "" : `{${of}}`;
-    let total = 0;
-    const buckets = this.#bounds.map((bound, at) => {
-      total += this.#counts[at] ?? 0;
-      return `${name}_bucket{${prefix}le="${bound}"} ${total}`;
-    });
-    return [
-      ...buckets,
-      `${name}_bucket{${prefix}le="+Inf"} ${this.#count}`,
-      `${name}_sum${suffix} ${this.#sum}`,
-      `${name}_count${suffix} ${this.#count}`,
-    ];
+  /** As it is now; what comes later does not change it. */
+  series(of: Labels): Series<Spread> {
+    const value = { bounds: this.#bounds, counts: [...this.#counts], sum: this.#sum, count: this.#count };
+    return { labels: of, value };
   }
 }
 
@@ -75,21 +94,13 @@ export class Counters {
     return [...this.#values];
   }
 
-  lines(metric: string, label: string): string[] {
-    return [...this.#values].map(([name, value]) => line(metric, labels({ [label]: name }), value));
+  /** @param label that has the names. */
+  series(label: string): Series<number>[] {
+    return [...this.#values].map(([name, value]) => ({ labels: labels({ [label]: name }), value }));
   }
 }
 
-export function line(metric: string, of: Labels, value: number): string {
-  return of === "" ? `${metric} ${value}` : `${metric}{${of}} ${value}`;
-}
-
-/** A metric with its help; without series it is not written. */
-export function family(
-  name: string,
-  about: { readonly type: "counter" | "gauge" | "histogram"; readonly help: string },
-  lines: readonly string[],
-): string[] {
-  if (lines.length === 0) return [];
-  return [`# HELP ${name} ${about.help}`, `# TYPE ${name} ${about.type}`, ...lines];
+/** Of one value without labels; undefined: it has none now. */
+export function gauge(name: string, help: string, value: number | undefined): Family {
+  return { kind: "gauge", name, help, series: value === undefined ? [] : [{ labels: noLabels, value }] };
 }

@@ -1,5 +1,6 @@
 /** The metrics of several processes as those of one: every series says whose it is, every family is described once. */
-import { family, labels, line } from "./instruments.ts";
+import { gauge, labels } from "./instruments.ts";
+import { linesOf } from "./prometheus.ts";
 
 export interface WorkerText {
   /** Its number, which is the same for whoever follows it. */
@@ -8,7 +9,7 @@ export interface WorkerText {
   readonly text: string;
 }
 
-interface Family {
+interface Collected {
   /** HELP and TYPE. */
   readonly head: string[];
   readonly lines: string[];
@@ -16,10 +17,10 @@ interface Family {
 
 /** @param missing processes whose numbers are not here. */
 export function mergeMetrics(texts: readonly WorkerText[], missing: number): string {
-  const families = new Map<string, Family>();
+  const families = new Map<string, Collected>();
   for (const { worker, text } of texts) {
-    const whose = labels({ worker: String(worker) });
-    let current: Family | undefined;
+    const whose = labels({ worker: String(worker) }).text;
+    let current: Collected | undefined;
     for (const one of text.split("\n")) {
       const [, word, name = ""] = /^# (HELP|TYPE) (\S+)/.exec(one) ?? [];
       if (word === undefined) {
@@ -31,12 +32,12 @@ export function mergeMetrics(texts: readonly WorkerText[], missing: number): str
       if (!current.head.includes(one)) current.head.push(one);
     }
   }
-  const gauge = (name: string, help: string, value: number) =>
-    family(name, { type: "gauge", help }, [line(name, "", value)]);
   const all = [
     ...[...families.values()].flatMap(({ head, lines }) => [...head, ...lines]),
-    ...gauge("portico_workers", "Workers whose numbers these are.", texts.length),
-    ...gauge("portico_workers_missing", "Workers that did not answer in time.", missing),
+    ...linesOf([
+      gauge("portico_workers", "Workers whose numbers these are.", texts.length),
+      gauge("portico_workers_missing", "Workers that did not answer in time.", missing),
+    ]),
   ];
   return `${all.join("\n")}\n`;
 }

@@ -26,12 +26,6 @@ import { AsyncLocalStorageContextManager } from "@opentelemetry/context-async-ho
 import { CompositePropagator, W3CBaggagePropagator, W3CTraceContextPropagator } from "@opentelemetry/core";
 import { OTLPTraceExporter } from "@opentelemetry/exporter-trace-otlp-proto";
 import {
-  defaultResource,
-  detectResources,
-  resourceAttributesEnvDetector,
-  resourceFromAttributes,
-} from "@opentelemetry/resources";
-import {
   BatchSpanProcessor,
   ParentBasedSampler,
   RandomIdGenerator,
@@ -46,6 +40,7 @@ import { codes, type ErrorCode, httpStatusOf } from "#rpc/code.ts";
 import type { RpcError } from "#rpc/error.ts";
 import type { Metadata } from "#rpc/metadata.ts";
 import type { Protocol } from "#rpc/peer.ts";
+import { resourceOf } from "./resource.ts";
 import type { CallSpan, Tracing, TracingOptions } from "./tracing.ts";
 
 /** Codes that are the server's failure; the others are the caller's and leave a server span's status unset. */
@@ -124,11 +119,7 @@ function untraced(): OtelSpan {
 
 export function openTelemetry(options: TracingOptions): Tracing {
   const provider = new TracerProvider({
-    resource: defaultResource()
-      .merge(
-        resourceFromAttributes({ "service.name": options.serviceName, "service.version": options.version }),
-      )
-      .merge(detectResources({ detectors: [resourceAttributesEnvDetector] })),
+    resource: resourceOf(options),
     // The caller's decision stands, whoever it is: a trace in pieces helps nobody.
     sampler: new ParentBasedSampler({ root: new RootSampler(options.ratio) }),
     spanLimits: { attributeValueLengthLimit: 1024 },

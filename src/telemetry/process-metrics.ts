@@ -3,7 +3,7 @@ import { readdirSync } from "node:fs";
 import { performance } from "node:perf_hooks";
 import { getHeapStatistics } from "node:v8";
 import type { Clock } from "#std/clock.ts";
-import { family, Histogram, line } from "./instruments.ts";
+import { type Family, gauge, Histogram, noLabels } from "./instruments.ts";
 
 const lagBounds = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 5];
 /** How often the event loop is asked to be in time, in milliseconds: often enough for a stall of 100 ms, seldom enough to cost nothing. */
@@ -12,10 +12,11 @@ const everyMs = 50;
 export class ProcessMetrics {
   readonly #lag = new Histogram(lagBounds);
   readonly #timer: NodeJS.Timeout;
-  readonly #startedAtSeconds: number;
+  /** Since 1970: when the process started. */
+  readonly startedAtSeconds: number;
 
   constructor(clock: Clock) {
-    this.#startedAtSeconds = clock.now() / 1000 - process.uptime();
+    this.startedAtSeconds = clock.now() / 1000 - process.uptime();
     let expected = clock.monotonic() + everyMs;
     this.#timer = setInterval(() => {
       const now = clock.monotonic();
@@ -28,39 +29,38 @@ export class ProcessMetrics {
     clearInterval(this.#timer);
   }
 
-  lines(): string[] {
+  families(): Family[] {
     const memory = process.memoryUsage();
     const { user, system } = process.cpuUsage();
-    const gauges: readonly (readonly [string, string, number | undefined])[] = [
-      ["process_resident_memory_bytes", "Resident memory.", memory.rss],
-      [
+    return [
+      {
+        kind: "counter",
+        name: "process_cpu_seconds_total",
+        help: "Processor time, user and system.",
+        series: [{ labels: noLabels, value: (user + system) / 1e6 }],
+      },
+      gauge("process_resident_memory_bytes", "Resident memory.", memory.rss),
+      gauge(
         "process_start_time_seconds",
         "When the process started, in seconds since 1970.",
-        this.#startedAtSeconds,
-      ],
-      ["process_open_fds", "Open file descriptors.", openFiles()],
-      ["nodejs_heap_size_used_bytes", "Heap in use.", memory.heapUsed],
-      ["nodejs_heap_size_total_bytes", "Heap taken from the system.", memory.heapTotal],
-      ["nodejs_heap_size_limit_bytes", "Heap that V8 may take.", getHeapStatistics().heap_size_limit],
-      ["nodejs_external_memory_bytes", "Memory of buffers outside the heap.", memory.external],
-      [
+        this.startedAtSeconds,
+      ),
+      gauge("process_open_fds", "Open file descriptors.", openFiles()),
+      gauge("nodejs_heap_size_used_bytes", "Heap in use.", memory.heapUsed),
+      gauge("nodejs_heap_size_total_bytes", "Heap taken from the system.", memory.heapTotal),
+      gauge("nodejs_heap_size_limit_bytes", "Heap that V8 may take.", getHeapStatistics().heap_size_limit),
+      gauge("nodejs_external_memory_bytes", "Memory of buffers outside the heap.", memory.external),
+      gauge(
         "nodejs_eventloop_utilization_ratio",
         "Part of the time since the start in which the event loop was busy.",
         performance.eventLoopUtilization().utilization,
-      ],
-    ];
-    return [
-      ...family("process_cpu_seconds_total", { type: "counter", help: "Processor time, user and system." }, [
-        line("process_cpu_seconds_total", "", (user + system) / 1e6),
-      ]),
-      ...gauges.flatMap(([name, help, value]) =>
-        value === undefined ? [] : family(name, { type: "gauge", help }, [line(name, "", value)]),
       ),
-      ...family(
-        "portico_event_loop_lag_seconds",
-        { type: "histogram", help: `How late a timer of ${everyMs} ms was.` },
-        this.#lag.lines("portico_event_loop_lag_seconds", ""),
-      ),
+      {
+        kind: "histogram",
+        name: "portico_event_loop_lag_seconds",
+        help: `How late a timer of ${everyMs} ms was.`,
+        series: [this.#lag.series(noLabels)],
+      },
     ];
   }
 }

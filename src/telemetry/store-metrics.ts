@@ -1,5 +1,5 @@
 /** What the database takes; the storage tells it through a port of its own that this satisfies. */
-import { family, Histogram, labels, line } from "./instruments.ts";
+import { type Family, gauge, Histogram, labels, noLabels } from "./instruments.ts";
 
 const bounds = [0.000_01, 0.000_05, 0.0001, 0.0005, 0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1, 5, 10];
 
@@ -32,41 +32,40 @@ export class StoreMetrics {
     this.#waits.observe(durationMs / 1000);
   }
 
-  lines(pool: PoolState | undefined): string[] {
-    const name = "portico_store_duration_seconds";
+  families(pool: PoolState | undefined): Family[] {
     return [
-      ...family(
-        name,
-        { type: "histogram", help: "Time in the database, by statement and whole transaction." },
-        [
-          ...this.#statements.lines(name, labels({ operation: "statement" })),
-          ...this.#transactions.lines(name, labels({ operation: "transaction" })),
+      {
+        kind: "histogram",
+        name: "portico_store_duration_seconds",
+        help: "Time in the database, by statement and whole transaction.",
+        series: [
+          this.#statements.series(labels({ operation: "statement" })),
+          this.#transactions.series(labels({ operation: "transaction" })),
         ],
-      ),
-      ...family(
-        "portico_store_wait_seconds",
-        { type: "histogram", help: "Time that was waited for a database connection." },
-        this.#waits.lines("portico_store_wait_seconds", ""),
-      ),
-      ...(pool === undefined ? [] : poolLines(pool)),
+      },
+      {
+        kind: "histogram",
+        name: "portico_store_wait_seconds",
+        help: "Time that was waited for a database connection.",
+        series: [this.#waits.series(noLabels)],
+      },
+      ...(pool === undefined ? [] : poolFamilies(pool)),
     ];
   }
 }
 
-function poolLines({ limit, open, idle, waiting }: PoolState): string[] {
-  const name = "portico_store_connections";
+function poolFamilies({ limit, open, idle, waiting }: PoolState): Family[] {
   return [
-    ...family(name, { type: "gauge", help: "Database connections, by what they do." }, [
-      line(name, labels({ state: "idle" }), idle),
-      line(name, labels({ state: "used" }), open - idle),
-    ]),
-    ...family(
-      "portico_store_connections_limit",
-      { type: "gauge", help: "Database connections that there may be." },
-      [line("portico_store_connections_limit", "", limit)],
-    ),
-    ...family("portico_store_waiting", { type: "gauge", help: "Who waits for a database connection." }, [
-      line("portico_store_waiting", "", waiting),
-    ]),
+    {
+      kind: "gauge",
+      name: "portico_store_connections",
+      help: "Database connections, by what they do.",
+      series: [
+        { labels: labels({ state: "idle" }), value: idle },
+        { labels: labels({ state: "used" }), value: open - idle },
+      ],
+    },
+    gauge("portico_store_connections_limit", "Database connections that there may be.", limit),
+    gauge("portico_store_waiting", "Who waits for a database connection.", waiting),
   ];
 }

@@ -2,7 +2,8 @@ import assert from "node:assert/strict";
 import { describe, test } from "node:test";
 import { Metrics } from "../../tests/support/prometheus-text.ts";
 import { CallMetrics } from "./call-metrics.ts";
-import { Counters, family, Histogram, labels } from "./instruments.ts";
+import { Counters, type Family, Histogram, labels } from "./instruments.ts";
+import { linesOf } from "./prometheus.ts";
 import { scrubbed } from "./scrub.ts";
 import { parseTraceparent } from "./trace.ts";
 
@@ -14,8 +15,8 @@ const observed = {
   messagesOut: 1,
 };
 
-function rendered(lines: readonly string[]): Metrics {
-  return new Metrics(`${lines.join("\n")}\n`);
+function rendered(families: readonly Family[]): Metrics {
+  return new Metrics(`${linesOf(families).join("\n")}\n`);
 }
 
 describe("metrics of calls", () => {
@@ -25,7 +26,7 @@ describe("metrics of calls", () => {
     for (const durationMs of [0.4, 0.5, 60_000]) method.observe("rest", { ...observed, durationMs });
     method.observe("rest", { ...observed, durationMs: 30, code: "not_found" });
     calls.method("a.S/M").observe("grpc", { ...observed, durationMs: 2 });
-    const metrics = rendered(calls.lines());
+    const metrics = rendered(calls.families());
     const rest = { method: "a.S/M", protocol: "rest" };
     assert.equal(metrics.value("portico_calls_total", { ...rest, code: "ok" }), 3);
     assert.equal(metrics.value("portico_calls_total", { ...rest, code: "not_found" }), 1);
@@ -49,7 +50,7 @@ describe("metrics of calls", () => {
     calls.opened("rest", false);
     calls.opened("websocket", true);
     calls.closed("rest", false, 0.04);
-    const metrics = rendered(calls.lines());
+    const metrics = rendered(calls.families());
     assert.equal(
       metrics.value("portico_gateway_overhead_seconds_bucket", { protocol: "rest", le: "0.000025" }),
       0,
@@ -66,26 +67,29 @@ describe("metrics of calls", () => {
     const calls = new CallMetrics();
     for (let count = 0; count < 1000; count += 1)
       calls.method(undefined).observe("rest", { ...observed, durationMs: 1, code: "not_found" });
-    const series = rendered(calls.lines()).samples("portico_calls_total");
+    const series = rendered(calls.families()).samples("portico_calls_total");
     assert.deepEqual(
       series.map(({ labels: of, value }) => [of.method, value]),
       [["unknown", 1000]],
     );
     const counters = new Counters(3);
     for (const name of ["a", "b", "c", "d", "e", "a"]) counters.add(name);
-    assert.deepEqual(counters.lines("n_total", "what"), [
-      'n_total{what="a"} 2',
-      'n_total{what="b"} 1',
-      'n_total{what="c"} 1',
-      'n_total{what="other"} 2',
-    ]);
+    assert.deepEqual(
+      counters.series("what").map(({ labels: of, value }) => [of.text, value]),
+      [
+        ['what="a"', 2],
+        ['what="b"', 1],
+        ['what="c"', 1],
+        ['what="other"', 2],
+      ],
+    );
   });
 
   test("write labels so that they can be read, whatever is in them", () => {
     const histogram = new Histogram([1]);
     histogram.observe(0.5);
-    const lines = histogram.lines("odd_seconds", labels({ what: 'a"b\\c\nd' }));
-    const metrics = rendered(family("odd_seconds", { type: "histogram", help: "Odd." }, lines));
+    const series = [histogram.series(labels({ what: 'a"b\\c\nd' }))];
+    const metrics = rendered([{ kind: "histogram", name: "odd_seconds", help: "Odd.", series }]);
     assert.equal(metrics.value("odd_seconds_count", { what: 'a\\"b\\\\c\\nd' }), 1);
   });
 });

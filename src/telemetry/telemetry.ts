@@ -2,8 +2,9 @@
  * What happened: one access line a call, rate, errors and duration per method and protocol, what the gateway itself takes, and traces.
  *
  * An interceptor watches calls from outside every other; it changes nothing but the answer's `traceparent`. Lines are JSON on standard
- * output. Metrics are Prometheus text; labels are method, protocol and code only, so the contract bounds their number. Credentials are never
- * written: metadata enters no log, and what a contract marks as sensitive is masked. Traces cost nothing where nobody receives them.
+ * output. Metrics are Prometheus text, and pushed where somebody asks for that; labels are method, protocol and code only, so the contract bounds
+ * their number. Credentials are never written: metadata enters no log, and what a contract marks as sensitive is masked. Traces cost nothing
+ * where nobody receives them.
  */
 import type { Registry } from "@bufbuild/protobuf";
 import type { Call } from "#rpc/call.ts";
@@ -12,9 +13,11 @@ import type { Refusal } from "#rpc/refusal.ts";
 import type { Clock } from "#std/clock.ts";
 import { bodyOf } from "./bodies.ts";
 import { CallMetrics } from "./call-metrics.ts";
-import { Counters, family, labels, line } from "./instruments.ts";
+import { Counters, type Family, gauge, labels } from "./instruments.ts";
 import { createLog, type Line, type LogLevel, lineOf, refusalLineOf, type Times } from "./log.ts";
 import { ProcessMetrics } from "./process-metrics.ts";
+import { linesOf } from "./prometheus.ts";
+import { type MetricsPushOptions, Pusher } from "./pushing.ts";
 import { type PoolState, StoreMetrics } from "./store-metrics.ts";
 import { traceOf } from "./trace.ts";
 import type { Tracing, TracingOptions } from "./tracing.ts";
@@ -22,6 +25,7 @@ import { type Watched, watch } from "./watch.ts";
 
 export type { LogLevel } from "./log.ts";
 export { mergeMetrics, type WorkerText } from "./merge.ts";
+export type { MetricsPushOptions } from "./pushing.ts";
 export type { PoolState } from "./store-metrics.ts";
 export type { TracingOptions } from "./tracing.ts";
 
@@ -59,11 +63,11 @@ export interface Telemetry {
   readonly store: StoreMetrics;
   readonly logSettings: LogSettings;
   changeLog(settings: Partial<LogSettings>): void;
-  /** Whom the metrics ask; before that those numbers are not there. */
+  /** Whom the metrics ask; before that those numbers are not there, and nothing is pushed. */
   watchSources(sources: Sources): void;
   /** Prometheus text exposition format 0.0.4. */
   renderMetrics(): string;
-  /** Writes and sends what is still buffered. */
+  /** Writes and sends what is still buffered, and pushes what was counted a last time. */
   close(): Promise<void>;
 }
 
@@ -79,6 +83,8 @@ export interface TelemetryOptions {
   readonly random?: () => number;
   /** Undefined: nobody receives traces. */
   readonly tracing?: TracingOptions | undefined;
+  /** Undefined: metrics are only there to be asked for. */
+  readonly push?: MetricsPushOptions | undefined;
 }
 
 /** Reasons that say that something was turned away for load, and what it is then called. Calls are told of by who turns them away. */
@@ -86,7 +92,10 @@ const shedReasons: ReadonlyMap<string, string> = new Map([["SOCKETS_LIMITED", "s
 const limitedReasons: ReadonlyMap<string, string> = new Map([["RATE_LIMITED", "call"]]);
 
 export async function createTelemetry(options: TelemetryOptions): Promise<Telemetry> {
-  return new Watcher(options, options.tracing && (await loadTracing(options.tracing)));
+  const { tracing, push } = options;
+  const watcher = new Watcher(options, tracing && (await loadTracing(tracing)));
+  if (push !== undefined) await watcher.pushTo(push);
+  return watcher;
 }
 
 /** Loads OpenTelemetry. */
@@ -108,6 +117,7 @@ class Watcher implements Telemetry {
   readonly #shed = new Counters();
   readonly #limited = new Counters();
   #sources: Sources | undefined;
+  #pusher: Pusher | undefined;
   #bodyRatio: number;
   /** Whether access lines are written: pino's own answer costs every call two look-ups. */
   #writesLines: boolean;
@@ -165,6 +175,20 @@ class Watcher implements Telemetry {
 
   watchSources(sources: Sources): void {
     this.#sources = sources;
+    this.#pusher?.start();
+  }
+
+  /** Loads OpenTelemetry. */
+  async pushTo(options: MetricsPushOptions): Promise<void> {
+    const { openMetricsReceiver } = await import("./otlp-metrics.ts");
+    const { clock } = this.#options;
+    const { startedAtSeconds } = this.#process;
+    this.#pusher = new Pusher({
+      ...{ clock, random: this.#random, intervalMs: options.intervalMs, timeoutMs: options.timeoutMs },
+      receiver: openMetricsReceiver(options, { clock, startedAtSeconds }),
+      families: () => this.#families(),
+      log: this.#log,
+    });
   }
 
   refused(refusal: Refusal): void {
@@ -179,38 +203,40 @@ class Watcher implements Telemetry {
   }
 
   renderMetrics(): string {
-    const sources = this.#sources;
-    const gauge = (name: string, help: string, value: number | undefined) =>
-      family(name, { type: "gauge", help }, value === undefined ? [] : [line(name, "", value)]);
-    const counter = (name: string, help: string, counters: Counters) =>
-      family(name, { type: "counter", help }, counters.lines(name, "what"));
-    const lines = [
-      ...this.#calls.lines(),
-      ...family(
-        "portico_shed_total",
-        { type: "counter", help: "Work that was turned away because there was too much." },
-        this.#shed.entries().map(([key, count]) => {
-          const [what = "", why = ""] = key.split(" ");
-          return line("portico_shed_total", labels({ what, why }), count);
-        }),
-      ),
-      ...counter(
-        "portico_limited_total",
-        "Work that was turned away because its sender sent too much.",
-        this.#limited,
-      ),
-      ...gauge("portico_connections_open", "Connections on both ports.", sources?.connections()),
-      ...gauge("portico_websockets_open", "WebSockets.", sources?.webSockets()),
-      ...this.store.lines(sources?.pool()),
-      ...this.#process.lines(),
-    ];
-    return `${lines.join("\n")}\n`;
+    return `${linesOf(this.#families()).join("\n")}\n`;
   }
 
   async close(): Promise<void> {
+    await Promise.all([this.#pusher?.close(), this.#tracing?.close()]);
     this.#process.close();
-    await this.#tracing?.close();
     this.#log.end();
+  }
+
+  /** Everything that is counted, as it is now. */
+  #families(): Family[] {
+    const sources = this.#sources;
+    return [
+      ...this.#calls.families(),
+      {
+        kind: "counter",
+        name: "portico_shed_total",
+        help: "Work that was turned away because there was too much.",
+        series: this.#shed.entries().map(([key, value]) => {
+          const [what = "", why = ""] = key.split(" ");
+          return { labels: labels({ what, why }), value };
+        }),
+      },
+      {
+        kind: "counter",
+        name: "portico_limited_total",
+        help: "Work that was turned away because its sender sent too much.",
+        series: this.#limited.series("what"),
+      },
+      gauge("portico_connections_open", "Connections on both ports.", sources?.connections()),
+      gauge("portico_websockets_open", "WebSockets.", sources?.webSockets()),
+      ...this.store.families(sources?.pool()),
+      ...this.#process.families(),
+    ];
   }
 
   #timesOf(call: Call): Times {

@@ -32,6 +32,8 @@ export interface TracingOptions {
   readonly ratio: number;
   readonly serviceName: string;
   readonly version: string;
+  /** One of several processes that are told the same. */
+  readonly isWorker: boolean;
   /** Of every answer's scheme. */
   readonly encrypted: boolean;
 }

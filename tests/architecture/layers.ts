@@ -84,6 +84,11 @@ export const layers: Readonly<Record<string, Row>> = {
         "@opentelemetry/core",
       ],
       ...["@opentelemetry/exporter-trace-otlp-proto", "@opentelemetry/resources", "@opentelemetry/sdk-trace"],
+      ...[
+        "@opentelemetry/otlp-exporter-base",
+        "@opentelemetry/otlp-transformer",
+        "@opentelemetry/sdk-metrics",
+      ],
     ],
     why: "watches calls; changes nothing",
   },
@@ -139,10 +144,10 @@ export const exceptions: readonly { readonly file: string; readonly target: stri
 
 /** Modules that open sockets or databases, and the only files that may import them (types apart). */
 export const guarded: Readonly<Record<string, readonly string[]>> = {
-  // STATUS_CODES: no sockets.
-  "node:http": ["gateway/ingress/listener.ts", "gateway/ingress/refusals.ts"],
+  // Refusals: STATUS_CODES, no sockets. The sender asks whoever receives metrics, and nobody else.
+  "node:http": ["gateway/ingress/listener.ts", "gateway/ingress/refusals.ts", "telemetry/otlp-sender.ts"],
   "node:http2": ["gateway/ingress/listener.ts"],
-  "node:https": ["gateway/ingress/listener.ts"],
+  "node:https": ["gateway/ingress/listener.ts", "telemetry/otlp-sender.ts"],
   "node:tls": ["gateway/ingress/listener.ts", "gateway/ingress/tls.ts"],
   // BlockList and isIP: no sockets.
   "node:net": ["gateway/ingress/listener.ts", "gateway/ingress/client-headers.ts", "std/networks.ts"],

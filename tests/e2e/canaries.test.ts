@@ -1,6 +1,6 @@
 /**
  * Secrets through every protocol and every way to fail, with everything written that can be: all log levels, every body, every trace, the
- * audit. None of them is found again in logs, errors, traces, metrics or audit rows.
+ * audit. None of them is found again in logs, errors, traces, metrics as they are scraped and pushed, or audit rows.
  */
 import assert from "node:assert/strict";
 import { mkdtempSync, readFileSync, rmSync } from "node:fs";
@@ -67,6 +67,8 @@ before(async () => {
       "--otlp-headers",
       `authorization=${canary("otlp header")}`,
     ],
+    ...["--otlp-metrics", "on", "--otlp-metrics-interval-ms", "500"],
+    ...["--otlp-metrics-headers", `x-token=${canary("header of pushed metrics")}`],
     ...["--mcp-meta-tools", "on"],
   ]);
   admin = {
@@ -311,11 +313,17 @@ describe("secrets", () => {
     running.child.kill("SIGTERM");
     await running.ended;
     const log = running.lines.join("\n");
+    // The bytes of pushed metrics are among those of the traces.
+    const pushed = JSON.stringify(receiver.pushes, (key, value) => {
+      if (key === "headers") return undefined;
+      if (value instanceof Map) return [...value];
+      return typeof value === "bigint" ? String(value) : value;
+    });
     const traces = receiver.text() + JSON.stringify(receiver.spans.map(({ attributes }) => attributes));
     const places: Readonly<Record<string, string>> = {
       logs: log,
       errors: errors.join("\n"),
-      ...{ traces, metrics },
+      ...{ traces, metrics, "pushed metrics": pushed },
       "audit answers": rows.text,
       "audit rows": auditRows(),
     };
@@ -324,6 +332,10 @@ describe("secrets", () => {
     assert.match(log, /"request":\{"email":"ana@example.org","password":"\*\*\*"/);
     assert.match(log, /"secret":"\*\*\*"/);
     assert.match(places["audit rows"] ?? "", /CreateUser/);
+    assert.ok(receiver.pushes.length > 2 && pushed.length > 10_000);
+    assert.equal(receiver.pushes[0]?.headers["x-token"], canaries.get("header of pushed metrics"));
+    for (const [, reason] of metrics.matchAll(/^portico_errors_total\{reason="(\w+)"/gm))
+      assert.ok(pushed.includes(`"reason":"${reason}"`), `${reason} was not pushed`);
     for (const protocol of ["rest", "grpc", "grpc-web", "connect", "websocket", "graphql", "mcp"])
       assert.ok(log.includes(`"protocol":"${protocol}"`), `no line over ${protocol}`);
     const found = [...canaries].flatMap(([where, secret]) =>

@@ -11,7 +11,7 @@ import { serve } from "../support/process.ts";
 const onDemand = [
   ...["graphql", "graphql-ws", "@modelcontextprotocol/server", "@fastify/busboy", "@grpc/grpc-js"],
   ...["oidc-provider", "openid-client", "light-my-request", "jose", "pg", "@node-rs/argon2"],
-  ...["@opentelemetry/api", "@opentelemetry/sdk-trace"],
+  ...["@opentelemetry/api", "@opentelemetry/sdk-trace", "@opentelemetry/otlp-transformer"],
 ];
 
 /** Writes a line for every module of the main thread. */

@@ -143,6 +143,55 @@ describe("/metrics", () => {
   });
 });
 
+describe("/metrics behind a proxy on this machine", () => {
+  const from = async (to: TestPortico, headers: Record<string, string>): Promise<number> =>
+    (await ask(to.base, "GET", "/metrics", { headers })).status;
+  const overHttp2 = async (to: TestPortico, headers: Record<string, string>): Promise<number> => {
+    const session = connectHttp2(to.base);
+    const [answer] = await once(session.request({ ":path": "/metrics", ...headers }), "response");
+    session.close();
+    return Number(answer[":status"]);
+  };
+  const said = {
+    "x-forwarded-for": "203.0.113.9",
+    forwarded: "for=203.0.113.9",
+    "x-forwarded-proto": "https",
+    "x-real-ip": "203.0.113.9",
+    via: "1.1 edge",
+  };
+
+  for (const [name, value] of Object.entries(said))
+    test(`that nobody named and that says ${name} is for callers who may`, async () => {
+      for (const get of [from, overHttp2]) {
+        assert.equal(await get(portico, { [name]: value }), 403, name);
+        // Not even where the proxy says that it was asked from here: a client may have said so.
+        assert.equal(await get(portico, { [name]: value.replace("203.0.113.9", "127.0.0.1") }), 403, name);
+        assert.equal(await get(portico, { [name]: value, "x-api-key": portico.key }), 200, name);
+      }
+    });
+
+  test("that is named is for whom it says to be on this machine", async () => {
+    const named = await startPortico({ authentication: "on", trustedProxies: "127.0.0.0/8" });
+    for (const get of [from, overHttp2]) {
+      assert.equal(await get(named, { "x-forwarded-for": "203.0.113.9" }), 403);
+      assert.equal(await get(named, { "x-forwarded-for": "127.0.0.1" }), 200);
+      assert.equal(await get(named, { "x-forwarded-for": "no address" }), 403);
+      assert.equal(await get(named, {}), 200);
+    }
+    await named.stop();
+  });
+
+  test("is open without authentication, as everything is", async () => {
+    const open = await startPortico();
+    assert.equal(await from(open, said), 200);
+    await open.stop();
+  });
+
+  test("is open to programs here that say something else of themselves", async () => {
+    assert.equal(await from(portico, { "x-user-id": "scraper", "user-agent": "Prometheus/2.42.0" }), 200);
+  });
+});
+
 describe("what is no call", () => {
   test("is counted by whoever turns it away", async () => {
     const telemetry = await createTelemetry({ logLevel: "silent", clock, registry: undefined as never });

@@ -40,7 +40,7 @@ before(async () => {
     tracing: {
       endpoint: `${receiver.url}/`,
       headers: { authorization: "Bearer of-the-collector" },
-      ...{ ratio: 0, serviceName: "edge", version: "1.2.3", encrypted: false },
+      ...{ ratio: 0, serviceName: "edge", version: "1.2.3", isWorker: false, encrypted: false },
     },
   });
   echo = await startEcho({ interceptors: [telemetry.interceptor, service] });

@@ -10,7 +10,7 @@ import { createIssuers, type TrustedIssuer } from "#services/users/issuers.ts";
 import { systemClock } from "#std/clock.ts";
 import { BrowserSession } from "../support/browser-session.ts";
 import { type IdentityServer, startIdentity } from "../support/identity.ts";
-import { ask } from "../support/portico.ts";
+import { ask, bpmnXml, reasonOf } from "../support/portico.ts";
 
 const audience = "https://portico.example";
 const redirect = "http://127.0.0.1:9/callback";
@@ -155,6 +155,109 @@ describe("a trusted issuer", () => {
     await ask(server.base, "POST", `/api/v1/users/${id}:suspend`, { ...admin, body: {} });
     const again = (await personTokens("paul@corp.example")).access_token;
     assert.equal((await api("/api/v1/bpmn", again)).status, 401);
+  });
+
+  describe("somebody from there of whom there is no user here", () => {
+    const post = (target: string, token: string, body: object) =>
+      ask(server.base, "POST", target, { headers: { authorization: `Bearer ${token}` }, body });
+    const exchanged = async (token: string, scopes: readonly string[] = []): Promise<string> => {
+      const answer = await post("/api/v1/auth:exchange", token, { scopes });
+      assert.equal(answer.status, 200, answer.text);
+      return answer.json.accessToken;
+    };
+    const ticketOf = async (token: string, scopes: readonly string[] = []): Promise<string> => {
+      const answer = await post("/api/v1/auth:ticket", token, { scopes });
+      assert.equal(answer.status, 200, answer.text);
+      return answer.json.ticket;
+    };
+    const download = async (ticket: string): Promise<number> =>
+      (await ask(server.base, "GET", `/api/v1/bpmn/theirs:download?ticket=${ticket}`)).status;
+    let olga: string;
+    before(async () => {
+      olga = (await personTokens("olga@corp.example")).access_token;
+      const body = { xml: bpmnXml() };
+      const made = await ask(server.base, "POST", "/api/v1/bpmn?documentId=theirs", {
+        headers: { "x-api-key": server.adminKey },
+        body,
+      });
+      assert.equal(made.status, 201, made.text);
+    });
+
+    test("is, with an exchanged token, who the first one said, and may what it said or less", async () => {
+      const me = (await api("/api/v1/me", olga)).json;
+      const all = await exchanged(olga);
+      assert.deepEqual((await api("/api/v1/me", all)).json, me);
+      assert.equal((await api("/api/v1/users", all)).status, 200);
+      const less = await exchanged(olga, ["bpmn:read"]);
+      assert.equal((await api("/api/v1/bpmn", less)).status, 200);
+      assert.equal((await api("/api/v1/users", less)).status, 403);
+      const again = await exchanged(less);
+      assert.equal((await api("/api/v1/bpmn", again)).status, 200);
+      assert.equal((await api("/api/v1/users", again)).status, 403);
+      const paul = (await personTokens("root@corp.example")).access_token;
+      assert.equal((await post("/api/v1/auth:exchange", paul, {})).status, 401, "who gets in nowhere");
+    });
+
+    test("opens a stream with a ticket, also with one of an exchanged token", async () => {
+      assert.equal(await download(await ticketOf(olga)), 200);
+      assert.equal(await download(await ticketOf(olga, ["bpmn:read"])), 200);
+      assert.equal(await download(await ticketOf(olga, ["users:read"])), 403);
+      assert.equal(await download(await ticketOf(await exchanged(olga, ["bpmn:read"]))), 200);
+    });
+
+    test("loses both when somebody of that id is suspended here", async () => {
+      const robot = await robotToken();
+      const { id } = (await api("/api/v1/me", robot)).json;
+      const [token, ticket] = [await exchanged(robot), await ticketOf(robot)];
+      const headers = { "x-api-key": server.adminKey };
+      const made = await ask(server.base, "POST", `/api/v1/users?userId=${id}`, {
+        headers,
+        body: { email: "robot@corp.example" },
+      });
+      assert.equal(made.status, 201, made.text);
+      assert.equal((await api("/api/v1/bpmn", token)).status, 200, "its roles are still those of its issuer");
+      assert.equal(await download(await ticketOf(robot)), 200);
+      await ask(server.base, "POST", `/api/v1/users/${id}:suspend`, { headers, body: {} });
+      assert.equal(await download(ticket), 401);
+      await new Promise((resolve) => setTimeout(resolve, 2500));
+      assert.equal((await api("/api/v1/bpmn", token)).status, 401);
+      await ask(server.base, "DELETE", `/api/v1/users/${id}`, { headers });
+    });
+
+    test("gets no API key, which would outlive the word of its issuer, and is told so", async () => {
+      const answer = await post("/api/v1/apiKeys", olga, { displayName: "k" });
+      assert.equal(answer.status, 400, answer.text);
+      assert.equal(reasonOf(answer), "FIELD_INVALID");
+      assert.match(answer.text, /apiKey.owner.*there is no users\/corp-\w+ here.*exchange/);
+    });
+
+    test("has a ticket's stream no longer than the token that asked for it", async () => {
+      let aheadMs = 0;
+      const clock = {
+        now: () => systemClock.now() + aheadMs,
+        monotonic: () => systemClock.monotonic() + aheadMs,
+      };
+      const own = await startIdentity({ trustedIssuers: [trusted], clock });
+      try {
+        const headers = { authorization: `Bearer ${olga}` };
+        const made = await ask(own.base, "POST", "/api/v1/auth:ticket", { headers, body: {} });
+        const abort = new AbortController();
+        const stream = await fetch(
+          `${own.base}/api/v1/events:subscribe?topics=bpmn/*&ticket=${made.json.ticket}`,
+          {
+            headers: { accept: "text/event-stream" },
+            signal: abort.signal,
+          },
+        );
+        assert.equal(stream.status, 200);
+        aheadMs = 301_000;
+        const timer = setTimeout(() => abort.abort(), 10_000);
+        assert.match(await stream.text(), /CREDENTIAL_INVALID/);
+        clearTimeout(timer);
+      } finally {
+        await own.close();
+      }
+    });
   });
 
   test("a nested claim without a map names roles itself", async () => {

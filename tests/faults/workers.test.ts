@@ -7,6 +7,7 @@ import { tmpdir } from "node:os";
 import path from "node:path";
 import { after, before, describe, test } from "node:test";
 import { setTimeout as sleep } from "node:timers/promises";
+import { type OtlpReceiver, startOtlpReceiver } from "../support/otlp-receiver.ts";
 import { bpmnXml } from "../support/portico.ts";
 import { startPostgres, type TestPostgres } from "../support/postgres.ts";
 import { portico, type Running, serve } from "../support/process.ts";
@@ -15,24 +16,33 @@ import { Metrics } from "../support/prometheus-text.ts";
 const folder = mkdtempSync(path.join(tmpdir(), "portico-workers-"));
 const burst = 30;
 let postgres: TestPostgres;
+let receiver: OtlpReceiver;
 let running: Running;
 let key: string;
 
 before(async () => {
   postgres = await startPostgres();
-  running = await start(folder, ["--authentication", "on", "--rate-limit", "1000/s:2000"]);
+  receiver = await startOtlpReceiver();
+  running = await start(folder, [
+    ...["--authentication", "on", "--rate-limit", "1000/s:2000", "--otlp-metrics-interval-ms", "500"],
+    ...["--otlp-metrics-endpoint", `${receiver.url}/v1/metrics`],
+  ]);
   key = readFileSync(path.join(folder, "dev-key"), "utf8").trim();
 });
 after(async () => {
   running.child.kill("SIGTERM");
   await running.ended;
+  await receiver.close();
   await postgres.stop();
   rmSync(folder, { recursive: true, force: true });
 });
 
 /** Two, on a database of their own. */
 async function start(dataDir: string, flags: readonly string[]): Promise<Running> {
-  const env = { PORTICO_DATABASE_URL: await postgres.createDatabase() };
+  const env = {
+    PORTICO_DATABASE_URL: await postgres.createDatabase(),
+    OTEL_RESOURCE_ATTRIBUTES: "service.instance.id=edge",
+  };
   return await serve(dataDir, ["--workers", "2", "--log-level", "warn", ...flags], { env });
 }
 
@@ -238,6 +248,26 @@ describe("two workers", () => {
     } finally {
       process.kill(first, "SIGCONT");
     }
+  });
+
+  test("push their metrics each for itself, as an instance of its own whatever they are told", async () => {
+    const all = "portico_calls_total";
+    const pids = workersOf(running);
+    const sumOf = (pid: number): number => {
+      const id = `edge-${pid}`;
+      const last = receiver.pushes.findLast((push) => push.resource["service.instance.id"] === id);
+      return (last?.metrics.get(all)?.points ?? []).reduce((sum, { value }) => sum + value, 0);
+    };
+    let scraped = 0;
+    for (let tries = 0; tries < 50; tries += 1) {
+      scraped = new Metrics((await ask("GET", "/metrics")).text).value(all) ?? 0;
+      if (scraped === sumOf(pids[0] ?? 0) + sumOf(pids[1] ?? 0)) break;
+      await sleep(200);
+    }
+    assert.ok(pids.every((pid) => sumOf(pid) > 0));
+    assert.equal(sumOf(pids[0] ?? 0) + sumOf(pids[1] ?? 0), scraped);
+    const ids = new Set(receiver.pushes.map(({ resource }) => resource["service.instance.id"]));
+    assert.deepEqual([...ids].sort(), pids.map((pid) => `edge-${pid}`).sort());
   });
 
   test("change their log together, and so does who follows one of them", async () => {

@@ -39,16 +39,28 @@ function isClaim(name: string): boolean {
   return (first === 102 || first === 116 || first === 120) && claims.test(name);
 }
 
-/** Drops what clients claim, and what `Connection` names as meant for the next hop alone. */
-export function dropClaims(headers: Headers): void {
-  for (const name in headers) if (isClaim(name)) delete headers[name];
+/** What proxies say of whom they pass on; all of them are claims. */
+const forwards = /^(?:forwarded|x-forwarded-.*|x-real-ip|x-client-ip|true-client-ip)$/;
+
+/**
+ * Drops what clients claim, and what `Connection` names as meant for the next hop alone.
+ * @returns whether somebody says that it passes on what another has sent.
+ */
+export function dropClaims(headers: Headers): boolean {
+  let forwarded = false;
+  for (const name in headers) {
+    if (!isClaim(name)) continue;
+    forwarded ||= forwards.test(name);
+    delete headers[name];
+  }
   const { connection } = headers;
-  if (connection === undefined || connection === "keep-alive" || connection === "close") return;
+  if (connection === undefined || connection === "keep-alive" || connection === "close") return forwarded;
   for (const part of String(connection).split(",")) {
     const name = part.trim().toLowerCase();
     // Those of framing are the parser's, which has read them already.
     if (!ofTransport.has(name)) delete headers[name];
   }
+  return forwarded;
 }
 
 /**

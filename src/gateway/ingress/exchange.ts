@@ -54,6 +54,8 @@ export interface Exchange {
   /** Bytes of the body so far, as they were on the connection, in each direction. */
   readonly bytesIn: number;
   readonly bytesOut: number;
+  /** Whether somebody says that it passes this on of whom the operator says nothing: the peer is then not who asks. */
+  readonly forwarded: boolean;
   /** Headers that the answer has besides, whoever gives it. */
   common: ResponseHeaders | undefined;
   /** Cuts the answer so that the client sees it is incomplete (HTTP/1: destroys the socket; HTTP/2: RST_STREAM with `code`). */

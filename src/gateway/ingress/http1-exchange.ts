@@ -26,6 +26,7 @@ interface ServerState {
 export class Http1Exchange implements Exchange {
   readonly http = 1;
   common: ResponseHeaders | undefined;
+  forwarded = false;
   bytesIn = 0;
   bytesOut = 0;
   readonly method: string;

@@ -90,6 +90,7 @@ interface Collecting {
 export class Http2Exchange implements Exchange, Guarded {
   readonly http = 2;
   common: ResponseHeaders | undefined;
+  forwarded = false;
   bytesIn = 0;
   bytesOut = 0;
   readonly method: string;

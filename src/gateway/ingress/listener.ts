@@ -285,9 +285,11 @@ class TwoPorts implements Listener {
       // A session's socket is behind a proxy of node's that costs more than the rest: few requests need it.
       const said = headers["x-forwarded-for"] !== undefined;
       const address = this.#believe(headers, said ? stream.session?.socket : undefined);
+      const forwarded = dropClaims(headers);
       const exchange = new Http2Exchange(stream, headers, {
         ...{ startedAtMs: this.#options.clock.monotonic(), address },
       });
+      exchange.forwarded = forwarded && address === undefined;
       const refused =
         refuseUrl(headers[":path"] ?? "/", limits) ??
         refuseFields(headers, limits, stream.session?.pendingSettingsAck === true);
@@ -302,7 +304,9 @@ class TwoPorts implements Listener {
     (request.socket as Answering)[latest] = response;
     joinCredentials(request.headers, request.rawHeaders);
     const address = this.#believe(request.headers, request.socket);
+    const forwarded = dropClaims(request.headers);
     const exchange = new Http1Exchange(request, response, startedAtMs, this, address);
+    exchange.forwarded = forwarded && address === undefined;
     const refused = refuseHttp1(request, this.#limits);
     const adapter = classify(exchange, this.#options.adapters);
     if (refused === undefined) {
@@ -336,6 +340,7 @@ class TwoPorts implements Listener {
     socket.on("error", swallow);
     joinCredentials(request.headers, request.rawHeaders);
     const address = this.#believe(request.headers, request.socket);
+    dropClaims(request.headers);
     const { url = "", headers } = request;
     const refused =
       refuseHttp1(request, this.#limits) ??
@@ -349,14 +354,11 @@ class TwoPorts implements Listener {
     this.#options.onRefused?.({ ...told, ...{ method: undefined, protocol, peer, startedAtMs, bytesIn: 0 } });
   }
 
-  /** Where a request came from, if not from where the connection does; afterwards nobody claims anything. */
+  /** Where a request came from, if not from where the connection does. */
   #believe(headers: IncomingHttpHeaders, socket: Pick<Socket, "remoteAddress"> | undefined) {
-    const address =
-      headers["x-forwarded-for"] === undefined
-        ? undefined
-        : this.#proxies.addressOf(headers, socket?.remoteAddress ?? "");
-    dropClaims(headers);
-    return address;
+    return headers["x-forwarded-for"] === undefined
+      ? undefined
+      : this.#proxies.addressOf(headers, socket?.remoteAddress ?? "");
   }
 
   async #upgrade(

@@ -161,6 +161,8 @@ const attacks: Readonly<Record<string, () => string | Promise<string>>> = {
   "a tenant that is a list": () => made(header(), claims({ tid: ["default"] })),
   "no id": () => made(header(), without(claims(), "jti")),
   "scopes as a list": () => made(header(), claims({ scope: ["*"] })),
+  "roles that are a text": () => made(header(), claims({ roles: "admin" })),
+  "roles that are no texts": () => made(header(), claims({ roles: [["admin"]] })),
   "a session that is a number": () => made(header(), claims({ sid: 1 })),
   // Encodings.
   "padding behind the header": async () => (await good()).replace(".", "=="),
@@ -196,6 +198,8 @@ describe("access tokens", () => {
       { ...read, id: "", expiresAt: 0 },
       { ...grant, id: "", client: "portico", expiresAt: 0 },
     );
+    const roles = ["viewer", "operator"];
+    assert.deepEqual((await tokens.verify(await tokens.issue({ ...grant, roles })))?.roles, roles);
     assert.equal(
       (await tokens.verify(await good()))?.user,
       "ana",

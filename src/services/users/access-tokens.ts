@@ -12,7 +12,7 @@ import { algorithm, jose, type SigningKeys } from "./signing-keys.ts";
 
 export const lifeSeconds = 600;
 /** Longer ones are not ours. */
-const maxCharacters = 8192;
+export const maxCharacters = 8192;
 /** How far clocks may differ. */
 const skewSeconds = 5;
 
@@ -23,6 +23,8 @@ export interface Grant {
   readonly session: string;
   /** What it is narrowed to; undefined: all that the user may. */
   readonly scopes: readonly string[] | undefined;
+  /** Ids of the roles of somebody whose roles another issuer says; undefined: a user of ours has them. */
+  readonly roles?: readonly string[] | undefined;
 }
 
 export interface VerifiedGrant extends Grant {
@@ -47,6 +49,8 @@ interface Claims {
   readonly tid: string;
   readonly sid?: string;
   readonly scope?: string;
+  /** RFC 9068 section 2.2.3.1 */
+  readonly roles?: readonly string[];
   readonly jti: string;
   readonly iat: number;
   readonly exp: number;
@@ -60,7 +64,7 @@ export function createAccessTokens(options: {
 }): AccessTokens {
   const { keys, clock } = options;
   return {
-    issue: async ({ tenant, user, session, scopes }, seconds = lifeSeconds) => {
+    issue: async ({ tenant, user, session, scopes, roles }, seconds = lifeSeconds) => {
       const { id, key } = await keys.signer();
       const issuer = options.issuer();
       const iat = Math.floor(clock.now() / 1000);
@@ -72,6 +76,7 @@ export function createAccessTokens(options: {
         tid: tenant,
         ...(session === "" ? {} : { sid: session }),
         ...(scopes === undefined ? {} : { scope: scopes.join(" ") }),
+        ...(roles === undefined ? {} : { roles }),
         jti: ulid(clock.now()),
         iat,
         exp: iat + seconds,
@@ -138,14 +143,16 @@ function encode(text: string): string {
 }
 
 function toGrant(claims: Claims): VerifiedGrant | undefined {
-  const { sub, tid, sid, scope, jti, exp, aud, client_id: client } = claims;
-  const texts = [sub, tid, jti, aud, client, sid ?? "", scope ?? ""];
+  const { sub, tid, sid, scope, roles, jti, exp, aud, client_id: client } = claims;
+  if (roles !== undefined && !Array.isArray(roles)) return undefined;
+  const texts = [sub, tid, jti, aud, client, sid ?? "", scope ?? "", ...(roles ?? [])];
   if (texts.some((text) => typeof text !== "string") || typeof exp !== "number") return undefined;
   return {
     tenant: tid,
     user: sub,
     session: sid ?? "",
     scopes: scope === undefined ? undefined : scope.split(" ").filter((one) => one !== ""),
+    ...(roles === undefined ? {} : { roles }),
     id: jti,
     client,
     expiresAt: exp * 1000,

@@ -164,7 +164,7 @@ export class ApiKeys {
 
   /** Others' keys are for those who may do all that the other may. */
   async #demandOwner(owner: string, call: CallHead, creating = false): Promise<void> {
-    if (owner === ownId(call.principal)) return;
+    if (owner === ownId(call.principal)) return await this.#demandUser(call, creating);
     if (!isKeyAdmin(call)) demandScopes(call.principal, ["apiKeys:admin"], "a key of somebody else");
     const scopes = await this.#options.directory.scopesOf(call.principal.tenant, owner);
     if (scopes === undefined && creating)
@@ -172,6 +172,19 @@ export class ApiKeys {
         { field: "apiKey.owner", description: `there is no users/${owner.slice(0, 80)} who may do anything` },
       ]);
     demandScopes(call.principal, scopes ?? [], `a key of users/${owner}`);
+  }
+
+  /** A key stands for a user of ours: who is here by another issuer's word alone has none that could last longer. */
+  async #demandUser({ principal }: CallHead, creating: boolean): Promise<void> {
+    if (!creating || principal.roles === undefined) return;
+    const { tenant, name } = principal;
+    if ((await this.#options.directory.scopesOf(tenant, ownId(principal))) !== undefined) return;
+    demand([
+      {
+        field: "apiKey.owner",
+        description: `there is no ${name} here, whom a key could stand for; have an administrator create that user, or exchange the token (AuthService.ExchangeToken)`,
+      },
+    ]);
   }
 
   #store(call: CallHead): KeyStore {

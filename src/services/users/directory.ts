@@ -114,21 +114,35 @@ class StoredDirectory implements Directory {
     return { expiresAt: foreign.expiresAt, principal: () => this.#ofForeign(foreign) };
   }
 
-  /** The tenant and its roles are ours, and so is a user of the same id that somebody made in order to suspend it. */
   #ofForeign(grant: ForeignGrant): Maybe<Principal | undefined> {
     const { tenant, user, roles, id, expiresAt } = grant;
     if (expiresAt <= this.#clock.now()) return undefined;
+    return then(this.#owned(grant), (scopes) =>
+      scopes === undefined
+        ? undefined
+        : {
+            ...{ name: `users/${user}`, tenant, scopes, expiresAt, ...rolesOf(roles) },
+            credential: `tokens/${id === "" ? user : id}`,
+          },
+    );
+  }
+
+  /**
+   * What somebody may do by the roles that another issuer says, or else by those of the user. The tenant and its roles are ours, and so is a
+   * user of the same id that somebody made in order to suspend it.
+   */
+  #owned(of: {
+    readonly tenant: string;
+    readonly user: string;
+    readonly roles?: readonly string[] | undefined;
+  }): Maybe<ReadonlySet<string> | undefined> {
+    const { tenant, user, roles } = of;
+    if (roles === undefined) return this.scopesOf(tenant, user);
     return then(this.#reads.tenant(tenant), (found) =>
       found?.state !== "ACTIVE"
         ? undefined
         : then(this.#reads.user(tenant, user), (row) =>
-            row?.state === "SUSPENDED"
-              ? undefined
-              : then(this.#scopesOfRoles(tenant, roles), (scopes) => ({
-                  ...{ name: `users/${user}`, tenant, scopes, expiresAt },
-                  roles: roles.map((role) => `roles/${role}`),
-                  credential: `tokens/${id === "" ? user : id}`,
-                })),
+            row?.state === "SUSPENDED" ? undefined : this.#scopesOfRoles(tenant, roles),
           ),
     );
   }
@@ -136,26 +150,31 @@ class StoredDirectory implements Directory {
   async #readTicket(text: string): Promise<Credential | undefined> {
     const row = await this.#tickets.take(text);
     if (row === undefined) return undefined;
-    const { tenant, user_id: user, credential, expires_at: expiresAt } = row;
+    const { tenant, user_id: user, credential, credential_ends_at: endsAt, expires_at: expiresAt } = row;
     const wanted = new Set(JSON.parse(row.scopes) as string[]);
+    const roles = row.roles === null ? undefined : (JSON.parse(row.roles) as string[]);
     return {
       expiresAt,
       once: true,
       principal: () =>
-        then(this.#stands(tenant, credential), (stands) =>
-          then(stands ? this.scopesOf(tenant, user) : undefined, (owned) =>
+        then(this.#stands(tenant, credential, endsAt), (stands) =>
+          then(stands ? this.#owned({ tenant, user, roles }) : undefined, (owned) =>
             owned === undefined
               ? undefined
-              : { name: `users/${user}`, tenant, scopes: narrowed(owned, wanted), credential },
+              : {
+                  ...{ name: `users/${user}`, tenant, scopes: narrowed(owned, wanted), credential },
+                  ...rolesOf(roles),
+                },
           ),
         ),
     };
   }
 
   /** Whether what a ticket was made with is still good: a stream that a ticket opened may go on for days. */
-  #stands(tenant: string, credential: string): Maybe<boolean> {
+  #stands(tenant: string, credential: string, endsAt: number | null): Maybe<boolean> {
     const [kind, id = ""] = credential.split("/");
     const now = this.#clock.now();
+    if (endsAt !== null && endsAt <= now) return false;
     if (kind === "sessions")
       return then(this.#reads.session(id, tenant, now), (session) => session !== undefined);
     if (kind === "apiKeys")
@@ -212,9 +231,10 @@ class StoredDirectory implements Directory {
   }
 
   #granted(grant: VerifiedGrant): Maybe<Principal | undefined> {
-    return then(this.scopesOf(grant.tenant, grant.user), (owned) => {
+    return then(this.#owned(grant), (owned) => {
       if (owned === undefined) return undefined;
       return {
+        ...rolesOf(grant.roles),
         name: `users/${grant.user}`,
         tenant: grant.tenant,
         scopes: grant.scopes === undefined ? owned : narrowed(owned, new Set(grant.scopes)),
@@ -250,6 +270,11 @@ class StoredDirectory implements Directory {
     // A use that cannot be written down is no reason to refuse the call.
     void noteUse(this.#tables, row.id, use).catch(() => undefined);
   }
+}
+
+/** As a principal has them; a user of ours has its own. */
+function rolesOf(roles: readonly string[] | undefined): Pick<Principal, "roles"> {
+  return roles === undefined ? {} : { roles: roles.map((role) => `roles/${role}`) };
 }
 
 /** Goes on at once where there is nothing to wait for. */

@@ -88,4 +88,11 @@ export const migrations: readonly Migration[] = [
         ...["users_api_keys", "users_audit", "users_audit_heads", "users_oauth_clients", "users_tickets"],
       ]),
   },
+  {
+    name: "users_0004_ticket_roles",
+    statements: ({ text, integer }) => [
+      `ALTER TABLE users_tickets ADD COLUMN roles ${text}`,
+      `ALTER TABLE users_tickets ADD COLUMN credential_ends_at ${integer}`,
+    ],
+  },
 ];

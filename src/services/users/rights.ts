@@ -13,6 +13,11 @@ export function ownId(principal: Principal): string {
   return principal.name.slice("users/".length);
 }
 
+/** Ids of the caller's roles where another issuer says them; undefined: a user of ours has them. */
+export function saidRoles({ roles }: Principal): readonly string[] | undefined {
+  return roles?.map((role) => role.slice("roles/".length));
+}
+
 /** @throws RpcError SCOPE_EXCEEDED naming what is missing. */
 export function demandScopes(principal: Principal, scopes: Iterable<string>, what: string): void {
   for (const scope of scopes) {

@@ -15,11 +15,11 @@ import { demand, notFound } from "#rpc/resource.ts";
 import type { Clock } from "#std/clock.ts";
 import { type LimitStore, SharedLimiter } from "#std/shared-limiter.ts";
 import type { Tables } from "#storage/storage.ts";
-import { type AccessTokens, lifeSeconds } from "./access-tokens.ts";
+import { type AccessTokens, lifeSeconds, maxCharacters } from "./access-tokens.ts";
 import type { Directory } from "./directory.ts";
 import { toUser } from "./model.ts";
 import type { Passwords } from "./passwords.ts";
-import { demandScopes, ownId } from "./rights.ts";
+import { demandScopes, ownId, saidRoles } from "./rights.ts";
 import { SessionStore } from "./session-store.ts";
 import type { OpenedSession, Sessions } from "./sessions.ts";
 import { UsersStore } from "./store.ts";
@@ -168,9 +168,14 @@ export class SignIn {
         user: ownId(principal),
         session: /^sessions\/(.+)$/.exec(principal.credential)?.[1] ?? "",
         scopes,
+        roles: saidRoles(principal),
       },
       seconds,
     );
+    if (accessToken.length > maxCharacters)
+      demand([
+        { field: "scopes", description: "are so many that the token would be too long; ask for fewer" },
+      ]);
     return { accessToken, tokenType: "Bearer", expiresIn: durationFromMs(seconds * 1000), scopes };
   }
 

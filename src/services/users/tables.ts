@@ -208,6 +208,10 @@ export interface TicketRow {
   scopes: string;
   /** Resource name of what the caller showed when it asked for the ticket. */
   credential: string;
+  /** JSON list of ids: of somebody whose roles another issuer says. Null: a user of ours has them. */
+  roles: string | null;
+  /** When the credential ends that cannot be looked at again. Null: it can. */
+  credential_ends_at: number | null;
   expires_at: number;
 }
 

@@ -7,7 +7,7 @@ import { randomBytes } from "node:crypto";
 import type { CallHead } from "#rpc/call.ts";
 import type { Clock } from "#std/clock.ts";
 import type { Tables } from "#storage/storage.ts";
-import { demandScopes, ownId } from "./rights.ts";
+import { demandScopes, ownId, saidRoles } from "./rights.ts";
 import { sha256 } from "./secrets.ts";
 import type { TicketRow, UsersTables } from "./tables.ts";
 
@@ -33,12 +33,16 @@ export class Tickets {
     demandScopes(principal, scopes, "such a ticket");
     const ticket = `ptt_${randomBytes(32).toString("base64url")}`;
     const expiresAt = this.#clock.now() + lifeMs;
+    const roles = saidRoles(principal);
     const row: TicketRow = {
       hash: hashOf(ticket),
       tenant: principal.tenant,
       user_id: ownId(principal),
       scopes: JSON.stringify(scopes.length === 0 ? [...principal.scopes].sort() : [...new Set(scopes)]),
       credential: principal.credential,
+      roles: roles === undefined ? null : JSON.stringify(roles),
+      // Sessions and keys are looked at as long as what the ticket opened goes on.
+      credential_ends_at: principal.credential.startsWith("tokens/") ? (principal.expiresAt ?? null) : null,
       expires_at: expiresAt,
     };
     await this.#tables

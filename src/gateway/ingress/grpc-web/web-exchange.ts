@@ -65,6 +65,10 @@ export class WebExchange implements Exchange {
     return this.#inner.bytesOut;
   }
 
+  get forwarded(): boolean {
+    return this.#inner.forwarded;
+  }
+
   get common(): ResponseHeaders | undefined {
     return this.#inner.common;
   }

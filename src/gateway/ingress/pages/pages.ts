@@ -232,8 +232,11 @@ function oncePerRuntime<T>(options: PagesOptions, make: (runtime: Runtime) => T)
 const metricsScope = "telemetry:read";
 
 async function metrics(exchange: Exchange, options: PagesOptions): Promise<Page> {
-  if (!isLoopback(exchange.peer.address) && !(await mayRead(exchange, options)))
-    return text(403, `metrics are for peers on this machine, and for callers with ${metricsScope}`);
+  if (!isHere(exchange, options) && !(await mayRead(exchange, options)))
+    return text(
+      403,
+      `metrics are for peers on this machine, no proxies among them, and for callers with ${metricsScope}`,
+    );
   return {
     status: 200,
     type: "text/plain; version=0.0.4; charset=utf-8",
@@ -249,6 +252,12 @@ async function mayRead({ headers, peer }: Exchange, { authenticator }: PagesOpti
     // A credential that is none is as none.
     return false;
   }
+}
+
+/** Whether a program on this machine asks for itself: what a proxy here passes on comes from here, too, and from anybody. */
+function isHere({ peer, headers, forwarded }: Exchange, { authentication }: PagesOptions): boolean {
+  // Without authentication everybody on loopback may do everything anyway.
+  return isLoopback(peer.address) && !(authentication && (forwarded || headers.via !== undefined));
 }
 
 function isLoopback(address: string): boolean {
