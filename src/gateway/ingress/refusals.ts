@@ -6,6 +6,7 @@ import { requestIdFrom } from "#gateway/wire/request-id.ts";
 import type { Exchange } from "./exchange.ts";
 import type { ListenerLimits } from "./limits.ts";
 import { type Refusal, tooManyHeaders } from "./precheck.ts";
+import { retryAfter } from "./rest/error-body.ts";
 import { secure } from "./rest/security-headers.ts";
 
 /** @returns the request's id. */
@@ -35,12 +36,15 @@ export function refuseSocket(socket: Duplex, refused: Refusal): void {
   if (socket.destroyed) return;
   const id = requestIdFrom(undefined);
   const body = errorBody(refused, id);
+  const retry = retryAfter(refused.error);
+  const headers = {
+    ...secure("application/json; charset=utf-8", id),
+    ...(retry === undefined ? {} : { "retry-after": retry }),
+  };
   socket.end(
     [
       `HTTP/1.1 ${refused.status} ${STATUS_CODES[refused.status] ?? ""}`,
-      ...Object.entries(secure("application/json; charset=utf-8", id)).map(
-        ([name, value]) => `${name}: ${String(value)}`,
-      ),
+      ...Object.entries(headers).map(([name, value]) => `${name}: ${String(value)}`),
       `content-length: ${Buffer.byteLength(body)}`,
       "connection: close",
       "",
