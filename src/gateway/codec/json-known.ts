@@ -39,6 +39,8 @@ export function knownReader(desc: DescMessage, types: TypeReader): ReadMessage |
         desc,
         isFieldMask,
         'must be field paths in lowerCamelCase, such as "displayName,owner.id"',
+        // Each becomes a word in the form that the wire has.
+        /[,.A-Z]/,
       );
     case "google.protobuf.Struct":
       return (text) => fromJson(desc, readObject(text));
@@ -64,10 +66,17 @@ function nullableReader(desc: DescMessage): ReadMessage {
   return (text) => (text.takeNull() ? create(desc) : read(text));
 }
 
-function readText(desc: DescMessage, isValid: (text: string) => boolean, problem: string): ReadMessage {
+/** @param separators of a text that is a list. */
+function readText(
+  desc: DescMessage,
+  isValid: (text: string) => boolean,
+  problem: string,
+  separators?: RegExp,
+): ReadMessage {
   return (text) => {
     if (!text.isString()) throw text.mismatch(problem);
     const given = text.string();
+    if (separators !== undefined) text.countParts(given, separators);
     if (!isValid(given)) throw text.invalid(problem);
     try {
       return fromJson(desc, given as JsonValue);
