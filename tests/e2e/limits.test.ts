@@ -49,6 +49,10 @@ test("the parts' own defaults are those of the options", () => {
     ],
   );
   assert.equal(sockets.heartbeatMs, defaultLimits.heartbeatMs);
+  assert.deepEqual(
+    [sockets.maxHeaders, sockets.maxHeaderBytes],
+    [defaultLimits.maxHeaders, defaultLimits.maxHeaderBytes],
+  );
   assert.equal(sockets.maxWaitingBytes, defaultLimits.maxWaitingBytes);
   assert.deepEqual(defaultPageSizes, { usual: defaultLimits.pageSize, most: defaultLimits.maxPageSize });
   assert.deepEqual(defaultPostgresLimits, {

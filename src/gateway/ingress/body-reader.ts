@@ -1,35 +1,78 @@
 /** Reads a request body from a Node stream, whole or piece by piece. */
 import type { Readable } from "node:stream";
 import { clientGone } from "#rpc/call.ts";
-import { bodyTooLarge } from "./body-limit.ts";
+import { bodyTooLarge, tooManyPieces } from "./body-limit.ts";
 
 const empty = new Uint8Array(0);
+/** So many pieces are put together at a time: each costs a hundred times the byte that it may be. */
+const piecesOfPage = 1024;
+/** A body may come in so many pieces, and in one more for each four bytes: fewer bytes a piece are no client's, but a flood. */
+const freePieces = 20_000;
+const bytesOfPiece = 4;
 
-/** @throws RpcError PAYLOAD_TOO_LARGE as soon as the limit is passed; CALL_CANCELED when the client leaves. */
+export function isFlood(pieces: number, bytes: number): boolean {
+  return pieces > freePieces + bytes / bytesOfPiece;
+}
+
+/** A body on its way in, in the pieces that it comes in. */
+export class Pieces {
+  #pages: Uint8Array[] = [];
+  #pieces: Uint8Array[] = [];
+  #count = 0;
+  size = 0;
+
+  /** @throws RpcError PAYLOAD_TOO_LARGE when they are too many for what is in them. */
+  add(piece: Uint8Array): void {
+    this.#count += 1;
+    this.size += piece.length;
+    if (isFlood(this.#count, this.size)) throw tooManyPieces(this.#count);
+    this.#pieces.push(piece);
+    if (this.#pieces.length < piecesOfPage) return;
+    this.#pages.push(Buffer.concat(this.#pieces));
+    this.#pieces = [];
+  }
+
+  whole(): Uint8Array {
+    return Buffer.concat([...this.#pages, ...this.#pieces], this.size);
+  }
+}
+
+/** @throws RpcError PAYLOAD_TOO_LARGE as soon as the limit is passed, or by a flood of pieces, whose rest is left unread; CALL_CANCELED when the client leaves. */
 export function readWhole(stream: Readable, maxBytes: number): Promise<Uint8Array> {
   return new Promise((resolve, reject) => {
     let first: Buffer | undefined;
-    let more: Buffer[] | undefined;
+    let more: Pieces | undefined;
     let size = 0;
     let ended = false;
+    const refuse = (error: Error): void => {
+      ended = true;
+      stream.removeAllListeners("data");
+      reject(error);
+    };
     stream.on("data", (chunk: Buffer) => {
       size += chunk.length;
       if (size > maxBytes) {
-        ended = true;
-        stream.removeAllListeners("data");
+        refuse(bodyTooLarge(maxBytes));
         // The rest flows into nothing, so that the connection can carry the answer.
         stream.resume();
-        reject(bodyTooLarge(maxBytes));
-        return;
-      }
-      if (first === undefined) first = chunk;
-      else if (more === undefined) more = [first, chunk];
-      else more.push(chunk);
+      } else if (first === undefined) first = chunk;
+      else
+        try {
+          if (more === undefined) {
+            more = new Pieces();
+            more.add(first);
+          }
+          more.add(chunk);
+        } catch (error) {
+          // A flood is not read to its end.
+          stream.pause();
+          refuse(error as Error);
+        }
     });
     stream.once("end", () => {
       if (ended) return;
       ended = true;
-      resolve(more === undefined ? (first ?? empty) : Buffer.concat(more, size));
+      resolve(more === undefined ? (first ?? empty) : more.whole());
     });
     const gone = (): void => {
       if (ended) return;

@@ -3,7 +3,7 @@ import type { IncomingMessage, ServerResponse } from "node:http";
 import { clientGone } from "#rpc/call.ts";
 import { toRpcError } from "#rpc/error.ts";
 import type { Peer } from "#rpc/peer.ts";
-import { readChunks, readWhole } from "./body-reader.ts";
+import { isFlood, readChunks, readWhole } from "./body-reader.ts";
 import {
   addCommon,
   type BodyListener,
@@ -87,7 +87,11 @@ export class Http1Exchange implements Exchange {
   }
 
   async readBody(maxBytes: number): Promise<Uint8Array> {
-    const body = await readWhole(this.#request, maxBytes);
+    const body = await readWhole(this.#request, maxBytes).catch((error: unknown) => {
+      // What is not read to its end has no request behind it.
+      if (this.#request.isPaused()) this.#response.shouldKeepAlive = false;
+      throw error;
+    });
     this.bytesIn += body.length;
     return body;
   }
@@ -100,8 +104,11 @@ export class Http1Exchange implements Exchange {
   }
 
   chunks(): AsyncIterable<Uint8Array> {
+    let pieces = 0;
     return readChunks(this.#request, (chunk) => {
       this.bytesIn += chunk.length;
+      pieces += 1;
+      if (isFlood(pieces, this.bytesIn)) this.reset();
     });
   }
 

@@ -81,6 +81,11 @@ export interface Listener {
   close(): Promise<void>;
 }
 
+/** Node's own mark, which its types do not have. */
+interface LastOnConnection extends ServerResponse {
+  readonly maxRequestsOnConnectionReached?: boolean;
+}
+
 const preface = Buffer.from("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", "latin1");
 /** Connections that wait to be taken, where the system allows it: one more is dropped, and its client tries again in 1 s, then 3, 7 and 15. */
 const backlog = 4096;
@@ -211,6 +216,10 @@ class TwoPorts implements Listener {
       tls === undefined
         ? createServer(options, serve)
         : createHttpsServer({ ...options, ...tls.serverOptions(), ALPNProtocols: ["h2", "http/1.1"] }, serve);
+    // RFC 9110 section 10.1.1 leaves it to us what to do with what nobody knows; node would answer without our headers.
+    server.on("checkExpectation", serve);
+    // Those behind the connection's last request, which node answers with 503 each, as many as come.
+    server.on("dropRequest", (_request, socket: Socket) => socket.pause());
     server.on("upgrade", (request, socket, head) => void this.#onUpgrade(request, socket, head));
     server.maxHeadersCount = limits.maxHeaders + 100;
     server.maxRequestsPerSocket = limits.maxRequestsPerConnection;
@@ -309,6 +318,8 @@ class TwoPorts implements Listener {
   #onHttp1(request: IncomingMessage, response: ServerResponse): void {
     const startedAtMs = this.#options.clock.monotonic();
     this.#latest.set(request.socket, response);
+    // Node says `Connection: close` with the last answer that a connection carries, and leaves the closing to the client.
+    if ((response as LastOnConnection).maxRequestsOnConnectionReached) response.shouldKeepAlive = false;
     joinCredentials(request.headers, request.rawHeaders);
     const address = this.#believe(request.headers, request.socket);
     const exchange = new Http1Exchange(request, response, { startedAtMs, server: this, address });

@@ -41,7 +41,8 @@ export function refuseSocket(socket: Duplex, refused: Refusal): void {
     ...secure("application/json; charset=utf-8", id),
     ...(retry === undefined ? {} : { "retry-after": retry }),
   };
-  socket.end(
+  endWith(
+    socket,
     [
       `HTTP/1.1 ${refused.status} ${STATUS_CODES[refused.status] ?? ""}`,
       ...Object.entries(headers).map(([name, value]) => `${name}: ${String(value)}`),
@@ -51,6 +52,16 @@ export function refuseSocket(socket: Duplex, refused: Refusal): void {
       body,
     ].join("\r\n"),
   );
+}
+
+/** How long a client may take to read why it was refused, in milliseconds. */
+const partingMs = 1000;
+
+/** The last words, and the end: who only half closes, or goes on sending, holds nothing. */
+function endWith(socket: Duplex, text: string): void {
+  socket.end(text);
+  const timer = setTimeout(() => socket.destroy(), partingMs).unref();
+  socket.once("close", () => clearTimeout(timer));
 }
 
 /** Bytes that are not HTTP: answered with a bare status where the socket still takes one, and closed. */
@@ -68,7 +79,8 @@ export function refuseRaw(error: NodeJS.ErrnoException, socket: Socket, limits: 
     refuseSocket(socket, tooManyHeaders(limits));
     return;
   }
-  socket.end(
+  endWith(
+    socket,
     `HTTP/1.1 ${statuses[error.code ?? ""] ?? "400 Bad Request"}\r\nconnection: close\r\ncontent-length: 0\r\n\r\n`,
   );
 }

@@ -24,6 +24,7 @@ import { closeCodes } from "./close-codes.ts";
 import { type FrameCodec, jsonFrames, protoFrames } from "./frames.ts";
 import { Session, type SocketAuthenticator } from "./session.ts";
 import { serveSingle } from "./single.ts";
+import { takeTurns } from "./turns.ts";
 
 export interface WebSocketOptions {
   /** The runtime of the moment; a call keeps the one it began with. */
@@ -45,6 +46,9 @@ export interface WebSocketLimits {
   readonly maxFragments: number;
   /** PING and PONG frames in ten seconds. Default 500. */
   readonly maxControlFrames: number;
+  /** Names in a call's metadata, and bytes of names and values. Default 100 and 16 KiB, as of headers. */
+  readonly maxHeaders: number;
+  readonly maxHeaderBytes: number;
   /** What may wait for the client of a socket, in bytes. Default 1 MiB. */
   readonly maxWaitingBytes: number;
   /** How often a socket is pinged, in milliseconds; two pings unanswered end it. Default 15 000. */
@@ -62,6 +66,8 @@ export const defaultWebSocketLimits: WebSocketLimits = {
   maxFrameBytes: 1024 * 1024,
   maxFragments: 1000,
   maxControlFrames: 500,
+  maxHeaders: 100,
+  maxHeaderBytes: 16 * 1024,
   maxWaitingBytes: 1024 * 1024,
   heartbeatMs: 15_000,
   initMs: 10_000,
@@ -199,10 +205,11 @@ class Server implements WebSockets {
       socket.close(closeCodes.subprotocol, "speak portico.v1+json or portico.v1+proto");
       return;
     }
-    const { heartbeatMs, maxFrameBytes, maxWaitingBytes } = this.#limits;
+    const { heartbeatMs, maxFrameBytes, maxWaitingBytes, maxHeaders, maxHeaderBytes } = this.#limits;
     const { clock, runtime, authenticator } = this.#options;
     const session = new Session({
       ...{ socket, codec, peer, clock, runtime, authenticator, heartbeatMs, maxFrameBytes, maxWaitingBytes },
+      ...{ maxHeaders, maxHeaderBytes },
       headers: credential,
     });
     this.#keep(socket, session);
@@ -256,6 +263,7 @@ class Server implements WebSockets {
       ...{ controlFrames: 0, controlSince: openedAt },
     };
     this.#connections.add(connection);
+    takeTurns(socket);
     socket.on("ping", () => this.#onControl(connection));
     socket.on("pong", () => {
       connection.unanswered = 0;
