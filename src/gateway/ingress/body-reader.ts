@@ -7,7 +7,7 @@ const empty = new Uint8Array(0);
 /** So many pieces are put together at a time: each costs a hundred times the byte that it may be. */
 const piecesOfPage = 1024;
 /** A body may come in so many pieces, and in one more for each four bytes: fewer bytes a piece are no client's, but a flood. */
-const freePieces = 20_000;
+const freePieces = 5000;
 const bytesOfPiece = 4;
 
 export function isFlood(pieces: number, bytes: number): boolean {

@@ -104,12 +104,24 @@ export class Http1Exchange implements Exchange {
   }
 
   chunks(): AsyncIterable<Uint8Array> {
-    let pieces = 0;
+    this.#countPieces();
     return readChunks(this.#request, (chunk) => {
       this.bytesIn += chunk.length;
-      pieces += 1;
-      if (isFlood(pieces, this.bytesIn)) this.reset();
     });
+  }
+
+  /** Where they come in: whoever reads gets what came meanwhile as one. */
+  #countPieces(): void {
+    const request = this.#request;
+    const push = request.push.bind(request);
+    let pieces = 0;
+    let bytes = 0;
+    request.push = (piece: Uint8Array | null, encoding?: BufferEncoding) => {
+      pieces += 1;
+      bytes += piece?.length ?? 0;
+      if (isFlood(pieces, bytes)) this.reset();
+      return push(piece, encoding);
+    };
   }
 
   /** A request that began before the drain is answered in it: the client has to hear that this was the connection's last. */
