@@ -13,6 +13,7 @@ import {
 import { CommandError, type ExitCode, type Terminal } from "./terminal.ts";
 import { runWorkers, siblingsOf, tellParent } from "./workers.ts";
 
+const stopSignals = ["SIGTERM", "SIGINT", "SIGHUP"] as const;
 const names = Object.keys(options) as OptionName[];
 
 export function serveCommand(terminal: Terminal, finish: (code: ExitCode) => void): Command {
@@ -125,15 +126,16 @@ function hints(config: Config, portico: Portico): string[] {
   ];
 }
 
-/** Resolves on the first SIGTERM or SIGINT; the second has its default effect and ends the process. */
+/**
+ * Resolves on the first SIGTERM, SIGINT or SIGHUP - a terminal that closes is no reason to drop calls; the second has its default effect and
+ * ends the process.
+ */
 function stopSignal(): Promise<undefined> {
   return new Promise((resolve) => {
     const stop = (): void => {
-      process.removeListener("SIGTERM", stop);
-      process.removeListener("SIGINT", stop);
+      for (const signal of stopSignals) process.removeListener(signal, stop);
       resolve(undefined);
     };
-    process.on("SIGTERM", stop);
-    process.on("SIGINT", stop);
+    for (const signal of stopSignals) process.on(signal, stop);
   });
 }
