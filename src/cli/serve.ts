@@ -50,11 +50,13 @@ async function serve(given: Record<string, string>, terminal: Terminal): Promise
   // V8's default again, where scripts/portico.js kept the young generation small: calls make garbage that is worth the room.
   setFlagsFromString("--semi-space-growth-factor=2");
   siblings?.join(portico);
+  // Before anybody is told that it serves, and may tell it to end.
+  const stopped = stopSignal();
   const { httpPort, grpcPort } = portico;
   const text = greeting(config, portico);
   const isWorker = tellParent({ kind: "ready", httpPort, grpcPort, greeting: text });
   if (!isWorker) terminal.err.write(text);
-  const failed = await Promise.race([stopSignal(), failure()]);
+  const failed = await Promise.race([stopped, failure()]);
   if (failed !== undefined)
     terminal.err.write(`portico: ends after an error that nobody handled: ${failed}\n`);
   if (!isWorker) terminal.err.write("portico: draining; a second signal ends at once\n");
