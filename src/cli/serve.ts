@@ -13,6 +13,7 @@ import {
 import { CommandError, type ExitCode, type Terminal } from "./terminal.ts";
 import { runWorkers, siblingsOf, tellParent } from "./workers.ts";
 
+const stopSignals = ["SIGTERM", "SIGINT", "SIGHUP"] as const;
 const names = Object.keys(options) as OptionName[];
 
 export function serveCommand(terminal: Terminal, finish: (code: ExitCode) => void): Command {
@@ -49,11 +50,13 @@ async function serve(given: Record<string, string>, terminal: Terminal): Promise
   // V8's default again, where scripts/portico.js kept the young generation small: calls make garbage that is worth the room.
   setFlagsFromString("--semi-space-growth-factor=2");
   siblings?.join(portico);
+  // Before anybody is told that it serves, and may tell it to end.
+  const stopped = stopSignal();
   const { httpPort, grpcPort } = portico;
   const text = greeting(config, portico);
   const isWorker = tellParent({ kind: "ready", httpPort, grpcPort, greeting: text });
   if (!isWorker) terminal.err.write(text);
-  const failed = await Promise.race([stopSignal(), failure()]);
+  const failed = await Promise.race([stopped, failure()]);
   if (failed !== undefined)
     terminal.err.write(`portico: ends after an error that nobody handled: ${failed}\n`);
   if (!isWorker) terminal.err.write("portico: draining; a second signal ends at once\n");
@@ -125,15 +128,16 @@ function hints(config: Config, portico: Portico): string[] {
   ];
 }
 
-/** Resolves on the first SIGTERM or SIGINT; the second has its default effect and ends the process. */
+/**
+ * Resolves on the first SIGTERM, SIGINT or SIGHUP - a terminal that closes is no reason to drop calls; the second has its default effect and
+ * ends the process.
+ */
 function stopSignal(): Promise<undefined> {
   return new Promise((resolve) => {
     const stop = (): void => {
-      process.removeListener("SIGTERM", stop);
-      process.removeListener("SIGINT", stop);
+      for (const signal of stopSignals) process.removeListener(signal, stop);
       resolve(undefined);
     };
-    process.on("SIGTERM", stop);
-    process.on("SIGINT", stop);
+    for (const signal of stopSignals) process.on(signal, stop);
   });
 }

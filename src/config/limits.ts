@@ -317,7 +317,7 @@ function optionOf({ key, min, max, unit, doc, default: fallback }: Declared): Op
           z.number(),
           z
             .string()
-            .regex(/^\d{1,12}$/)
+            .regex(/^-?\d{1,12}$/)
             .transform(Number),
         ],
         "must be a whole number",

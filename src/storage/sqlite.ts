@@ -113,7 +113,8 @@ function openDatabase(file: string | undefined): DatabaseSync {
 
 /** Statements kept prepared; the least recently made goes first. Filters make new texts, so the number is bounded. */
 const maxStatements = 300;
-/** SQLite's result code of a full disk. */
+/** SQLite's result codes (https://sqlite.org/rescode.html): of a disk that fails, and of a full one. */
+const sqliteIoError = 10;
 const sqliteFull = 13;
 
 /** The one connection, and the queue of those who want it to themselves. */
@@ -202,7 +203,8 @@ class SqliteConnection implements DatabaseConnection {
   end(sql: "COMMIT" | "ROLLBACK"): void {
     this.writes += 1;
     try {
-      this.#exec(sql);
+      // A full disk ends the transaction by itself; a second end would fail and hide why (https://sqlite.org/lang_transaction.html section 3.1).
+      if (sql === "COMMIT" || this.#database.isTransaction) this.#exec(sql);
     } finally {
       this.#observer?.transaction(clock.monotonic() - this.#begunAtMs);
     }
@@ -293,13 +295,22 @@ class SqliteDriver implements Driver {
   }
 }
 
-/** A full disk is not a mistake of the caller and not a bug: reads go on, writes may be tried again. */
+/** A full disk is not a mistake of the caller and not a bug: reads go on, writes may be tried again. So it is with one that fails, or has a quota. */
 function translated(error: unknown): unknown {
-  const code = (error as { readonly errcode?: number }).errcode;
-  if (code !== sqliteFull) return error;
-  return new RpcError("unavailable", {
-    reason: "DATABASE_FULL",
-    message: "the database has no room left; nothing was written; try again when the operator has made room",
-    cause: error,
-  });
+  // The lowest byte says what kind of error it is, the others more about it.
+  const code = ((error as { readonly errcode?: number }).errcode ?? 0) % 256;
+  if (code === sqliteFull)
+    return new RpcError("unavailable", {
+      reason: "DATABASE_FULL",
+      message:
+        "the database has no room left; nothing was written; try again when the operator has made room",
+      cause: error,
+    });
+  if (code === sqliteIoError)
+    return new RpcError("unavailable", {
+      reason: "DATABASE_UNAVAILABLE",
+      message: "the database cannot read or write its file; try again shortly",
+      cause: error,
+    });
+  return error;
 }

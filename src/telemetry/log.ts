@@ -69,7 +69,7 @@ export function lineOf(call: Call, line: Line): object {
     traceId: line.traceId,
     spanId: line.spanId,
     ...bodies,
-    ...(error?.code === "internal" ? { cause: causeOf(error) } : {}),
+    ...(error === undefined ? {} : causeIn(error)),
   };
 }
 
@@ -86,7 +86,7 @@ export function refusalLineOf(refusal: Refusal, durationMs: number): object {
     bytesOut: refusal.bytesOut,
     peer: refusal.peer.address,
     requestId: refusal.id,
-    ...(error.code === "internal" ? { cause: causeOf(error) } : {}),
+    ...causeIn(error),
   };
 }
 
@@ -95,8 +95,10 @@ function rounded(ms: number): number {
   return Math.round(ms * 1000) / 1000;
 }
 
-function causeOf(error: RpcError): string | undefined {
-  const { cause } = error;
-  if (cause === undefined) return undefined;
-  return scrubbed(cause instanceof Error ? (cause.stack ?? cause.message) : String(cause));
+/** Where it was our fault, or that of what we stand on: of that its own words, which callers are not told. */
+function causeIn({ code, cause }: RpcError): { readonly cause?: string } {
+  if (cause === undefined || (code !== "internal" && code !== "unavailable")) return {};
+  const text = cause instanceof Error ? cause.message : String(cause);
+  const stack = code === "internal" && cause instanceof Error ? cause.stack : undefined;
+  return { cause: scrubbed(stack ?? text) };
 }

@@ -49,6 +49,10 @@ test("the parts' own defaults are those of the options", () => {
     ],
   );
   assert.equal(sockets.heartbeatMs, defaultLimits.heartbeatMs);
+  assert.deepEqual(
+    [sockets.maxHeaders, sockets.maxHeaderBytes],
+    [defaultLimits.maxHeaders, defaultLimits.maxHeaderBytes],
+  );
   assert.equal(sockets.maxWaitingBytes, defaultLimits.maxWaitingBytes);
   assert.deepEqual(defaultPageSizes, { usual: defaultLimits.pageSize, most: defaultLimits.maxPageSize });
   assert.deepEqual(defaultPostgresLimits, {
@@ -461,12 +465,13 @@ function pieces(count: number): Buffer {
 /** Of every answer, whatever made it (trust's C.7). */
 const everywhere: Readonly<Record<string, RegExp>> = {
   "cache-control": /no-store|no-cache/,
-  "content-security-policy": /default-src 'none'|frame-ancestors 'none'/,
+  "content-security-policy": /^default-src 'none'; (.+; )?frame-ancestors 'none'$/,
   "cross-origin-resource-policy": /^same-origin$/,
   "referrer-policy": /^no-referrer$/,
   "x-content-type-options": /^nosniff$/,
   "x-frame-options": /^DENY$/,
 };
+const apiPolicy = "default-src 'none'; frame-ancestors 'none'";
 
 test("every answer over HTTP has the headers that keep browsers from doing harm with it, and none that tells what made it", async () => {
   const portico = await startPortico();
@@ -496,6 +501,11 @@ test("every answer over HTTP has the headers that keep browsers from doing harm 
       const what = `${request.method} ${request.target.slice(0, 60)}`;
       for (const [name, value] of Object.entries(everywhere))
         assert.match(headers.get(name) ?? "", value, `${what}: ${name}`);
+      if (!headers.get("content-type")?.startsWith("text/html"))
+        assert.equal(headers.get("content-security-policy"), apiPolicy, what);
+      // gRPC says it in answers that failed, and where it was asked with one.
+      if (!headers.get("content-type")?.startsWith("application/grpc"))
+        assert.match(headers.get("x-request-id") ?? "", /^[\w-]+$/, what);
       assert.equal(headers.get("server") ?? headers.get("x-powered-by"), undefined);
       if (headers.get("content-type")?.startsWith("text/"))
         assert.match(headers.get("content-type") ?? "", /charset=utf-8/);

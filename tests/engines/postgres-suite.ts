@@ -372,6 +372,27 @@ export function postgresSuite(database: () => TestPostgres): void {
     await portico.stop();
   });
 
+  test("row 79: a database without room is 503, and reads go on", async () => {
+    const databaseUrl = await database().createDatabase();
+    const portico = await startPortico({ databaseUrl });
+    await ask(portico.base, "POST", "/api/v1/bpmn?documentId=a", { body: { xml: bpmnXml() } });
+    const client = new pg.Client({ connectionString: databaseUrl });
+    await client.connect();
+    // disk_full, as the server says it (appendix A of its manual).
+    await client.query(`
+      CREATE FUNCTION full_disk() RETURNS trigger LANGUAGE plpgsql AS
+        $$ BEGIN RAISE EXCEPTION 'could not extend file' USING ERRCODE = '53100'; END $$;
+      CREATE TRIGGER full_disk BEFORE INSERT OR UPDATE ON bpmn_documents FOR EACH ROW EXECUTE FUNCTION full_disk()`);
+    const create = () => ask(portico.base, "POST", "/api/v1/bpmn?documentId=b", { body: { xml: bpmnXml() } });
+    const answer = await create();
+    assert.deepEqual([answer.status, reasonOf(answer)], [503, "DATABASE_FULL"], answer.text);
+    assert.equal((await ask(portico.base, "GET", "/api/v1/bpmn/a")).status, 200);
+    await client.query("DROP TRIGGER full_disk ON bpmn_documents");
+    await client.end();
+    assert.equal((await create()).status, 201);
+    await portico.stop();
+  });
+
   test("a database that is down is 503 within two seconds, and the process serves again when it is back", async (context) => {
     const { restart } = database();
     if (restart === undefined) return context.skip("the database was given, not started here");
@@ -387,6 +408,7 @@ export function postgresSuite(database: () => TestPostgres): void {
       const started = performance.now();
       const answer = await ask(portico.base, method, target, { body });
       assert.deepEqual([answer.status, reasonOf(answer)], [503, "DATABASE_UNAVAILABLE"], answer.text);
+      assert.equal(answer.headers.get("retry-after"), "1");
       assert.ok(!/127\.0\.0\.1|ECONN/.test(answer.text), "nothing internal leaks");
       assert.ok(performance.now() - started < 2500);
     }

@@ -1,6 +1,8 @@
 /** What only a file can promise: its rows stay, its schema moves forward, and one process has it. */
 import assert from "node:assert/strict";
 import { test } from "node:test";
+import { sql } from "kysely";
+import { RpcError } from "#rpc/error.ts";
 import { openStorage } from "#storage/storage.ts";
 import { ids, migrations, type TestTables, thing } from "./storage-suite.ts";
 
@@ -35,6 +37,31 @@ export function sqliteFileSuite(fresh: () => Promise<string>): void {
     );
     const storage = await openStorage({ url, migrations: [...migrations, second] });
     assert.deepEqual(await ids(storage.tables<TestTables>().db), ["b"]);
+    await storage.close();
+  });
+
+  test("row 79: without room what is written is refused as a whole, what is there is read, and with room all goes on", async () => {
+    const storage = await openStorage({ url: await fresh(), migrations });
+    const { db, transaction } = storage.tables<TestTables>();
+    const large = (id: string) => thing(id, { bytes: new Uint8Array(100_000) });
+    await db.insertInto("things").values(thing("kept")).execute();
+    // As many pages as there are.
+    await sql`PRAGMA max_page_count = 1`.execute(db);
+    const full = (error: unknown) => error instanceof RpcError && error.reason === "DATABASE_FULL";
+    await assert.rejects(db.insertInto("things").values(large("alone")).execute(), full);
+    await assert.rejects(
+      transaction(async (inside) => {
+        await inside.insertInto("things").values(thing("before")).execute();
+        await inside.insertInto("things").values(large("within")).execute();
+      }),
+      full,
+    );
+    assert.deepEqual(await ids(db), ["kept"]);
+    await sql`PRAGMA max_page_count = 100000`.execute(db);
+    await transaction(async (inside) => {
+      await inside.insertInto("things").values(large("later")).execute();
+    });
+    assert.deepEqual(await ids(db), ["kept", "later"]);
     await storage.close();
   });
 }

@@ -120,6 +120,49 @@ describe("slow clients", () => {
   });
 });
 
+describe("floods over HTTP/1", () => {
+  const chunked = (target: string, type: string) =>
+    `POST ${target} HTTP/1.1\r\nHost: a\r\nContent-Type: ${type}\r\nTransfer-Encoding: chunked\r\n\r\n`;
+  const json = chunked("/api/v1/bpmn", "application/json");
+  const upload = chunked("/api/v1/bpmn:upload", "application/xml");
+  for (const [name, head, piece, count, answer] of [
+    ["JSON in chunks of a byte", json, "1\r\n \r\n", 1_000_000, /^HTTP\/1\.1 413 /],
+    ["JSON in chunks of a byte with an extension each", json, "1;a=b\r\n \r\n", 500_000, /^HTTP\/1\.1 413 /],
+    ["extensions of 8 KB", json, `1;${"a".repeat(8000)}\r\n \r\n`, 2000, /^HTTP\/1\.1 4(00|08|13) /],
+    ["a file in chunks of a byte", upload, "1\r\n \r\n", 1_000_000, /^$/],
+    ["trailers without end", `${json}2\r\n{}\r\n0\r\n`, "x: 1\r\n", 500_000, /^HTTP\/1\.1 431 /],
+  ] as const)
+    test(name, async () => {
+      await victim.survives(async () => {
+        const { closed, got } = await pour(victim.httpPort, head + piece.repeat(count), 5000);
+        assert.ok(closed, "the connection is still open");
+        assert.match(got, answer);
+      });
+    });
+
+  test("20,000 requests one behind the other: no more are answered than a connection may carry", async () => {
+    await victim.survives(async () => {
+      const sent = `${get}\r\n`.repeat(20_000);
+      const { closed, got } = await pour(victim.httpPort, sent, 5000);
+      assert.ok(closed, "the connection is still open");
+      // The last ones may be lost with what was not read.
+      const answers = got.split(/^HTTP\/1\.1 200/m).length - 1;
+      assert.ok(answers > 500 && answers <= 1000, `${answers} answers`);
+      assert.doesNotMatch(got, /^HTTP\/1\.1 503/m);
+    });
+  });
+
+  test("who is told that it is over and stays has its connection taken away", async () => {
+    await victim.survives(async () => {
+      for (const sent of [post, "nonsense\r\n\r\n", `${get}X: ${"a".repeat(17_000)}\r\n\r\n`]) {
+        const { closed, got } = await pour(victim.httpPort, sent, 5000);
+        assert.match(got, /^HTTP\/1\.1 4\d\d /);
+        assert.ok(closed, `after ${got.slice(0, 12)} the connection is still open`);
+      }
+    });
+  });
+});
+
 describe("WebSocket frames", () => {
   const many = (count: number, one: Buffer): Buffer => Buffer.concat(Array<Buffer>(count).fill(one));
   const piece = (opcode: number, payload: string, fin = false) => frame(opcode, payload, { fin });
@@ -159,6 +202,17 @@ describe("WebSocket frames", () => {
     });
   });
 
+  test("2,000 calls at once of what is not there", async () => {
+    await victim.survives(async () => {
+      const raw = await new Raw(victim.httpPort, "/ws").opened();
+      const call = (at: number): Buffer =>
+        frame(text, `{"id":"${at}","call":{"method":"a.B/C"},"message":{}}`);
+      raw.socket.write(Buffer.concat(Array.from({ length: 2000 }, (_unused, at) => call(at))));
+      await raw.until(() => raw.frames.length === 2000, 4000);
+      raw.socket.destroy();
+    });
+  });
+
   test("a socket that says nothing", async () => {
     await victim.survives(async () => {
       const raw = await new Raw(victim.httpPort, "/ws").opened();
@@ -176,6 +230,30 @@ describe("WebSocket frames", () => {
     });
   });
 });
+
+/** A client that closes nothing by itself, writes on, and so hears when the server has closed. */
+function pour(port: number, sent: string, ms: number): Promise<{ closed: boolean; got: string }> {
+  return new Promise((resolve) => {
+    let got = "";
+    const socket = connect({ port, host: "127.0.0.1", allowHalfOpen: true });
+    const over = (closed: boolean): void => {
+      clearInterval(poking);
+      clearTimeout(timer);
+      socket.destroy();
+      resolve({ closed, got });
+    };
+    const poking = setInterval(() => {
+      if (socket.writableLength === 0) socket.write("\r\n");
+    }, 100);
+    const timer = setTimeout(() => over(false), ms);
+    socket.on("error", () => {});
+    socket.on("data", (chunk: Buffer) => {
+      got += chunk.toString("latin1");
+    });
+    socket.once("close", () => over(true));
+    socket.write(sent);
+  });
+}
 
 /** Who reads nothing hears of the end when it writes. */
 async function closedWithin(socket: ReturnType<typeof connect>, ms: number): Promise<boolean> {

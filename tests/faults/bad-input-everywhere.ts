@@ -138,14 +138,20 @@ export function webSocket(
   what: string,
   text: string,
   [code, expected = {}]: [number, Expected?],
-  call: { readonly at?: Where; readonly method?: string } = {},
+  call: {
+    readonly at?: Where;
+    readonly method?: string;
+    readonly metadata?: Readonly<Record<string, string>>;
+  } = {},
 ): Case {
   return {
     what,
     run: async (servers) => {
       const raw = await new Raw(servers[call.at ?? "echo"].httpPort, "/ws").opened();
       const method = call.method ?? "test.v1.Echo/Unary";
-      const sent = textFrame(1, `{"id":"1","call":{"method":"${method}"},"message":${text}}`);
+      const metadata = JSON.stringify(call.metadata ?? {});
+      const begun = `{"id":"1","call":{"method":"${method}","metadata":${metadata}}`;
+      const sent = textFrame(1, `${begun},"message":${text}}`);
       const started = performance.now();
       raw.socket.write(sent);
       const ended = () =>

@@ -15,6 +15,8 @@ import { BPMNService } from "#gen/portico/bpmn/v1/bpmn_pb.ts";
 import { connect, unary } from "../support/grpc.ts";
 import { ask, bpmnXml } from "../support/portico.ts";
 import { type Running, serve } from "../support/process.ts";
+import { openHttp2 } from "./attacks/attacker.ts";
+import { type Frame, frameBytes, headersFrame } from "./http2-bytes.ts";
 
 const dataDir = mkdtempSync(path.join(tmpdir(), "portico-drain-"));
 const started: Running[] = [];
@@ -159,5 +161,90 @@ describe("a rolling restart under load", () => {
     const answered = performance.now();
     assert.equal(await running.ended, 0);
     assert.ok(performance.now() - answered < 2000, "the answer said that the connection is at its end");
+  });
+
+  test("what is created in the meantime is answered as always, with the place where it is", async () => {
+    const running = await start();
+    const agent = new http.Agent({ keepAlive: true, maxSockets: 1 });
+    assert.equal(await get(agent, running.base), 200);
+    running.child.kill("SIGTERM");
+    await sleep(200);
+    const created = await new Promise<http.IncomingMessage>((resolve, reject) => {
+      const request = http.request(`${running.base}/api/v1/bpmn?documentId=late`, { method: "POST", agent });
+      request.once("response", (response) => response.resume().once("end", () => resolve(response)));
+      request.once("error", reject);
+      request.setHeader("content-type", "application/json");
+      request.end(JSON.stringify({ xml: bpmnXml() }));
+    });
+    agent.destroy();
+    assert.equal(created.statusCode, 201);
+    assert.match(created.headers.location ?? "", /\/api\/v1\/bpmn\/late$/);
+    assert.equal(await running.ended, 0);
+  });
+
+  for (const which of ["HTTP", "gRPC"])
+    test(`its steps come in order on the port of ${which}: no new connections, a first GOAWAY, time to hear of it, the last GOAWAY, the streams' ends`, async () => {
+      const running = await start();
+      const port = which === "gRPC" ? running.grpcPort : Number(new URL(running.base).port);
+      const connection = openHttp2(port);
+      /** A call that stays open until its client ends it. */
+      const upload = headersFrame([], { path: "/portico.bpmn.v1.BPMNService/UploadBPMN" });
+      const callOn = (stream: number): Buffer => frameBytes(1, 4, stream, upload.subarray(9));
+      const goaways = (frames: readonly Frame[]) => frames.filter(({ type }) => type === 7);
+      const lastStream = ({ payload }: Frame): number => payload.readUInt32BE(0);
+      const isOver = (stream: number) => (frames: readonly Frame[]) =>
+        frames.some((one) => one.stream === stream && one.type === 1 && (one.flags & 1) === 1);
+      connection.write(callOn(1));
+      await connection.until(
+        (frames) => frames.some(({ type, flags }) => type === 4 && (flags & 1) === 1),
+        2000,
+      );
+      running.child.kill("SIGTERM");
+
+      const told = await connection.until((frames) => goaways(frames).length === 1, 2000);
+      const toldAt = performance.now();
+      assert.deepEqual(goaways(told).map(lastStream), [2 ** 31 - 1], "no stream is refused yet");
+      const refused = await new Promise((resolve) => {
+        const socket = net.connect(port, "127.0.0.1", () => resolve("taken"));
+        socket.once("error", (error: NodeJS.ErrnoException) => resolve(error.code));
+      });
+      assert.equal(refused, "ECONNREFUSED", "no new connections");
+      // A call that was on its way when the notice came.
+      connection.write(Buffer.concat([callOn(3), frameBytes(0, 1, 3, Buffer.alloc(0))]));
+      await connection.until(isOver(3), 2000);
+
+      const last = await connection.until((frames) => goaways(frames).length === 2, 2000);
+      assert.ok(performance.now() - toldAt > 450, `${performance.now() - toldAt} ms to hear of it`);
+      assert.deepEqual(
+        goaways(last).map(lastStream),
+        [2 ** 31 - 1, 3],
+        "everything that was asked is answered",
+      );
+      await sleep(300);
+      assert.equal(running.child.exitCode, null, "a call is still open");
+      connection.write(frameBytes(0, 1, 1, Buffer.alloc(0)));
+      await connection.until(isOver(1), 2000);
+      connection.end();
+      assert.equal(await running.ended, 0);
+    });
+
+  test("readiness is red from its first moment on", async () => {
+    const running = await start();
+    const socket = net.connect(Number(new URL(running.base).port), "127.0.0.1");
+    let received = "";
+    socket.setEncoding("utf8").on("data", (text: string) => {
+      received += text;
+    });
+    const closed = new Promise<void>((resolve) => socket.once("close", () => resolve()));
+    const request = "GET /readyz HTTP/1.1\r\nhost: localhost\r\n\r\n";
+    socket.write(request);
+    while (!received.endsWith("ready\n")) await sleep(5);
+    running.child.kill("SIGTERM");
+    await sleep(200);
+    socket.write(request);
+    await closed;
+    assert.match(received, /HTTP\/1\.1 503[\s\S]*draining\n$/);
+    assert.match(received, /^retry-after: 1\r$/im);
+    assert.equal(await running.ended, 0);
   });
 });

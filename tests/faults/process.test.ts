@@ -46,8 +46,14 @@ describe("the process", () => {
     );
   });
 
+  test("a terminal that closes is no reason to drop calls", async () => {
+    const running = await serve(dataDir, ["--database-url", "memory:"]);
+    running.child.kill("SIGHUP");
+    assert.equal(await running.ended, 0);
+  });
+
   test("reports every problem of its configuration at once, each with its remedy", async () => {
-    const { code, text } = await run(["serve", "--http-port", "99999"], {
+    const { code, text } = await run(["serve", "--http-port", "99999", "--http2-max-streams", "-1"], {
       PORTICO_LOG_LEVEL: "loud",
       PORTICO_HTTP_PROT: "1",
       PORTICO_HOST: "0.0.0.0",
@@ -56,6 +62,7 @@ describe("the process", () => {
     assert.equal(code, 2);
     for (const part of [
       "--http-port: must be 0 to 65535",
+      "--http2-max-streams: must be 1 to 10000",
       "PORTICO_LOG_LEVEL: must be",
       "did you mean PORTICO_HTTP_PORT?",
       "loopback only",

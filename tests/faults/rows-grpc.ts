@@ -198,6 +198,13 @@ export const grpcRows: readonly Row[] = [
         { ...echo, body: `{"lists":{"messages":[${"{},".repeat(340_000)}{}]}}` },
         [413, { reason: "TOO_MANY_ELEMENTS", withinMs: 100 }],
       ),
+      ...["a,", "a.", "aB"].map((piece) =>
+        rest(
+          `a field mask of ${piece}${piece}${piece}…`,
+          { ...echo, body: `{"mask":"${piece.repeat(500_000)}a"}` },
+          [413, { reason: "TOO_MANY_ELEMENTS", withinMs: 100 }],
+        ),
+      ),
     ],
     grpc: [
       bounded(
@@ -205,6 +212,10 @@ export const grpcRows: readonly Row[] = [
         // Two requests of 4 MiB, each in the client's memory and the server's.
         32,
       ),
+      grpc("a field mask in JSON", { json: true, body: frame(`{"mask":"${"a,".repeat(500_000)}a"}`) }, [
+        8,
+        { reason: "TOO_MANY_ELEMENTS", withinMs: 100 },
+      ]),
     ],
   },
   {

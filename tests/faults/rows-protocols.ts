@@ -14,10 +14,23 @@ const plan = (what: object): Readonly<Record<string, string>> => ({ "echo-plan":
 const tooLarge = { reason: "PAYLOAD_TOO_LARGE" };
 const malformed = { reason: "MESSAGE_MALFORMED" };
 
+const tooManyHeaders = { reason: "HEADERS_TOO_MANY" };
+const manyNames = Object.fromEntries(Array.from({ length: 101 }, (_unused, at) => [`x-${at}`, "1"]));
+
 type Columns = Pick<Row, "connect" | "grpcWeb" | "webSocket">;
 
 /** By row. */
 export const otherColumns: Readonly<Record<number, Columns>> = {
+  7: {
+    connect: [
+      connect("17 KB", { headers: { x: "a".repeat(17_000) } }, [431, undefined]),
+      connect("101 headers", { headers: manyNames }, [431, undefined]),
+    ],
+    webSocket: [
+      webSocket("17 KB", "{}", [8, tooManyHeaders], { metadata: { x: "a".repeat(17_000) } }),
+      webSocket("101 names", "{}", [8, tooManyHeaders], { metadata: manyNames }),
+    ],
+  },
   18: {
     connect: [
       connect("an unknown method", { target: "/test.v1.Echo/Nothing" }, [404, "unimplemented"]),
@@ -258,7 +271,12 @@ export const otherColumns: Readonly<Record<number, Columns>> = {
       ]),
       grpcWeb("grpc-status means nothing", { body: frame(text), headers: { "grpc-status": "7" } }, [0]),
     ],
-    webSocket: "tests/matrix/client-headers.test.ts sends grpc-status over every protocol",
+    // tests/matrix/client-headers.test.ts sends grpc-status over every protocol.
+    webSocket: [
+      webSocket("a -bin value that is not base64", "{}", [3, { reason: "METADATA_INVALID" }], {
+        metadata: { "A-Bin": "***" },
+      }),
+    ],
   },
   80: {
     connect: [

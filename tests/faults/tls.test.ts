@@ -275,6 +275,18 @@ describe("TLS", () => {
     agent.destroy();
   });
 
+  test("a file that is not there is named", async () => {
+    await assert.rejects(
+      startIdentity({
+        tls: {
+          ...{ certFile: file("cert.pem"), keyFile: file("nothing.pem") },
+          ...{ clientCaFile: undefined, clientCertificate: "off" },
+        },
+      }),
+      /^Error: TLS: .*nothing\.pem cannot be read \(ENOENT\); give another file$/,
+    );
+  });
+
   test("files that do not fit together are refused at the start", async () => {
     writeFileSync(file("other.pem"), (await authority.sign([])).key);
     await assert.rejects(

@@ -93,6 +93,34 @@ function http1Loop(base: string): () => Promise<string> {
     });
 }
 
+/** What is created in the last moments of a process has to be answered with where it is. */
+function writeLoop(base: string, name: number): () => Promise<string> {
+  const agent = new http.Agent({ keepAlive: true, maxSockets: 1 });
+  let count = 0;
+  return () =>
+    new Promise((resolve) => {
+      count += 1;
+      const target = `${base}/api/v1/bpmn?documentId=w-${process.pid}-${name}-${count}`;
+      const headers = { "content-type": "application/json", "idempotency-key": `w-${name}-${count}` };
+      const request = http.request(target, { method: "POST", agent, headers }, (response) => {
+        response
+          .resume()
+          .once("end", () =>
+            resolve(
+              response.statusCode === 201 && response.headers.location !== undefined
+                ? "answered"
+                : `HTTP ${response.statusCode}`,
+            ),
+          )
+          .once("error", (error) => resolve(`in the answer: ${error.message}`));
+      });
+      request.once("error", (error: NodeJS.ErrnoException) =>
+        resolve(movedCodes.has(error.code ?? "") ? "again" : error.message),
+      );
+      request.end(JSON.stringify({ xml: bpmnXml() }));
+    });
+}
+
 function http2Loop(base: string): () => Promise<string> {
   let session: http2.ClientHttp2Session | undefined;
   return () => {
@@ -208,12 +236,13 @@ describe("new versions on one port", () => {
 
     let over = false;
     const isOver = (): boolean => over;
-    const tallies = { "HTTP/1": new Tally(), "HTTP/2": new Tally(), gRPC: new Tally() };
+    const tallies = { "HTTP/1": new Tally(), "HTTP/2": new Tally(), gRPC: new Tally(), writes: new Tally() };
     const asking = Array.from({ length: loops }, () => [
       keepAsking(tallies["HTTP/1"], isOver, paced(http1Loop(base))),
       keepAsking(tallies["HTTP/2"], isOver, paced(http2Loop(base))),
       keepAsking(tallies.gRPC, isOver, paced(grpcLoop(grpcPort))),
     ]).flat();
+    asking.push(keepAsking(tallies.writes, isOver, paced(writeLoop(base, 0), 40)));
 
     const events = Array.from({ length: readers }, () => new Reader());
     for (const reader of events) readEvents(base, reader, isOver);
@@ -281,10 +310,10 @@ describe("new versions on one port", () => {
 });
 
 /** A few hundred a second each: the machine also runs what is measured. */
-function paced(once: () => Promise<string>): () => Promise<string> {
+function paced(once: () => Promise<string>, pauseMs = 2): () => Promise<string> {
   return async () => {
     const outcome = await once();
-    await sleep(2);
+    await sleep(pauseMs);
     return outcome;
   };
 }

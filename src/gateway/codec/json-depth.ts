@@ -1,4 +1,8 @@
-/** Nesting of JSON text, looked at before JSON.parse: that builds what is too deep before anybody can say so (a million brackets take 45 MB). */
+/**
+ * What JSON.parse does not look at. It builds what is too deep before anybody can say so (a million brackets take 45 MB), and of bytes that
+ * are no UTF-8 it sees other letters than were sent.
+ */
+import { isUtf8 } from "node:buffer";
 import { RpcError } from "#rpc/error.ts";
 
 const [quote, backslash, openBracket, closeBracket, openBrace, closeBrace] = [
@@ -9,7 +13,8 @@ const [quote, backslash, openBracket, closeBracket, openBrace, closeBrace] = [
  * What is no JSON is left for the parser to refuse.
  * @throws RpcError `invalid_argument` MESSAGE_MALFORMED.
  */
-export function checkJsonDepth(text: Uint8Array, maxDepth = 64): void {
+export function checkJson(text: Uint8Array, maxDepth = 64): void {
+  if (!isUtf8(text)) throw malformed("the JSON is not UTF-8");
   // Each level takes a bracket: most frames are too short to be looked at.
   if (text.length <= maxDepth) return;
   let depth = 0;
@@ -18,11 +23,7 @@ export function checkJsonDepth(text: Uint8Array, maxDepth = 64): void {
     if (code === quote) at = closingQuote(text, at);
     else if (code === openBracket || code === openBrace) {
       depth += 1;
-      if (depth > maxDepth)
-        throw new RpcError("invalid_argument", {
-          reason: "MESSAGE_MALFORMED",
-          message: `the JSON nests deeper than ${maxDepth} levels`,
-        });
+      if (depth > maxDepth) throw malformed(`the JSON nests deeper than ${maxDepth} levels`);
     } else if (code === closeBracket || code === closeBrace) depth -= 1;
   }
 }
@@ -35,4 +36,8 @@ function closingQuote(text: Uint8Array, open: number): number {
     if ((end - before) % 2 === 1) return end;
   }
   return text.length;
+}
+
+function malformed(message: string): RpcError {
+  return new RpcError("invalid_argument", { reason: "MESSAGE_MALFORMED", message });
 }

@@ -57,10 +57,11 @@ function nullableReader(desc: DescMessage): ReadMessage {
   return (text) => (text.takeNull() ? create(desc) : read(text));
 }
 
-function readText(desc: DescMessage, { isValid, problem }: TextForm): ReadMessage {
+function readText(desc: DescMessage, { isValid, problem, separators }: TextForm): ReadMessage {
   return (text) => {
     if (!text.isString()) throw text.mismatch(problem);
     const given = text.string();
+    if (separators !== undefined) text.countParts(given, separators);
     if (!isValid(given)) throw text.invalid(problem);
     try {
       return fromJson(desc, given as JsonValue);

@@ -269,8 +269,18 @@ export class JsonText {
       this.#at += 1;
     }
     this.#first = false;
-    this.#elements += 1;
+    this.#count(1);
+  }
+
+  #count(elements: number): void {
+    this.#elements += elements;
     if (this.#elements > this.#limits.maxElements) throw tooMany(this.#limits.maxElements);
+  }
+
+  /** A text that is a list: what it holds counts as elements do. @param separators between its parts, each one character. */
+  countParts(text: string, separators: RegExp): void {
+    if (text.length > this.#limits.maxElements)
+      this.#count(text.split(separators, this.#limits.maxElements + 1).length);
   }
 
   /** Quotes are looked for and their backslashes counted: text without quotes is passed in one step. */

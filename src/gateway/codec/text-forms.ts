@@ -4,6 +4,8 @@ export interface TextForm {
   isValid(text: string): boolean;
   /** To be read after the field's name. */
   readonly problem: string;
+  /** Of a text that is a list: what begins a further part of it. */
+  readonly separators?: RegExp;
 }
 
 const timestamp =
@@ -31,7 +33,7 @@ function isFieldMask(text: string): boolean {
 }
 
 /** By type. What has the form may still be out of range. */
-export const textForms: ReadonlyMap<string, TextForm> = new Map([
+export const textForms: ReadonlyMap<string, TextForm> = new Map<string, TextForm>([
   [
     "google.protobuf.Timestamp",
     { isValid: isTimestamp, problem: 'must be a time such as "2026-01-31T12:00:00Z"' },
@@ -48,6 +50,8 @@ export const textForms: ReadonlyMap<string, TextForm> = new Map([
     {
       isValid: isFieldMask,
       problem: 'must be field paths in lowerCamelCase, such as "displayName,owner.id"',
+      // Each becomes a word in the form that the wire has.
+      separators: /[,.A-Z]/,
     },
   ],
 ]);

@@ -9,6 +9,13 @@ export function bodyTooLarge(maxBytes: number): RpcError {
   });
 }
 
+export function tooManyPieces(pieces: number): RpcError {
+  return new RpcError("resource_exhausted", {
+    reason: "PAYLOAD_TOO_LARGE",
+    message: `the body comes in ${pieces} pieces of hardly any bytes; send it in larger ones`,
+  });
+}
+
 export function bodyTooSlow(): RpcError {
   return new RpcError("deadline_exceeded", {
     reason: "REQUEST_TIMEOUT",

@@ -1,41 +1,79 @@
 /** Reads a request body from a Node stream, whole or piece by piece. */
 import type { Readable } from "node:stream";
 import { clientGone } from "#rpc/call.ts";
-import { bodyTooLarge } from "./body-limit.ts";
+import { type RpcError, toRpcError } from "#rpc/error.ts";
+import { bodyTooLarge, tooManyPieces } from "./body-limit.ts";
 import type { BodyListener } from "./exchange.ts";
 
 const empty = new Uint8Array(0);
+/** So many pieces are put together at a time: each costs a hundred times the byte that it may be. */
+const piecesOfPage = 1024;
+/** A body may come in so many pieces, and in one more for each four bytes: fewer bytes a piece are no client's, but a flood. */
+const freePieces = 5000;
+const bytesOfPiece = 4;
+
+export function isFlood(pieces: number, bytes: number): boolean {
+  return pieces > freePieces + bytes / bytesOfPiece;
+}
+
+/** A body on its way in, in the pieces that it comes in. */
+export class Pieces {
+  #pages: Uint8Array[] = [];
+  #pieces: Uint8Array[] = [];
+  #count = 0;
+  size = 0;
+
+  /** @throws RpcError PAYLOAD_TOO_LARGE when they are too many for what is in them. */
+  add(piece: Uint8Array): void {
+    this.#count += 1;
+    this.size += piece.length;
+    if (isFlood(this.#count, this.size)) throw tooManyPieces(this.#count);
+    this.#pieces.push(piece);
+    if (this.#pieces.length < piecesOfPage) return;
+    this.#pages.push(Buffer.concat(this.#pieces));
+    this.#pieces = [];
+  }
+
+  whole(): Uint8Array {
+    return Buffer.concat([...this.#pages, ...this.#pieces], this.size);
+  }
+}
 
 /**
  * The whole body; `done` runs once, in the turn in which the last byte comes.
- * Errors: PAYLOAD_TOO_LARGE as soon as the limit is passed; CALL_CANCELED when the client leaves.
+ * Errors: PAYLOAD_TOO_LARGE as soon as the limit is passed, or by a flood of pieces, whose rest is left unread; CALL_CANCELED when the client leaves.
  */
 export function collectWhole(stream: Readable, maxBytes: number, done: BodyListener): void {
   let first: Buffer | undefined;
-  let more: Buffer[] | undefined;
+  let more: Pieces | undefined;
   let size = 0;
   let ended = false;
-  stream.on("data", (chunk: Buffer) => {
-    size += chunk.length;
-    if (size > maxBytes) {
-      // The rest flows into nothing, so that the connection can carry the answer.
-      if (ended) return;
-      ended = true;
-      done(bodyTooLarge(maxBytes), empty);
-    } else if (first === undefined) first = chunk;
-    else if (more === undefined) more = [first, chunk];
-    else more.push(chunk);
-  });
-  stream.on("end", () => {
+  const end = (error: RpcError | undefined, body: Uint8Array): void => {
     if (ended) return;
     ended = true;
-    done(undefined, more === undefined ? (first ?? empty) : Buffer.concat(more, size));
-  });
-  const gone = (): void => {
-    if (ended) return;
-    ended = true;
-    done(clientGone(), empty);
+    done(error, body);
   };
+  stream.on("data", (chunk: Buffer) => {
+    if (ended) return;
+    size += chunk.length;
+    // The rest flows into nothing, so that the connection can carry the answer.
+    if (size > maxBytes) end(bodyTooLarge(maxBytes), empty);
+    else if (first === undefined) first = chunk;
+    else
+      try {
+        if (more === undefined) {
+          more = new Pieces();
+          more.add(first);
+        }
+        more.add(chunk);
+      } catch (error) {
+        // A flood is not read to its end.
+        stream.pause();
+        end(toRpcError(error), empty);
+      }
+  });
+  stream.on("end", () => end(undefined, more === undefined ? (first ?? empty) : more.whole()));
+  const gone = (): void => end(clientGone(), empty);
   stream.on("error", gone);
   stream.on("close", gone);
 }

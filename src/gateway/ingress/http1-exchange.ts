@@ -3,7 +3,7 @@ import type { IncomingMessage, ServerResponse } from "node:http";
 import { clientGone } from "#rpc/call.ts";
 import type { RpcError } from "#rpc/error.ts";
 import type { Peer } from "#rpc/peer.ts";
-import { collectWhole, readChunks } from "./body-reader.ts";
+import { collectWhole, isFlood, readChunks } from "./body-reader.ts";
 import {
   addCommon,
   type BodyListener,
@@ -93,14 +93,31 @@ export class Http1Exchange implements Exchange {
   collectBody(maxBytes: number, done: BodyListener): void {
     collectWhole(this.#request, maxBytes, (error, body) => {
       this.bytesIn += body.length;
+      // What is not read to its end has no request behind it.
+      if (error !== undefined && this.#request.isPaused()) this.#response.shouldKeepAlive = false;
       done(error, body);
     });
   }
 
   chunks(): AsyncIterable<Uint8Array> {
+    this.#countPieces();
     return readChunks(this.#request, (chunk) => {
       this.bytesIn += chunk.length;
     });
+  }
+
+  /** Where they come in: whoever reads gets what came meanwhile as one. */
+  #countPieces(): void {
+    const request = this.#request;
+    const push = request.push.bind(request);
+    let pieces = 0;
+    let bytes = 0;
+    request.push = (piece: Uint8Array | null, encoding?: BufferEncoding) => {
+      pieces += 1;
+      bytes += piece?.length ?? 0;
+      if (isFlood(pieces, bytes)) this.reset();
+      return push(piece, encoding);
+    };
   }
 
   /** A request that began before the drain is answered in it: the client has to hear that this was the connection's last. */

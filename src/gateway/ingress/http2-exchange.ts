@@ -7,10 +7,10 @@ import type {
 } from "node:http2";
 import type { Socket } from "node:net";
 import { clientGone } from "#rpc/call.ts";
-import type { RpcError } from "#rpc/error.ts";
+import { type RpcError, toRpcError } from "#rpc/error.ts";
 import type { Peer } from "#rpc/peer.ts";
 import { bodyTooLarge, bodyTooSlow } from "./body-limit.ts";
-import { readChunks } from "./body-reader.ts";
+import { Pieces, readChunks } from "./body-reader.ts";
 import {
   addCommon,
   type BodyListener,
@@ -83,7 +83,7 @@ interface Collecting {
   readonly maxBytes: number;
   readonly done: BodyListener;
   first: Buffer | undefined;
-  more: Buffer[] | undefined;
+  more: Pieces | undefined;
   size: number;
 }
 
@@ -171,8 +171,20 @@ export class Http2Exchange implements Exchange, Guarded {
       this.#collecting = undefined;
       body.done(bodyTooLarge(body.maxBytes), nothing);
     } else if (body.first === undefined) body.first = chunk;
-    else if (body.more === undefined) body.more = [body.first, chunk];
-    else body.more.push(chunk);
+    else this.#takeMore(body, body.first, chunk);
+  }
+
+  #takeMore(body: Collecting, first: Buffer, chunk: Buffer): void {
+    try {
+      if (body.more === undefined) {
+        body.more = new Pieces();
+        body.more.add(first);
+      }
+      body.more.add(chunk);
+    } catch (error) {
+      this.#collecting = undefined;
+      body.done(toRpcError(error), nothing);
+    }
   }
 
   /** From the stream: a piece that nobody reads any more. */
@@ -199,10 +211,7 @@ export class Http2Exchange implements Exchange, Guarded {
     const body = this.#collecting;
     if (body === undefined) return;
     this.#collecting = undefined;
-    body.done(
-      undefined,
-      body.more === undefined ? (body.first ?? nothing) : Buffer.concat(body.more, body.size),
-    );
+    body.done(undefined, body.more === undefined ? (body.first ?? nothing) : body.more.whole());
   }
 
   /** From the stream: it is over, whoever ended it. */

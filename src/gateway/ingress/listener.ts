@@ -12,14 +12,13 @@ import {
   type ServerResponse,
 } from "node:http";
 import {
-  constants,
   createServer as createHttp2Server,
   createSecureServer,
   type Http2Server,
   type ServerHttp2Session,
 } from "node:http2";
 import { createServer as createHttpsServer } from "node:https";
-import type { AddressInfo, Socket } from "node:net";
+import { type AddressInfo, Server as NetServer, type Socket } from "node:net";
 import type { Duplex } from "node:stream";
 import type { TLSSocket } from "node:tls";
 import { requestIdFrom } from "#gateway/wire/request-id.ts";
@@ -36,9 +35,10 @@ import type { Adapter, Exchange } from "./exchange.ts";
 import { Http1Exchange } from "./http1-exchange.ts";
 import { Http2Exchange } from "./http2-exchange.ts";
 import { defaultLimits, type ListenerLimits } from "./limits.ts";
+import { sendNotice } from "./notice.ts";
 import { joinCredentials, type Refusal, refuseFields, refuseHttp1, refuseUrl } from "./precheck.ts";
 import { type ParseError, refuseRaw, refuseSocket, replyRefusal } from "./refusals.ts";
-import { anyStream, connectionWindowBytes, SessionGuard } from "./session-guard.ts";
+import { connectionWindowBytes, SessionGuard } from "./session-guard.ts";
 import { StalledSockets } from "./stalled.ts";
 import { certificatesOf, Tls, type TlsFiles } from "./tls.ts";
 import type { Upgrade } from "./websocket/websocket.ts";
@@ -86,6 +86,11 @@ export interface Listener {
 /** Of a connection of HTTP/1: the answer to what came last. On the socket itself: a map from sockets costs every request a hash. */
 const latest = Symbol("latest");
 type Answering = Socket & { [latest]?: ServerResponse };
+/** Node's own mark, which its types do not have. */
+interface LastOnConnection extends ServerResponse {
+  readonly maxRequestsOnConnectionReached?: boolean;
+}
+
 const preface = Buffer.from("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", "latin1");
 /** What begins with its first line means HTTP/2, and hears in HTTP/2 what is wrong with the rest. */
 const prefaceLine = 16;
@@ -106,12 +111,16 @@ class TwoPorts implements Listener {
   readonly #grpc: Http2Server;
   readonly #sockets = new Set<Socket>();
   readonly #sessions = new Set<ServerHttp2Session>();
+  /** In clear text; over TLS there are none. */
+  readonly #socketOf = new WeakMap<ServerHttp2Session, Socket>();
   readonly #tls: Tls | undefined;
   readonly #cors: Cors;
   readonly #maxConnections: number;
   readonly #proxies: Proxies;
   readonly #guard: SessionGuard;
   readonly stalled: StalledSockets;
+  /** Remembered: a server that accepts no more has none, and answers name them until the last call. */
+  #ports = { http: 0, grpc: 0 };
   draining = false;
 
   constructor(options: ListenerOptions, limits: ListenerLimits) {
@@ -140,11 +149,11 @@ class TwoPorts implements Listener {
   }
 
   get httpPort(): number {
-    return (this.#http1.address() as AddressInfo).port;
+    return this.#ports.http;
   }
 
   get grpcPort(): number {
-    return (this.#grpc.address() as AddressInfo).port;
+    return this.#ports.grpc;
   }
 
   get connections(): number {
@@ -153,9 +162,9 @@ class TwoPorts implements Listener {
 
   async open(): Promise<void> {
     const { host, httpPort, grpcPort, reusePort = false } = this.#options;
-    await listenOn(this.#http1, { host, port: httpPort, reusePort });
+    const http = await listenOn(this.#http1, { host, port: httpPort, reusePort });
     try {
-      await listenOn(this.#grpc, { host, port: grpcPort, reusePort });
+      this.#ports = { http, grpc: await listenOn(this.#grpc, { host, port: grpcPort, reusePort }) };
     } catch (error) {
       this.#http1.close();
       throw error;
@@ -166,8 +175,7 @@ class TwoPorts implements Listener {
     if (this.draining) return;
     this.draining = true;
     const closed = Promise.all([stopAccepting(this.#http1), stopAccepting(this.#grpc)]);
-    for (const session of this.#sessions)
-      if (!session.closed) session.goaway(constants.NGHTTP2_NO_ERROR, anyStream);
+    for (const session of this.#sessions) sendNotice(session, this.#socketOf.get(session));
     const sockets = this.#options.adapters.webSockets?.drain();
     this.#options.adapters.mcp?.drain();
     await sleep(this.#limits.drainNoticeMs);
@@ -213,6 +221,10 @@ class TwoPorts implements Listener {
       tls === undefined
         ? createServer(options, serve)
         : createHttpsServer({ ...options, ...tls.serverOptions(), ALPNProtocols: ["h2", "http/1.1"] }, serve);
+    // RFC 9110 section 10.1.1 leaves it to us what to do with what nobody knows; node would answer without our headers.
+    server.on("checkExpectation", serve);
+    // Those behind the connection's last request, which node answers with 503 each, as many as come.
+    server.on("dropRequest", (_request, socket: Socket) => socket.pause());
     server.on("upgrade", (request, socket, head) => void this.#onUpgrade(request, socket, head));
     server.maxHeadersCount = limits.maxHeaders + 100;
     server.maxRequestsPerSocket = limits.maxRequestsPerConnection;
@@ -279,7 +291,13 @@ class TwoPorts implements Listener {
         ? createHttp2Server(options)
         : (createSecureServer({ ...options, ...tls.serverOptions() }) as unknown as Http2Server);
     tls?.keepCurrent(server as unknown as Parameters<Tls["keepCurrent"]>[0]);
-    server.on("session", (session) => this.#onSession(session, of.idleMs));
+    // Node makes a socket's session before anybody else hears of either, and does not say which is whose.
+    let latest: Socket | undefined;
+    if (this.#tls === undefined)
+      server.prependListener("connection", (socket: Socket) => {
+        latest = socket;
+      });
+    server.on("session", (session) => this.#onSession(session, { idleMs: of.idleMs, socket: latest }));
     server.on("stream", (stream, headers, _flags, rawHeaders) => {
       joinCredentials(headers, rawHeaders);
       // A session's socket is behind a proxy of node's that costs more than the rest: few requests need it.
@@ -302,6 +320,8 @@ class TwoPorts implements Listener {
   #onHttp1(request: IncomingMessage, response: ServerResponse): void {
     const startedAtMs = this.#options.clock.monotonic();
     (request.socket as Answering)[latest] = response;
+    // Node says `Connection: close` with the last answer that a connection carries, and leaves the closing to the client.
+    if ((response as LastOnConnection).maxRequestsOnConnectionReached) response.shouldKeepAlive = false;
     joinCredentials(request.headers, request.rawHeaders);
     const address = this.#believe(request.headers, request.socket);
     const forwarded = dropClaims(request.headers);
@@ -398,11 +418,15 @@ class TwoPorts implements Listener {
     refuseExchange({ refused }, exchange, { id, protocol, error });
   }
 
-  #onSession(session: ServerHttp2Session, idleMs: number): void {
+  #onSession(
+    session: ServerHttp2Session,
+    { idleMs, socket }: { readonly idleMs: number; readonly socket: Socket | undefined },
+  ): void {
     this.#sessions.add(session);
+    if (socket !== undefined) this.#socketOf.set(session, socket);
     // Node's own window for a whole connection is that of one stream: uploads side by side would wait for each other.
     session.setLocalWindowSize(connectionWindowBytes);
-    this.#guard.watch(session, idleMs);
+    this.#guard.watch(session, { idleMs, notice: () => sendNotice(session, socket) });
     session.on("error", () => session.destroy());
     session.on("close", () => this.#sessions.delete(session));
     if (this.draining) session.close();
@@ -476,26 +500,30 @@ function peerOf({ remoteAddress = "", remotePort = 0 }: Socket, address: string 
 /** A reset connection has nobody left to tell. */
 function swallow(): void {}
 
+/** @returns the port, which the system chose where 0 was asked for. */
 function listenOn(
   server: Server | Http2Server,
   where: { readonly host: string; readonly port: number; readonly reusePort: boolean },
-): Promise<void> {
+): Promise<number> {
   return new Promise((resolve, reject) => {
     server.once("error", reject);
     server.listen({ ...where, backlog }, () => {
       server.removeListener("error", reject);
-      resolve();
+      resolve((server.address() as AddressInfo).port);
     });
   });
 }
 
-/** `close` also closes idle HTTP/1 connections; here they first get their chance to hear about it. */
+/** `close` also closes idle HTTP/1 connections, and since Node 24 sessions of HTTP/2; here they first get their chance to hear about it. */
 function stopAccepting(server: Server | Http2Server): Promise<void> {
   return new Promise((resolve) => {
-    if ("closeIdleConnections" in server) server.closeIdleConnections = () => {};
+    if (!("closeIdleConnections" in server)) {
+      NetServer.prototype.close.call(server as unknown as NetServer, () => resolve());
+      return;
+    }
+    server.closeIdleConnections = () => {};
     server.close(() => resolve());
-    if ("closeIdleConnections" in server)
-      delete (server as { closeIdleConnections?: unknown }).closeIdleConnections;
+    delete (server as { closeIdleConnections?: unknown }).closeIdleConnections;
   });
 }
 

@@ -88,7 +88,7 @@ export function joinCredentials(
   if (values.length > 1) headers.authorization = values.join(", ");
 }
 
-export function tooManyHeaders(limits: ListenerLimits): Refusal {
+export function tooManyHeaders(limits: Pick<ListenerLimits, "maxHeaders" | "maxHeaderBytes">): Refusal {
   return {
     status: 431,
     error: new RpcError("resource_exhausted", {

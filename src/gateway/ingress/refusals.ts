@@ -8,6 +8,7 @@ import { bodyTooSlow } from "./body-limit.ts";
 import type { Exchange } from "./exchange.ts";
 import type { ListenerLimits } from "./limits.ts";
 import { type Refusal, tooManyHeaders } from "./precheck.ts";
+import { retryAfter } from "./rest/error-body.ts";
 import { secure } from "./rest/security-headers.ts";
 
 /** @returns the request's id. */
@@ -44,12 +45,16 @@ export function refuseSocket(socket: Duplex, refused: Refusal, id = requestIdFro
   const body = errorBody(refused, id);
   const { error } = refused;
   if (socket.destroyed) return { error, id, bytesOut: 0 };
-  socket.end(
+  const retry = retryAfter(error);
+  const headers = {
+    ...secure("application/json; charset=utf-8", id),
+    ...(retry === undefined ? {} : { "retry-after": retry }),
+  };
+  endWith(
+    socket,
     [
       `HTTP/1.1 ${refused.status} ${STATUS_CODES[refused.status] ?? ""}`,
-      ...Object.entries(secure("application/json; charset=utf-8", id)).map(
-        ([name, value]) => `${name}: ${String(value)}`,
-      ),
+      ...Object.entries(headers).map(([name, value]) => `${name}: ${String(value)}`),
       `content-length: ${Buffer.byteLength(body)}`,
       "connection: close",
       "",
@@ -57,6 +62,16 @@ export function refuseSocket(socket: Duplex, refused: Refusal, id = requestIdFro
     ].join("\r\n"),
   );
   return { error, id, bytesOut: Buffer.byteLength(body) };
+}
+
+/** How long a client may take to read why it was refused, in milliseconds. */
+const partingMs = 1000;
+
+/** The last words, and the end: who only half closes, or goes on sending, holds nothing. */
+function endWith(socket: Duplex, text: string): void {
+  socket.end(text);
+  const timer = setTimeout(() => socket.destroy(), partingMs).unref();
+  socket.once("close", () => clearTimeout(timer));
 }
 
 /** What node says when bytes are not what its parser takes. */

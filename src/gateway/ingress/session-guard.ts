@@ -15,8 +15,6 @@ const noError = 0;
 const enhanceYourCalm = 11;
 /** What C.2 of the defaults allows a connection at once: bodies that nobody has read yet. */
 export const connectionWindowBytes = 1024 * 1024;
-/** The largest stream id: a GOAWAY with it says "no new requests, please" and refuses none. */
-export const anyStream = 2 ** 31 - 1;
 /** Of the age at which connections go: those of one moment are not to come again in one moment. */
 const ageJitter = 0.1;
 const controlWindowMs = 10_000;
@@ -53,10 +51,10 @@ export class SessionGuard {
     this.#clock = clock;
   }
 
-  /** @param idleMs how long it may be without streams. */
-  watch(session: ServerHttp2Session, idleMs: number): void {
+  /** @param how.idleMs how long it may be without streams. @param how.notice tells the client to go when there is time. */
+  watch(session: ServerHttp2Session, { idleMs, notice }: { readonly idleMs: number; notice(): void }): void {
     const watched = new Watched(session, {
-      ...{ limits: this.#limits, idleMs, now: this.#clock.monotonic() },
+      ...{ limits: this.#limits, idleMs, notice, now: this.#clock.monotonic() },
       limited: this.#limited,
     });
     this.#watched.add(watched);
@@ -103,6 +101,7 @@ interface WatchOptions {
   readonly idleMs: number;
   readonly now: number;
   limited(): void;
+  notice(): void;
 }
 
 export class Watched {
@@ -134,9 +133,11 @@ export class Watched {
   #toldAt: number | undefined;
   readonly #waiting: Waiting<Guarded>;
   readonly #limited: () => void;
+  readonly #notice: () => void;
 
-  constructor(session: ServerHttp2Session, { limits, idleMs, now, limited }: WatchOptions) {
+  constructor(session: ServerHttp2Session, { limits, idleMs, now, limited, notice }: WatchOptions) {
     this.#limited = limited;
+    this.#notice = notice;
     this.#session = session;
     this.#limits = limits;
     this.#idleMs = idleMs;
@@ -237,7 +238,7 @@ export class Watched {
     const { drainNoticeMs, http2AgeGraceMs } = this.#limits;
     if (this.#toldAt === undefined) {
       this.#toldAt = now;
-      this.#session.goaway(noError, anyStream);
+      this.#notice();
     } else if (now - this.#toldAt >= http2AgeGraceMs) {
       this.#end(noError);
       return true;

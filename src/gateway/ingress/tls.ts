@@ -100,8 +100,14 @@ function stampOf({ certFile, keyFile, clientCaFile }: TlsFiles): string {
   return [certFile, keyFile, clientCaFile]
     .map((file) => {
       if (file === undefined) return "";
-      const { mtimeMs, size, ino } = statSync(file);
-      return `${mtimeMs} ${size} ${ino}`;
+      try {
+        const { mtimeMs, size, ino } = statSync(file);
+        return `${mtimeMs} ${size} ${ino}`;
+      } catch (error) {
+        throw new Error(
+          `TLS: ${file} cannot be read (${(error as NodeJS.ErrnoException).code}); give another file`,
+        );
+      }
     })
     .join("\n");
 }

@@ -1,5 +1,8 @@
 /** Hands documents to the worker thread: started on first use, ended when idle, replaced when a document takes too long. */
 import { Worker } from "node:worker_threads";
+import { create } from "@bufbuild/protobuf";
+import { durationFromMs } from "@bufbuild/protobuf/wkt";
+import { RetryInfoSchema } from "#gen/google/rpc/error_details_pb.ts";
 import type { CallHead } from "#rpc/call.ts";
 import { RpcError } from "#rpc/error.ts";
 import type { Answers, Job } from "./analysis.ts";
@@ -105,6 +108,7 @@ class WorkerAnalyzer implements Analyzer {
         new RpcError("resource_exhausted", {
           reason: "ANALYSIS_OVERLOADED",
           message: "too many documents are being analysed at once; try again shortly",
+          details: [create(RetryInfoSchema, { retryDelay: durationFromMs(1000) })],
         }),
       );
     }

@@ -4,6 +4,9 @@
  * @see https://cheatsheetseries.owasp.org/cheatsheets/Password_Storage_Cheat_Sheet.html
  * @see https://pages.nist.gov/800-63-4/sp800-63b.html (length, no rules of composition)
  */
+import { create } from "@bufbuild/protobuf";
+import { durationFromMs } from "@bufbuild/protobuf/wkt";
+import { RetryInfoSchema } from "#gen/google/rpc/error_details_pb.ts";
 import { RpcError } from "#rpc/error.ts";
 import type { Violation } from "#rpc/resource.ts";
 import { type BreachList, emptyBreachList } from "./breach-list.ts";
@@ -71,6 +74,7 @@ class Turns {
         throw new RpcError("resource_exhausted", {
           reason: "SIGN_IN_OVERLOADED",
           message: "too many passwords are being checked at once; try again shortly",
+          details: [create(RetryInfoSchema, { retryDelay: durationFromMs(1000) })],
         });
       // Who ends hands its turn over.
       await new Promise<void>((resolve) => this.#waiting.push(resolve));

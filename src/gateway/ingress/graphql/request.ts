@@ -1,6 +1,6 @@
 /** The request half of GraphQL over HTTP. @see https://graphql.github.io/graphql-over-http/draft/ */
 import type { InflateLimits } from "#gateway/codec/compression.ts";
-import { checkJsonDepth } from "#gateway/codec/json-depth.ts";
+import { checkJson } from "#gateway/codec/json-depth.ts";
 import { RpcError } from "#rpc/error.ts";
 import type { Exchange } from "../exchange.ts";
 import { readPackedBody } from "../packed-body.ts";
@@ -108,7 +108,7 @@ function isObject(value: unknown): value is Record<string, unknown> {
 
 /** Whoever writes out again what nests too deep runs out of stack. */
 function parseJson(text: Uint8Array, what: string): unknown {
-  checkJsonDepth(text);
+  checkJson(text);
   try {
     return JSON.parse(Buffer.from(text.buffer, text.byteOffset, text.length).toString("utf8"));
   } catch {

@@ -3,7 +3,7 @@
  * from what has the library only its types.
  */
 import type { WebSocket } from "ws";
-import { checkJsonDepth } from "#gateway/codec/json-depth.ts";
+import { checkJson } from "#gateway/codec/json-depth.ts";
 import type { Runtime } from "#gateway/dispatch/dispatch.ts";
 import { requestIdFrom } from "#gateway/wire/request-id.ts";
 import type { RpcError } from "#rpc/error.ts";
@@ -49,7 +49,7 @@ export function serveGraphqlSocket(server: Server, options: GraphqlSocketOptions
       onMessage: (listener) =>
         socket.on("message", (data: Buffer) => {
           try {
-            checkJsonDepth(data);
+            checkJson(data);
           } catch (error) {
             socket.close(badRequest, (error as RpcError).message);
             return;

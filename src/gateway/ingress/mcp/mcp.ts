@@ -10,7 +10,7 @@
 import { createHmac, randomBytes } from "node:crypto";
 import type { AuthInfo, McpHttpHandler, ServerEventBus } from "@modelcontextprotocol/server";
 import { defaultMaxInflation } from "#gateway/codec/compression.ts";
-import { checkJsonDepth } from "#gateway/codec/json-depth.ts";
+import { checkJson } from "#gateway/codec/json-depth.ts";
 import type { Runtime } from "#gateway/dispatch/dispatch.ts";
 import { readTimeout } from "#gateway/wire/grpc-timeout.ts";
 import { requestIdFrom } from "#gateway/wire/request-id.ts";
@@ -126,7 +126,7 @@ class Mcp {
             maxInflation: this.#options.maxInflation ?? defaultMaxInflation,
           })
         : undefined;
-    if (body !== undefined) checkJsonDepth(body);
+    if (body !== undefined) checkJson(body);
     const request = toRequest(exchange, { base: this.#options.serverUrl(), body, signal });
     const timeoutMs = readTimeout(exchange.headers);
     const caller: Caller = {

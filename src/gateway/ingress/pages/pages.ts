@@ -20,6 +20,8 @@ import { allows, homeTenant, type Principal } from "#rpc/principal.ts";
 import type { Reasons } from "#rpc/reasons.ts";
 import { readMetadata } from "../connect/read.ts";
 import type { Adapter, Exchange, ResponseHeaders } from "../exchange.ts";
+import { retryAfterSeconds } from "../rest/error-body.ts";
+import { secure } from "../rest/security-headers.ts";
 import { docsPage } from "./docs-page.ts";
 import { errorsPage } from "./errors-page.ts";
 import { contentSecurityPolicy } from "./html.ts";
@@ -145,6 +147,7 @@ function makePage(make: MakePage, exchange: Exchange): Page | Promise<Page> {
 
 function send(exchange: Exchange, page: Page, id: string): void {
   const headers = pageHeaders(page.type, id);
+  if (page.status === 503) headers["retry-after"] = retryAfterSeconds;
   if (page.etag !== undefined) {
     headers.etag = page.etag;
     headers["cache-control"] = "no-cache";
@@ -156,17 +159,11 @@ function send(exchange: Exchange, page: Page, id: string): void {
   exchange.reply(page.status, headers, page.body);
 }
 
+/** Pages have scripts and styles of their own; nothing else has any. */
 function pageHeaders(type: string, id: string): ResponseHeaders {
-  return {
-    "content-type": type,
-    "cache-control": "no-store",
-    "content-security-policy": contentSecurityPolicy,
-    "cross-origin-resource-policy": "same-origin",
-    "referrer-policy": "no-referrer",
-    "x-content-type-options": "nosniff",
-    "x-frame-options": "DENY",
-    "x-request-id": id,
-  };
+  const headers = secure(type, id);
+  if (type.startsWith("text/html")) headers["content-security-policy"] = contentSecurityPolicy;
+  return headers;
 }
 
 function text(status: number, body: string): Page {

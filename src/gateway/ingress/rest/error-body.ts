@@ -72,11 +72,14 @@ export function errorHeaders(exchange: Exchange, error: RpcError, id: string): R
   return headers;
 }
 
-/** What `Retry-After` says: whole seconds of the error's RetryInfo; undefined: it has none. */
+/** Seconds after which it is worth to ask again, where an error that passes does not say. */
+export const retryAfterSeconds = "1";
+
+/** What `Retry-After` says: whole seconds of the error's RetryInfo; undefined: asking again does not help. */
 export function retryAfter(error: RpcError): string | undefined {
   const retry = error.details.find(
     (detail): detail is RetryInfo => detail.$typeName === RetryInfoSchema.typeName,
   );
-  if (retry?.retryDelay === undefined) return undefined;
+  if (retry?.retryDelay === undefined) return error.code === "unavailable" ? retryAfterSeconds : undefined;
   return String(Math.max(1, Number(retry.retryDelay.seconds) + (retry.retryDelay.nanos > 0 ? 1 : 0)));
 }

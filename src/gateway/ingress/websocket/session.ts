@@ -10,7 +10,8 @@ import { Metadata } from "#rpc/metadata.ts";
 import type { Peer } from "#rpc/peer.ts";
 import { localPrincipal } from "#rpc/principal.ts";
 import type { Clock } from "#std/clock.ts";
-import { isWithheld } from "../client-headers.ts";
+import { checkBinaries, isWithheld } from "../client-headers.ts";
+import { tooManyHeaders } from "../precheck.ts";
 import { closeCodes, shortened } from "./close-codes.ts";
 import { Credit } from "./credit.ts";
 import type { FrameCodec, Incoming, Outgoing } from "./frames.ts";
@@ -30,6 +31,9 @@ export interface SessionOptions {
   readonly heartbeatMs: number;
   readonly maxFrameBytes: number;
   readonly maxWaitingBytes: number;
+  /** Of a call's metadata, as of a request's headers. */
+  readonly maxHeaders: number;
+  readonly maxHeaderBytes: number;
 }
 
 /** Who a connection's credential stands for. */
@@ -187,9 +191,10 @@ export class Session {
     if (frame.end) call.end();
   }
 
-  /** @throws RpcError METHOD_UNKNOWN. */
+  /** @throws RpcError METHOD_UNKNOWN, HEADERS_TOO_MANY, METADATA_INVALID. */
   #begin(id: string, frame: CallFrame): SocketCall {
     const { clock, codec } = this.#options;
+    if (isTooMuch(frame.metadata, this.#options)) throw tooManyHeaders(this.#options).error;
     const runtime = this.#options.runtime();
     const method = runtime.catalog.methods.get(`/${frame.method}`);
     if (method === undefined) {
@@ -227,6 +232,7 @@ export class Session {
       const name = key.toLowerCase();
       if (!isWithheld(name)) entries[name] = value;
     }
+    checkBinaries(entries);
     const own = entries.authorization !== undefined || entries["x-api-key"] !== undefined;
     const all = own ? entries : { ...entries, ...this.#headers };
     return new Metadata(function* () {
@@ -259,6 +265,15 @@ export class Session {
     for (const call of [...this.#calls.values()]) call.cancel(error);
     this.#calls.clear();
   }
+}
+
+function isTooMuch(
+  metadata: Readonly<Record<string, string>>,
+  { maxHeaders, maxHeaderBytes }: SessionOptions,
+): boolean {
+  const entries = Object.entries(metadata);
+  if (entries.length > maxHeaders) return true;
+  return entries.reduce((sum, [name, value]) => sum + name.length + value.length, 0) > maxHeaderBytes;
 }
 
 /** The two sides no longer agree about what was said: the connection is over. */

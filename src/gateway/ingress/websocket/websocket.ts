@@ -25,6 +25,7 @@ import { closeCodes, shortened } from "./close-codes.ts";
 import { type FrameCodec, jsonFrames, protoFrames } from "./frames.ts";
 import { Session, type SocketAuthenticator } from "./session.ts";
 import { serveSingle } from "./single.ts";
+import { takeTurns } from "./turns.ts";
 
 export interface WebSocketOptions {
   /** The runtime of the moment; a call keeps the one it began with. */
@@ -46,6 +47,9 @@ export interface WebSocketLimits {
   readonly maxFragments: number;
   /** PING and PONG frames in ten seconds. Default 500. */
   readonly maxControlFrames: number;
+  /** Names in a call's metadata, and bytes of names and values. Default 100 and 16 KiB, as of headers. */
+  readonly maxHeaders: number;
+  readonly maxHeaderBytes: number;
   /** What may wait for the client of a socket, in bytes. Default 1 MiB. */
   readonly maxWaitingBytes: number;
   /** How often a socket is pinged, in milliseconds; two pings unanswered end it. Default 15 000. */
@@ -63,6 +67,8 @@ export const defaultWebSocketLimits: WebSocketLimits = {
   maxFrameBytes: 1024 * 1024,
   maxFragments: 1000,
   maxControlFrames: 500,
+  maxHeaders: 100,
+  maxHeaderBytes: 16 * 1024,
   maxWaitingBytes: 1024 * 1024,
   heartbeatMs: 15_000,
   initMs: 10_000,
@@ -197,7 +203,7 @@ class Server implements WebSockets {
     const known = offered.find((name) => subprotocols.has(name));
     const codec = subprotocols.get(known ?? "portico.v1+json") ?? jsonFrames;
     const credential = credentialOf(headers);
-    const { heartbeatMs, maxFrameBytes, maxWaitingBytes } = this.#limits;
+    const { heartbeatMs, maxFrameBytes, maxWaitingBytes, maxHeaders, maxHeaderBytes } = this.#limits;
     const { clock, runtime, authenticator } = this.#options;
     const session = await this.#accept(upgrade, (socket) => {
       if (offered.length > 0 && known === undefined) {
@@ -216,6 +222,7 @@ class Server implements WebSockets {
           maxFrameBytes,
           maxWaitingBytes,
         },
+        ...{ maxHeaders, maxHeaderBytes },
         headers: credential,
       });
       this.#keep(socket, begun);
@@ -289,6 +296,7 @@ class Server implements WebSockets {
       ...{ controlFrames: 0, controlSince: openedAt },
     };
     this.#connections.add(connection);
+    takeTurns(socket);
     socket.on("ping", () => this.#onControl(connection));
     socket.on("pong", () => {
       connection.unanswered = 0;

@@ -1,0 +1,98 @@
+/** Rows of sizes, compression and JSON over GraphQL and MCP, whose answers have forms of their own: the same statuses and reasons as over REST. */
+import assert from "node:assert/strict";
+import { after, before, describe, test } from "node:test";
+import { gzipSync } from "node:zlib";
+import { sendHttp1, sendHttp2 } from "../support/http-case.ts";
+import { startPortico, type TestPortico } from "../support/portico.ts";
+import { bomb, nested } from "./rows-grpc.ts";
+
+let portico: TestPortico;
+before(async () => {
+  portico = await startPortico();
+});
+after(() => portico.stop());
+
+const mebi = 1024 * 1024;
+const rpc = (params: string): string => `{"jsonrpc":"2.0","id":1,"method":"tools/call","params":${params}}`;
+const protocols = {
+  GraphQL: { target: "/graphql", carrying: (json: string) => `{"query":"{__typename}","variables":${json}}` },
+  MCP: { target: "/mcp", carrying: (json: string) => rpc(`{"name":"get_bpmn","arguments":${json}}`) },
+} as const;
+type Carrying = (json: string) => string;
+
+interface Case {
+  readonly row: number;
+  readonly what: string;
+  body(carrying: Carrying): string | Uint8Array;
+  readonly encoding?: string;
+  readonly status: number;
+  readonly reason?: string;
+}
+
+const cases: readonly Case[] = [
+  {
+    ...{ row: 21, what: "more than 1 MiB", status: 413, reason: "PAYLOAD_TOO_LARGE" },
+    body: (carrying) => carrying(`{"id":"${"a".repeat(mebi)}"}`),
+  },
+  {
+    ...{ row: 22, what: "a gibibyte in gzip", status: 413, reason: "PAYLOAD_TOO_LARGE" },
+    ...{ body: () => bomb, encoding: "gzip" },
+  },
+  {
+    ...{ row: 22, what: "gzip in gzip", status: 415, reason: "ENCODING_UNSUPPORTED" },
+    ...{ body: () => gzipSync(bomb), encoding: "gzip, gzip" },
+  },
+  {
+    ...{ row: 25, what: "an unknown encoding", status: 415, reason: "ENCODING_UNSUPPORTED" },
+    ...{ body: (carrying) => carrying("{}"), encoding: "snappy" },
+  },
+  {
+    ...{ row: 26, what: "corrupt gzip", status: 400, reason: "MESSAGE_MALFORMED" },
+    ...{ body: () => "nope", encoding: "gzip" },
+  },
+  {
+    ...{ row: 28, what: "101 levels", status: 400, reason: "MESSAGE_MALFORMED" },
+    body: (carrying) => carrying(nested("[", "]", 101)),
+  },
+  { ...{ row: 36, what: "text behind it", status: 400 }, body: (carrying) => `${carrying("{}")} x` },
+  {
+    ...{ row: 36, what: "bytes that are not UTF-8", status: 400 },
+    body: (carrying) => Buffer.from(carrying('{"id":"\xff"}'), "latin1"),
+  },
+  { ...{ row: 40, what: "a million brackets", status: 400 }, body: () => "[".repeat(1_000_000) },
+];
+
+for (const [protocol, { target, carrying }] of Object.entries(protocols))
+  describe(`bad input over ${protocol}`, () => {
+    for (const { row, what, body, encoding, status, reason } of cases)
+      test(`${row}. ${what}`, async () => {
+        for (const send of [sendHttp1, sendHttp2]) {
+          const answer = await send(portico.httpPort, {
+            ...{ method: "POST", target, body: Buffer.from(body(carrying)) },
+            headers: Object.entries({
+              "content-type": "application/json",
+              accept: "application/json, text/event-stream",
+              "mcp-protocol-version": "2025-11-25",
+              ...(encoding === undefined ? {} : { "content-encoding": encoding }),
+            }),
+          });
+          const text = answer.body.toString();
+          assert.equal(answer.status, status, text.slice(0, 300));
+          if (reason !== undefined) assert.match(text, new RegExp(`"reason":"${reason}"`));
+          assert.doesNotMatch(text, /node_modules|\.ts:|"data":\{"__typename/);
+        }
+      });
+
+    test("39. keys of JavaScript's prototypes are names that are not there", async () => {
+      const sent = carrying('{"__proto__":{"x":1},"constructor":{"prototype":{"x":1}}}');
+      const answer = await sendHttp1(portico.httpPort, {
+        ...{ method: "POST", target, body: Buffer.from(sent) },
+        headers: Object.entries({
+          "content-type": "application/json",
+          accept: "application/json, text/event-stream",
+        }),
+      });
+      assert.equal(answer.status, 200);
+      assert.equal(({} as { x?: number }).x, undefined);
+    });
+  });
