@@ -292,11 +292,10 @@ describe("who leaves GraphQL, and who does not read", () => {
     socket.send(JSON.stringify({ id, type: "subscribe", payload: { query: text } }));
 
   test("a reader of a socket that stops costs no more than the buffers", async () => {
-    const socket = await openSocket(planned(endless));
+    const socket = await openSocket(planned({ ...endless, id: "stopped-socket" }));
     socket.pause();
     subscribe(socket, "a", stream);
-    await sleep(100);
-    const probe = echo.latest();
+    const probe = await echo.probe("stopped-socket");
     await settles(() => probe.produced);
     socket.terminate();
     await probe.over;
@@ -304,10 +303,9 @@ describe("who leaves GraphQL, and who does not read", () => {
   });
 
   test("a query that a socket's client has enough of is cancelled, and the socket goes on", async () => {
-    const socket = await openSocket(planned({ wait: true }));
+    const socket = await openSocket(planned({ wait: true, id: "enough" }));
     subscribe(socket, "a", query);
-    await sleep(50);
-    const probe = echo.latest();
+    const probe = await echo.probe("enough");
     const began = undisturbedMs();
     socket.send('{"id":"a","type":"complete"}');
     assert.equal((await probe.canceled).code, "canceled");

@@ -455,12 +455,17 @@ describe("what is said on a WebSocket", () => {
     const stream = { method: "test.v1.Echo/ServerStream", metadata: plan };
     one.send({ id: "1", call: { ...stream, credit: 3 }, message: { text: "a" } });
     one.send({ id: "2", call: stream, message: { text: "b" } });
-    const settle = (): Promise<void> => new Promise((resolve) => setTimeout(resolve, 60));
-    await settle();
-    assert.equal(one.messages("1").length + one.messages("2").length, 5);
+    const count = (): number => one.messages("1").length + one.messages("2").length;
+    /** So many messages come, and none behind them. */
+    const come = async (expected: number): Promise<void> => {
+      await one.until(() => count() >= expected);
+      await new Promise((resolve) => setTimeout(resolve, 60));
+      assert.equal(count(), expected);
+    };
+    await come(5);
     assert.ok(one.messages("1").length <= 3);
     one.send({ credit: 40 });
-    await settle();
+    await come(23);
     assert.deepEqual([one.messages("1").length, one.messages("2").length], [3, 20]);
     one.send({ id: "1", credit: 20 });
     assert.equal((await one.end("1")).code, 0);
