@@ -81,9 +81,10 @@ class Talk {
     }
   }
 
-  end(id: string): Promise<NonNullable<ServerFrame["end"]>["status"]> {
+  end(id: string, ms?: number): Promise<NonNullable<ServerFrame["end"]>["status"]> {
     return this.until(
       () => this.frames.find((frame) => frame.id === id && frame.end !== undefined)?.end?.status,
+      ms,
     );
   }
 
@@ -292,12 +293,19 @@ describe("a WebSocket to a Portico that asks who calls", () => {
 });
 
 describe("a client that does not read", () => {
+  const maxWaitingBytes = 256 * 1024;
   let echo: EchoServer;
+  /** The one that asks often whether its clients are there. */
+  let pinging: EchoServer;
   before(async () => {
-    echo = await startEcho({ webSocketLimits: { maxWaitingBytes: 256 * 1024, heartbeatMs: 1000 } });
+    echo = await startEcho({ webSocketLimits: { maxWaitingBytes } });
+    pinging = await startEcho({ webSocketLimits: { maxWaitingBytes, heartbeatMs: 1000 } });
   });
-  after(() => echo.close());
-  const open = () => new Talk(`http://127.0.0.1:${echo.httpPort}/ws`).opened();
+  after(async () => {
+    await echo.close();
+    await pinging.close();
+  });
+  const open = (at = echo) => new Talk(`http://127.0.0.1:${at.httpPort}/ws`).opened();
   const planned = (method: string, plan: object) => ({
     method: `test.v1.Echo/${method}`,
     metadata: { "echo-plan": JSON.stringify(plan) },
@@ -344,14 +352,15 @@ describe("a client that does not read", () => {
     assert.ok(produced < streams * count, "somebody waits");
     one.socket.resume();
     for (let n = 0; n < streams; n += 1) {
-      assert.equal((await one.end(`s${n}`)).code, 0);
+      // 64 MB of JSON through one thread, both ends of it.
+      assert.equal((await one.end(`s${n}`, 30_000)).code, 0);
       assert.equal(one.messages(`s${n}`).length, count);
     }
     one.close();
   });
 
   test("not even pings is closed with 1013 where something waits for it", async () => {
-    const one = await open();
+    const one = await open(pinging);
     one.send({
       id: "s",
       call: planned("ServerStream", { count: 100_000, size: 64 * 1024, id: "endless" }),
@@ -359,7 +368,7 @@ describe("a client that does not read", () => {
     });
     await one.until(() => one.frames.length > 0);
     one.socket.pause();
-    const probe = await echo.probe("endless");
+    const probe = await pinging.probe("endless");
     await probe.canceled;
     one.socket.resume();
     const closed = await one.until(() => one.closed, 10_000);
