@@ -3,7 +3,6 @@
  * directly.
  */
 import { Command } from "commander";
-import { openUsers } from "#compose.ts";
 import { loadConfig } from "#config/config.ts";
 import { createClient, urlOption } from "./client.ts";
 import { CommandError, type Terminal } from "./terminal.ts";
@@ -95,6 +94,7 @@ async function createAdministrator(given: Given, terminal: Terminal): Promise<vo
     { flags: {}, env: terminal.env, file: given.config, cwd: terminal.cwd },
     "production",
   );
+  const { openUsers } = await import("#compose.ts");
   const { users: host, close } = await openUsers(config);
   try {
     await host.createAdministrator({ id, email, password });

@@ -20,6 +20,28 @@ describe("rate limits", () => {
     assert.equal(limiter.take("b", 100).allowed, true, "keys are apart");
     assert.equal(limiter.take("a", 10_000).remaining, 4, "full again");
   });
+  test("hold whatever the clock reads: its fractions cost nobody a request", () => {
+    const moment = fc.double({ min: 0, max: 1e9, noNaN: true });
+    const anyRate = fc.record({
+      burst: fc.integer({ min: 1, max: 50 }),
+      intervalMs: fc.oneof(
+        fc.constant(60_000),
+        fc.constant(10 / 3),
+        fc.double({ min: 1, max: 1e6, noNaN: true }),
+      ),
+    });
+    fc.assert(
+      fc.property(moment, anyRate, (now, { burst, intervalMs }) => {
+        const limiter = new MemoryLimiter({ burst, intervalMs });
+        assert.equal(limiter.take("a", now).resetMs, intervalMs);
+        for (let left = burst - 2; left >= 0; left -= 1) {
+          const { allowed, remaining } = limiter.take("a", now);
+          assert.deepEqual([allowed, remaining], [true, left]);
+        }
+        assert.deepEqual([limiter.take("a", now).allowed, limiter.take("a", now).remaining], [false, 0]);
+      }),
+    );
+  });
   test("count a cost", () => {
     const limiter = new MemoryLimiter(rate);
     assert.equal(limiter.take("a", 0, 5).remaining, 0);

@@ -23,6 +23,9 @@ export interface Verdict {
   readonly resetMs: number;
 }
 
+/** What of a request is no more than rounding: so little of one may be missing. */
+const grain = 1e-4;
+
 /** The arithmetic alone: for stores of every kind. @param arrival what is stored for the key; undefined: nothing. */
 export function judge(
   rate: Rate,
@@ -30,17 +33,19 @@ export function judge(
   request: { readonly now: number; readonly cost: number },
 ): Verdict & { readonly arrival: number } {
   const { now, cost } = request;
-  const from = Math.max(arrival ?? now, now);
-  const next = from + cost * rate.intervalMs;
-  const most = now + rate.burst * rate.intervalMs;
-  const allowed = next <= most;
-  const kept = allowed ? next : from;
+  const { burst, intervalMs } = rate;
+  // From now on and not from the clock's beginning: what is added to a time with fractions is rounded by as much as the time is large.
+  const used = Math.max(0, (arrival ?? now) - now);
+  const next = used + cost * intervalMs;
+  const most = burst * intervalMs;
+  const allowed = next <= most + grain * intervalMs;
+  const kept = allowed ? next : used;
   return {
     allowed,
-    arrival: kept,
-    remaining: Math.max(0, Math.floor((most - kept) / rate.intervalMs)),
+    arrival: now + kept,
+    remaining: Math.max(0, Math.floor((most - kept) / intervalMs + grain)),
     retryAfterMs: allowed ? 0 : next - most,
-    resetMs: kept - now,
+    resetMs: kept,
   };
 }
 

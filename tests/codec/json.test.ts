@@ -11,6 +11,7 @@ import { loadCatalog } from "#gateway/catalog/catalog.ts";
 import { createCodec } from "#gateway/codec/codec.ts";
 import { RpcError } from "#rpc/error.ts";
 import { echoDescriptors } from "../support/echo.ts";
+import { threadMs } from "../support/thread-time.ts";
 import { jsonOf } from "./json-of.ts";
 
 const { registry } = loadCatalog({ descriptorSet: echoDescriptors() });
@@ -127,7 +128,7 @@ describe("numbers", () => {
   });
 
   test("of 64 bits beyond their range, with a fraction, or absurdly long are refused at once", () => {
-    const started = performance.now();
+    const started = threadMs();
     for (const text of [
       "9223372036854775808",
       "-9223372036854775809",
@@ -143,7 +144,7 @@ describe("numbers", () => {
         refusal(everything, `{"i64":${text}}`),
         /^invalid_argument FIELD_INVALID i64: must be a whole number of 64 bits$/,
       );
-    assert.ok(performance.now() - started < 500);
+    assert.ok(threadMs() - started < 500);
   });
 
   test("of 32 bits are written with the digits they have", () => {
@@ -320,9 +321,9 @@ describe("what costs too much is refused early", () => {
   ];
   for (const [what, text, answer] of cases)
     test(what, () => {
-      const started = performance.now();
+      const started = threadMs();
       assert.match(refusal(everything, text), answer);
-      assert.ok(performance.now() - started < 250, `${performance.now() - started} ms`);
+      assert.ok(threadMs() - started < 250, `${threadMs() - started} ms`);
     });
 });
 

@@ -120,6 +120,15 @@ function blocks(kind: string, language: string): { page: string; text: string }[
   );
 }
 
+/** Lines of a shell that has `set -e`: the command serves until it says that it does, and has to end well when it is told to. */
+function untilItServes(command: string): string {
+  return `${command} 2> said &
+until grep -q '^  Data ' said; do kill -0 $! || { cat said >&2; exit 1; }; sleep 0.05; done
+kill $!
+wait $!
+cat said >&2`;
+}
+
 describe("scripts in the pages", () => {
   const inFolder = async (script: string, cwd: string) => {
     const text = script.replaceAll("scripts/portico.js", path.join(root, "scripts/portico.js"));
@@ -168,8 +177,7 @@ describe("scripts in the pages", () => {
       try {
         writeFileSync(path.join(cwd, "portico.config.ts"), text);
         const flags = "--mode development --http-port 0 --grpc-port 0 --database-url memory:";
-        const line = `timeout --preserve-status 3 node scripts/portico.js serve ${flags}`;
-        const { stderr } = await inFolder(line, cwd);
+        const { stderr } = await inFolder(untilItServes(`node scripts/portico.js serve ${flags}`), cwd);
         assert.match(stderr, /^portico \S+ \(development\)$/m);
       } finally {
         rmSync(cwd, { recursive: true, force: true });
@@ -195,7 +203,7 @@ describe("the production commands of the identity guide", () => {
     // The sources instead of the package, free ports, and an end.
     const script = block
       .replaceAll("dist/main.js", path.join(root, "scripts/portico.js"))
-      .replace(/(\S+ \S+ serve)/, "timeout --preserve-status 4 $1 --http-port 0 --grpc-port 0");
+      .replace(/^\S+ \S+ serve.*$/m, (line) => untilItServes(`${line} --http-port 0 --grpc-port 0`));
     try {
       const { stderr } = await run("bash", ["-ec", script], { cwd, env });
       assert.match(stderr, /users\/admin is an administrator and signs in as root@example\.org/);

@@ -158,6 +158,7 @@ describe("the client", () => {
     const sending = (async () => {
       for (; sent < 100; sent += 1) await stuck.send({ text: "x" });
     })();
+    while (sent < 16) await new Promise((resolve) => setTimeout(resolve, 5));
     await new Promise((resolve) => setTimeout(resolve, 60));
     assert.equal(sent, 16);
     stuck.cancel();
@@ -183,8 +184,8 @@ describe("the client", () => {
     await line.listen();
     const cut = connect(`http://127.0.0.1:${line.port}`);
     await cut.unary("test.v1.Echo/Unary", {});
-    const running = cut.unary("test.v1.Echo/Unary", {}, plan({ wait: true }));
-    await new Promise((resolve) => setTimeout(resolve, 30));
+    const running = cut.unary("test.v1.Echo/Unary", {}, plan({ wait: true, id: "cut" }));
+    await echo.probe("cut");
     line.cut();
     await rejects(running, "unavailable", "CONNECTION_LOST");
     await cut.unary("test.v1.Echo/Unary", {});

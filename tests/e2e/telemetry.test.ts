@@ -44,8 +44,9 @@ describe("/metrics", () => {
       headers: { ...headers, "connect-protocol-version": "1" },
       body: {},
     });
-    for (let count = 0; count < 30; count += 1)
-      await ask(base, "GET", "/api/v1/bpmn?pageSize=1", { headers });
+    // More at once than the limit lets pass, again where the machine was so slow that it did.
+    const list = () => ask(base, "GET", "/api/v1/bpmn?pageSize=1", { headers });
+    while (!(await Promise.all(Array.from({ length: 30 }, list))).some(({ status }) => status === 429));
     let metrics = await scrape();
     for (
       let tries = 0;

@@ -82,9 +82,10 @@ class Talk {
     }
   }
 
-  end(id: string): Promise<NonNullable<ServerFrame["end"]>["status"]> {
+  end(id: string, ms?: number): Promise<NonNullable<ServerFrame["end"]>["status"]> {
     return this.until(
       () => this.frames.find((frame) => frame.id === id && frame.end !== undefined)?.end?.status,
+      ms,
     );
   }
 
@@ -293,12 +294,19 @@ describe("a WebSocket to a Portico that asks who calls", () => {
 });
 
 describe("a client that does not read", () => {
+  const maxWaitingBytes = 256 * 1024;
   let echo: EchoServer;
+  /** The one that asks often whether its clients are there. */
+  let pinging: EchoServer;
   before(async () => {
-    echo = await startEcho({ webSocketLimits: { maxWaitingBytes: 256 * 1024, heartbeatMs: 1000 } });
+    echo = await startEcho({ webSocketLimits: { maxWaitingBytes } });
+    pinging = await startEcho({ webSocketLimits: { maxWaitingBytes, heartbeatMs: 1000 } });
   });
-  after(() => echo.close());
-  const open = () => new Talk(`http://127.0.0.1:${echo.httpPort}/ws`).opened();
+  after(async () => {
+    await echo.close();
+    await pinging.close();
+  });
+  const open = (at = echo) => new Talk(`http://127.0.0.1:${at.httpPort}/ws`).opened();
   const planned = (method: string, plan: object) => ({
     method: `test.v1.Echo/${method}`,
     metadata: { "echo-plan": JSON.stringify(plan) },
@@ -345,14 +353,15 @@ describe("a client that does not read", () => {
     assert.ok(produced < streams * count, "somebody waits");
     one.socket.resume();
     for (let n = 0; n < streams; n += 1) {
-      assert.equal((await one.end(`s${n}`)).code, 0);
+      // 64 MB of JSON through one thread, both ends of it.
+      assert.equal((await one.end(`s${n}`, 30_000)).code, 0);
       assert.equal(one.messages(`s${n}`).length, count);
     }
     one.close();
   });
 
   test("not even pings is closed with 1013 where something waits for it", async () => {
-    const one = await open();
+    const one = await open(pinging);
     one.send({
       id: "s",
       call: planned("ServerStream", { count: 100_000, size: 64 * 1024, id: "endless" }),
@@ -360,7 +369,7 @@ describe("a client that does not read", () => {
     });
     await one.until(() => one.frames.length > 0);
     one.socket.pause();
-    const probe = await echo.probe("endless");
+    const probe = await pinging.probe("endless");
     await probe.canceled;
     one.socket.resume();
     const closed = await one.until(() => one.closed, 10_000);
@@ -471,12 +480,17 @@ describe("what is said on a WebSocket", () => {
     const stream = { method: "test.v1.Echo/ServerStream", metadata: plan };
     one.send({ id: "1", call: { ...stream, credit: 3 }, message: { text: "a" } });
     one.send({ id: "2", call: stream, message: { text: "b" } });
-    const settle = (): Promise<void> => new Promise((resolve) => setTimeout(resolve, 60));
-    await settle();
-    assert.equal(one.messages("1").length + one.messages("2").length, 5);
+    const count = (): number => one.messages("1").length + one.messages("2").length;
+    /** So many messages come, and none behind them. */
+    const come = async (expected: number): Promise<void> => {
+      await one.until(() => count() >= expected);
+      await new Promise((resolve) => setTimeout(resolve, 60));
+      assert.equal(count(), expected);
+    };
+    await come(5);
     assert.ok(one.messages("1").length <= 3);
     one.send({ credit: 40 });
-    await settle();
+    await come(23);
     assert.deepEqual([one.messages("1").length, one.messages("2").length], [3, 20]);
     one.send({ id: "1", credit: 20 });
     assert.equal((await one.end("1")).code, 0);

@@ -14,12 +14,12 @@ describe("a good client is left alone", () => {
   before(async () => {
     echo = await startEcho({
       limits: {
-        http2HeaderBlockTimeoutMs: 200,
-        http2PingAfterMs: 300,
+        http2HeaderBlockTimeoutMs: 1000,
+        http2PingAfterMs: 1000,
         http2MaxIdleBytes: 4096,
-        requestTimeoutMs: 400,
-        headersTimeoutMs: 400,
-        stalledTimeoutMs: 400,
+        requestTimeoutMs: 1000,
+        headersTimeoutMs: 1000,
+        stalledTimeoutMs: 1000,
       },
     });
     session = connect(`http://127.0.0.1:${echo.grpcPort}`);
@@ -56,13 +56,13 @@ describe("a good client is left alone", () => {
     const stream = open("BidiStream");
     const done = answer(stream);
     stream.write(message);
-    await sleep(1500);
+    await sleep(2000);
     stream.end(message);
     assert.deepEqual(await done, { size: 2 * message.length, status: "0" });
   });
 
   test("that has no calls for a while and then one", async () => {
-    await sleep(1000);
+    await sleep(1500);
     const stream = open("Unary");
     stream.end(message);
     assert.deepEqual(await answer(stream), { size: message.length, status: "0" });
@@ -83,7 +83,7 @@ describe("a good client is left alone", () => {
     const done = answer(stream);
     for (const piece of [message.subarray(0, 3), message.subarray(3, 6), message.subarray(6)]) {
       stream.write(piece);
-      await sleep(300);
+      await sleep(400);
     }
     stream.end();
     assert.equal((await done).status, "0");

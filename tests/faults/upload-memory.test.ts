@@ -11,6 +11,7 @@ import { runInNewContext } from "node:vm";
 import { startPortico, type TestPortico } from "../support/portico.ts";
 
 const mebibyte = 1024 * 1024;
+const minSamples = 20;
 const folder = mkdtempSync(path.join(tmpdir(), "portico-memory-"));
 const file = path.join(folder, "large.bpmn");
 let portico: TestPortico;
@@ -45,29 +46,36 @@ function curl(...args: string[]): Promise<string> {
   });
 }
 
-/** Most memory outside the heap that was alive at once while `work` ran, above what was before, in bytes. */
-async function peakOf(work: () => Promise<unknown>): Promise<{ peak: number; samples: number }> {
-  collectGarbage();
-  const before = process.memoryUsage().arrayBuffers;
-  let done = false;
-  const working = work().finally(() => {
-    done = true;
-  });
+/**
+ * Most memory outside the heap that was alive at once while `work` ran, above what was before, in bytes. It runs again until there were more than
+ * `minSamples` looks: a busy machine has time for few of them.
+ */
+async function peakOf(work: (round: number) => Promise<unknown>): Promise<{ peak: number; samples: number }> {
   let peak = 0;
   let samples = 0;
-  while (!done) {
+  for (let round = 0; samples <= minSamples; round += 1) {
     collectGarbage();
-    peak = Math.max(peak, process.memoryUsage().arrayBuffers - before);
-    samples += 1;
-    await sleep(1);
+    const before = process.memoryUsage().arrayBuffers;
+    let done = false;
+    const working = work(round).finally(() => {
+      done = true;
+    });
+    while (!done) {
+      // Twice: pieces of memory that the first one found are given back beside the program, at the latest when the next begins.
+      collectGarbage();
+      collectGarbage();
+      peak = Math.max(peak, process.memoryUsage().arrayBuffers - before);
+      samples += 1;
+      await sleep(1);
+    }
+    await working;
   }
-  await working;
   return { peak, samples };
 }
 
 describe("a file of 10 MiB", () => {
   test("is held once while it comes in", async (t) => {
-    const { peak, samples } = await peakOf(() =>
+    const { peak, samples } = await peakOf((round) =>
       curl(
         "--limit-rate",
         "20M",
@@ -75,18 +83,17 @@ describe("a file of 10 MiB", () => {
         `@${file}`,
         "-H",
         "content-type: application/xml",
-        `${portico.base}/api/v1/bpmn:upload?metadata.documentId=large`,
+        `${portico.base}/api/v1/bpmn:upload?metadata.documentId=large-${round}`,
       ),
     );
     t.diagnostic(`peak ${(peak / mebibyte).toFixed(2)} MiB in ${samples} samples`);
-    assert.ok(samples > 20, `${samples} samples`);
     assert.ok(peak > 9 * mebibyte, "the file was seen");
     assert.ok(peak <= 11 * mebibyte, `${peak} bytes`);
   });
 
   test("goes out in parts", async (t) => {
     const { peak, samples } = await peakOf(() =>
-      curl("--limit-rate", "30M", "-o", "/dev/null", `${portico.base}/api/v1/bpmn/large:download`),
+      curl("--limit-rate", "30M", "-o", "/dev/null", `${portico.base}/api/v1/bpmn/large-0:download`),
     );
     t.diagnostic(`peak ${(peak / mebibyte).toFixed(2)} MiB in ${samples} samples`);
     assert.ok(peak <= 11 * mebibyte, `${peak} bytes`);

@@ -96,6 +96,9 @@ function requestWith(path: readonly DescField[], id: string): Record<string, unk
 const made =
   /"(requestId|uid|etag|createTime|updateTime|expireTime|id|name|secret|hint|accessToken)":"[^"]*"/g;
 
+/** Which word of those that it lists an answer proposes: that depends on the letters of the id, which are different in the two. */
+const guess = /; did you mean (\w+)\?( \([^)]*\b\1\b[^)]*\))/g;
+
 /** Status and body without what differs by nature: the id asked for and the id of the request. */
 async function outcome(method: Method, path: readonly DescField[], id: string): Promise<string> {
   const { status, text } = await ask(server.base, "POST", method.path, {
@@ -103,7 +106,13 @@ async function outcome(method: Method, path: readonly DescField[], id: string): 
     body: requestWith(path, id),
   });
   // Creating succeeds with either id, in the attacker's own tenant, and answers what was made just then.
-  return `${status} ${text.replaceAll(id, "<id>").replace(made, "")}`;
+  return `${status} ${text.replaceAll(id, "<id>").replace(made, "").replace(guess, "$2")}`;
+}
+
+/** Another character of the same kind. */
+function otherOf(first: string): string {
+  const [one, other] = /\d/.test(first) ? ["9", "8"] : ["q", "r"];
+  return first === one ? other : one;
 }
 
 interface Request {
@@ -263,7 +272,7 @@ for (const engine of ["SQLite", "PostgreSQL"] as const)
         for (const path of namingFields(method.input.desc))
           for (const id of foreign) {
             // An id of the same form that nobody has.
-            const missing = id.replace(/^./, (first) => (/\d/.test(first) ? "9" : first === "q" ? "r" : "q"));
+            const missing = id.replace(/^./, otherOf);
             const where = `${method.name} ${path.map((field) => field.name).join(".")} ${id}`;
             const [theirs, none] = [await outcome(method, path, id), await outcome(method, path, missing)];
             assert.equal(theirs, none, where);

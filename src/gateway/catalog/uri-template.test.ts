@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { describe, test } from "node:test";
 import fc from "fast-check";
+import { threadMs } from "../../../tests/support/thread-time.ts";
 import { parseUriTemplate, type UriTemplate } from "./uri-template.ts";
 
 function good(text: string): UriTemplate {
@@ -55,9 +56,9 @@ describe("a URI template", () => {
 
   test("a hostile address costs no time", () => {
     const template = good(`x://${Array.from({ length: 20 }, (_, index) => `{v${index}}`).join("/")}`);
-    const began = performance.now();
+    const began = threadMs();
     for (const uri of [`x://${"/".repeat(100_000)}`, `x://${"a/".repeat(1000)}`, `x://${"%61".repeat(600)}`])
       assert.equal(template.match(uri), undefined);
-    assert.ok(performance.now() - began < 100);
+    assert.ok(threadMs() - began < 100);
   });
 });

@@ -3,6 +3,7 @@ import { before, describe, test } from "node:test";
 import { createFileRegistry, type DescMessage, fromBinary } from "@bufbuild/protobuf";
 import { FileDescriptorSetSchema } from "@bufbuild/protobuf/wkt";
 import { compileProto } from "../../../tests/support/compile-proto.ts";
+import { threadMs } from "../../../tests/support/thread-time.ts";
 import { decodeBinary } from "./binary.ts";
 
 const limits = { maxElements: 1000, maxDepth: 100 };
@@ -82,11 +83,11 @@ describe("elements of a binary message", () => {
     const bytes = new Uint8Array(4 * 1024 * 1024);
     for (let at = 0; at < bytes.length; at += 2) bytes[at] = 10;
     const times = Array.from({ length: 5 }, () => {
-      const started = performance.now();
+      const started = threadMs();
       assert.throws(() => decodeBinary(outer, bytes, { maxElements: 100_000, maxDepth: 100 }), {
         reason: "TOO_MANY_ELEMENTS",
       });
-      return performance.now() - started;
+      return threadMs() - started;
     });
     assert.ok(Math.min(...times) < 20, `${times.join(", ")} ms`);
   });

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { describe, test } from "node:test";
-import { setImmediate as nextTurn, setTimeout as sleep } from "node:timers/promises";
+import { setImmediate as nextTurn } from "node:timers/promises";
 import type { Call } from "#rpc/call.ts";
 import type { Method, MethodKind } from "#rpc/method.ts";
 import type { Reply } from "#rpc/reply.ts";
@@ -151,19 +151,17 @@ describe("admission", () => {
   });
 });
 
-test("a heap counts as full when two looks in a row say so, and no longer than that", async () => {
+test("a heap counts as full when two looks in a row say so, and no longer than that", (t) => {
+  t.mock.timers.enable({ apis: ["setInterval"] });
   let share = 0.95;
-  const pressure = watchPressure({
-    clock: { now: () => performance.now(), monotonic: () => performance.now() },
-    heapShare: () => share,
-  });
+  const pressure = watchPressure({ clock: { now: () => 0, monotonic: () => 0 }, heapShare: () => share });
   try {
-    await sleep(300);
+    t.mock.timers.tick(300);
     assert.equal(pressure.heapFull, false);
-    await sleep(300);
+    t.mock.timers.tick(300);
     assert.equal(pressure.heapFull, true);
     share = 0.5;
-    await sleep(300);
+    t.mock.timers.tick(300);
     assert.equal(pressure.heapFull, false);
   } finally {
     pressure.stop();

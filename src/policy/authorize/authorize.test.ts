@@ -7,6 +7,7 @@ import { RpcError } from "#rpc/error.ts";
 import { anonymous, type Principal } from "#rpc/principal.ts";
 import type { Reply } from "#rpc/reply.ts";
 import { compileProto } from "../../../tests/support/compile-proto.ts";
+import { threadMs } from "../../../tests/support/thread-time.ts";
 import { loadRules } from "../policy.ts";
 import { createAuthorize, type MethodRule } from "./authorize.ts";
 
@@ -125,9 +126,9 @@ describe("rules", () => {
     const message = create(change.input.desc, { owner: "users/ana" } as Record<string, unknown>);
     const call = { kind: "unary", principal: ana, request: { message: () => message } } as unknown as Call;
     for (let round = 0; round < 2000; round += 1) void handler(call);
-    const start = performance.now();
+    const start = threadMs();
     for (let round = 0; round < 10_000; round += 1) void handler(call);
-    const each = (performance.now() - start) / 10;
+    const each = (threadMs() - start) / 10;
     t.diagnostic(`${each.toFixed(1)} µs a call`);
     assert.ok(each < 200, `${each} µs`);
   });

@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import fc from "fast-check";
+import { threadMs } from "../../../tests/support/thread-time.ts";
 import { analyze } from "./analyze.ts";
 import { scanXml } from "./scan-xml.ts";
 
@@ -11,12 +12,12 @@ const wrap = (body: string) =>
 const read = (xml: string) => analyze(Buffer.from(xml));
 
 async function refusal(xml: string | Uint8Array) {
-  const started = performance.now();
+  const started = threadMs();
   const outcome = await analyze(typeof xml === "string" ? Buffer.from(xml) : xml);
   assert.equal(outcome.kind, "invalid");
   const [first] = outcome.kind === "invalid" ? outcome.findings : [];
   assert.ok(first);
-  return { ...first, ms: performance.now() - started };
+  return { ...first, ms: threadMs() - started };
 }
 
 async function summary(xml: string) {
@@ -145,11 +146,11 @@ test("a tag with 100 000 attributes answers with at most 50 findings", async () 
 
 test("10 MiB of something like a binding inside CDATA costs linear time", async () => {
   const text = "<z:taskDefinition ".repeat(550_000);
-  const started = performance.now();
+  const started = threadMs();
   await summary(
     wrap(`<bpmn:process id="P"><bpmn:documentation><![CDATA[${text}]]></bpmn:documentation></bpmn:process>`),
   );
-  assert.ok(performance.now() - started < 2000);
+  assert.ok(threadMs() - started < 2000);
 });
 
 test("whatever the text, the scan and the reader answer and never throw", async () => {

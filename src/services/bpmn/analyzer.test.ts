@@ -1,8 +1,8 @@
 import assert from "node:assert/strict";
 import { createHash } from "node:crypto";
-import { monitorEventLoopDelay } from "node:perf_hooks";
 import { test } from "node:test";
 import { RpcError } from "#rpc/error.ts";
+import { watchTurns } from "../../../tests/support/thread-time.ts";
 import { createAnalyzer } from "./analyzer.ts";
 
 const model = Buffer.from(
@@ -64,7 +64,7 @@ test("a call that is cancelled while it waits never begins, and is told why", as
 });
 
 test("a call that is cancelled while its document is read frees the thread soon", async (t) => {
-  const analyzer = createAnalyzer();
+  const analyzer = createAnalyzer({ timeoutMs: 60_000 });
   const tasks = Array.from({ length: 40_000 }, (_, at) => `<task id="t${at}"/>`);
   const big = Buffer.from(
     model.toString().replace('<process id="p"/>', `<process id="p">${tasks.join("")}</process>`),
@@ -102,14 +102,13 @@ test("10 MiB move to the thread and back: nobody holds a second copy, and this t
   file.set(head);
   file.set(tail, file.length - tail.length);
   const copy = createHash("sha256").update(file).digest("hex");
-  const delay = monitorEventLoopDelay({ resolution: 5 });
-  delay.enable();
+  const longestTurnMs = watchTurns();
   const pending = analyzer.analyze(file);
   assert.equal(file.length, 0, "the memory has moved away");
   const { outcome, xml } = await pending;
-  delay.disable();
+  const busyMs = longestTurnMs();
   assert.equal(outcome.kind, "ok");
   assert.equal(createHash("sha256").update(xml).digest("hex"), copy);
-  assert.ok(delay.max / 1e6 < 50, `${delay.max / 1e6} ms`);
+  assert.ok(busyMs < 50, `${busyMs} ms`);
   await analyzer.close();
 });

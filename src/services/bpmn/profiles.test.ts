@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { readdirSync, readFileSync } from "node:fs";
 import { test } from "node:test";
+import { threadMs } from "../../../tests/support/thread-time.ts";
 import { type Answers, runJob } from "./analysis.ts";
 import type { Finding } from "./finding.ts";
 import type { Profile } from "./profiles.ts";
@@ -140,9 +141,9 @@ test("what is bound, waits for something and is reached through a boundary event
 
 test("a model with more findings than are answered: errors first, each in its place, in linear time", async () => {
   const tasks = Array.from({ length: 45_000 }, (_, at) => `<bpmn:task id="t${at}"/>\n`);
-  const start = performance.now();
+  const start = threadMs();
   const { findings, truncated } = await validate(wrap(tasks.join("")), "lint", "executable");
-  const took = performance.now() - start;
+  const took = threadMs() - start;
   assert.deepEqual([findings.length, truncated], [1000, true]);
   assert.equal(
     findings.some(({ severity }) => severity !== "error"),
