@@ -16,7 +16,9 @@ const usualMs = 25;
 /** What can be saved up for a burst, in milliseconds: as long as any input may hold the thread. */
 const mostSavedMs = 250;
 
-export interface Waiting {
+const nothing = Promise.resolve();
+
+interface Waiting {
   readonly costMs: number;
   start(): void;
 }
@@ -58,7 +60,7 @@ export class ThreadQueue {
   }
 
   /**
-   * Its turn has come when this resolves; what is `then` run is what is measured, and runs in the caller's async context.
+   * Resolves when its turn has come: what the caller then does in the first microtask is what is counted as its part of the thread.
    * @param costMs what it will take of the thread, in milliseconds.
    */
   wait(costMs: number, now: number): Promise<void> {
@@ -88,7 +90,7 @@ export class ThreadQueue {
     for (let next = this.#take(now); next !== undefined; next = now < end ? this.#take(now) : undefined) {
       next.start();
       // What it does is a microtask that stands before the rest of this.
-      await undefined;
+      await nothing;
       now = this.#clock.monotonic();
     }
     this.#servedAtMs = now;

@@ -130,7 +130,7 @@ describe("admission", () => {
       const cheap = admit(() => done, method("normal"));
       const urgent = admit(() => done, method("urgent"));
       assert.equal(handler(call), done);
-      const waiting = [handler(call), handler(call)];
+      const waiting = [handler(call), handler(call)].map(async (reply) => await reply);
       assert.equal(ran.length, 1);
       assert.equal(cheap(call), done, "what costs little waits for nobody");
       assert.equal(urgent(call), done);
@@ -175,7 +175,7 @@ describe("admission", () => {
       become(() => new Promise<Reply>((resolve) => open.push(() => resolve(done))));
       void handler(call);
       await nextTurn();
-      const waiting = [handler(call), handler(call)];
+      const waiting = [handler(call), handler(call)].map(async (reply) => await reply);
       assert.ok(refused(() => handler(call)));
       assert.deepEqual(shed, ["concurrency"], "three at once");
       await finish();
@@ -198,7 +198,7 @@ describe("admission", () => {
         seen.push(names.getStore());
         return done;
       });
-      await Promise.all(["a", "b", "c"].map((name) => names.run(name, () => handler(call))));
+      await Promise.all(["a", "b", "c"].map((name) => names.run(name, async () => await handler(call))));
       assert.deepEqual(seen, ["a", "b", "c"]);
     });
   });
