@@ -32,18 +32,18 @@ describe("the queue for the thread", () => {
 
   test("is served in the order of arrival, a little in each turn", async () => {
     const { done, offer } = thread();
-    for (const name of ["a", "b", "c", "d"]) offer(name, 3);
+    for (const name of ["a", "b", "c", "d"]) offer(name, 5);
     assert.deepEqual(done, ["a"]);
     await nextTurn();
     assert.deepEqual(done, ["a", "b"]);
-    offer("e", 0.5);
+    offer("e", 1);
     assert.deepEqual(done, ["a", "b"], "there are others before it");
     await nextTurn();
     await nextTurn();
     assert.deepEqual(done, ["a", "b", "c", "d"]);
-    for (const name of ["f", "g", "h", "i"]) offer(name, 0.5);
+    for (const name of ["f", "g", "h", "i"]) offer(name, 1);
     await nextTurn();
-    assert.deepEqual(done.slice(4), ["e", "f", "g", "h"], "two milliseconds");
+    assert.deepEqual(done.slice(4), ["e", "f", "g", "h"], "four milliseconds");
     await nextTurn();
     assert.deepEqual(done.slice(8), ["i"]);
   });
@@ -135,11 +135,11 @@ describe("the queue for the thread", () => {
 
   test("takes what work adds while it is served", async () => {
     const { queue, time, done, offer } = thread();
-    offer("a", 3);
-    void queue.wait(3, time.now).then(() => {
+    offer("a", 5);
+    void queue.wait(5, time.now).then(() => {
       done.push("b");
-      void queue.wait(3, time.now).then(() => done.push("c"));
-      time.now += 3;
+      void queue.wait(5, time.now).then(() => done.push("c"));
+      time.now += 5;
     });
     await nextTurn();
     assert.deepEqual(done, ["a", "b"]);

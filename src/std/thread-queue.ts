@@ -9,8 +9,8 @@
  */
 import type { Clock } from "./clock.ts";
 
-/** How long the thread is at such work before it looks what else has come, in milliseconds: who is refused waits as long. */
-const sliceMs = 2;
+/** How long the thread is at such work before it looks what else has come, in milliseconds: half of whom it then refuses have waited less than that. */
+const sliceMs = 4;
 /** What may always wait, in milliseconds of work: a dozen callers with 2 ms each are no queue. */
 const usualMs = 25;
 /** What can be saved up for a burst, in milliseconds: as long as any input may hold the thread. */
