@@ -158,6 +158,20 @@ describe("admission", () => {
       await finish();
     });
 
+    test("knows calls by more than one of them: a pause in the middle of one makes none costly", () => {
+      const { admit, method, time } = gate();
+      let tookMs = 50;
+      const cheap = admit(() => {
+        time.now += tookMs;
+        return done;
+      }, method("normal"));
+      for (let count = 0; count < 10; count += 1) {
+        assert.equal(cheap(call), done);
+        tookMs = 0.02;
+        time.now += 1;
+      }
+    });
+
     test("does nothing for who has gone meanwhile, and says why", async () => {
       const { handler, ran } = await costly();
       const gone = new RpcError("canceled", { reason: "CLIENT_GONE", message: "gone" });

@@ -44,6 +44,8 @@ export type ShedReason = "concurrency" | "turn" | "heap";
 const retryAfterMs = 1000;
 /** What calls have to cost for their refusal to be cheaper, in milliseconds: four times what a refusal costs (0.05, REST). */
 const worthMs = 0.2;
+/** More than so many times the usual was something else's time, such as a collection of garbage; where one in ten is like that, it is usual. */
+const outlier = 10;
 /** Urgent calls may go this far over the limit of all others. */
 const urgentShare = 1.25;
 
@@ -97,7 +99,8 @@ class Gate {
     let places = 0;
     const run = (call: Call, startedAtMs: number): Reply | Promise<Reply> => {
       const reply = next(call);
-      costMs += (clock.monotonic() - startedAtMs - costMs) * 0.1;
+      const tookMs = clock.monotonic() - startedAtMs;
+      costMs += (Math.min(tookMs, outlier * costMs + worthMs) - costMs) * 0.1;
       const waits = reply instanceof Promise;
       places = waits ? 1 : 0;
       // An answer in the same turn never stands beside another call.
