@@ -86,7 +86,7 @@ describe("the queue for the thread", () => {
     );
     await drained();
     assert.equal(queue.isFull(time.now, true), false);
-    time.now += 100;
+    time.now += 400;
     const saved = fill();
     assert.ok(saved >= 6 + 20 && saved < 10 + 20, `${saved}: 100 ms more`);
     await drained();

@@ -15,6 +15,8 @@ const sliceMs = 4;
 const usualMs = 25;
 /** What can be saved up for a burst, in milliseconds: as long as any input may hold the thread. */
 const mostSavedMs = 250;
+/** What part of the time in which nothing waits is saved: after a second of it, when those who were sent away come back, the whole of a burst. */
+const savedShare = 0.25;
 
 const nothing = Promise.resolve();
 
@@ -110,7 +112,7 @@ export class ThreadQueue {
   #account(now: number): void {
     const ms = now - this.#accountedAtMs;
     this.#accountedAtMs = now;
-    if (this.#waiting.length === 0) this.#savedMs = Math.min(mostSavedMs, this.#savedMs + ms);
+    if (this.#waiting.length === 0) this.#savedMs = Math.min(mostSavedMs, this.#savedMs + ms * savedShare);
     else if (this.#backlogMs > usualMs) this.#savedMs = Math.max(0, this.#savedMs - ms);
   }
 }
