@@ -1,8 +1,9 @@
 /** Load that does not wait: requests leave when their time has come, whether or not those before are answered. Bounded in time and connections. */
 import http from "node:http";
+import http2 from "node:http2";
 
 export interface Load {
-  /** Answers by status; 0: no answer. */
+  /** Answers by HTTP status, those of gRPC by the one that REST would have; 0: no answer. */
   readonly statuses: ReadonlyMap<number, number>;
   /** Answers of status 200 a second. */
   readonly goodput: number;
@@ -10,6 +11,7 @@ export interface Load {
   readonly p99Ms: number;
   /** Of answers of status 503, in milliseconds. */
   readonly shedP50Ms: number;
+  readonly shedP90Ms: number;
 }
 
 export interface LoadOptions {
@@ -20,18 +22,27 @@ export interface LoadOptions {
   readonly seconds: number;
   /** Most requests at once; those whose time comes when all are out are not sent. */
   readonly connections: number;
+  /** Given: calls of gRPC without a message's fields, spread over so many HTTP/2 connections. */
+  readonly grpcSessions?: number;
   /** Requests a second; undefined: each connection sends the next when the last is answered. */
   readonly perSecond?: number;
 }
 
+/** What sends one request and resolves with its status. */
+interface Client {
+  send(): Promise<number>;
+  close(): void;
+}
+
 export async function load(options: LoadOptions): Promise<Load> {
-  const agent = new http.Agent({ keepAlive: true, maxSockets: options.connections });
+  const client =
+    options.grpcSessions === undefined ? openHttp(options) : openGrpc(options, options.grpcSessions);
   const statuses = new Map<number, number>();
   const served: number[] = [];
   const shed: number[] = [];
   const send = async (): Promise<void> => {
     const startedAtMs = performance.now();
-    const status = await request(agent, options);
+    const status = await client.send();
     statuses.set(status, (statuses.get(status) ?? 0) + 1);
     const tookMs = performance.now() - startedAtMs;
     if (status === 200) served.push(tookMs);
@@ -45,12 +56,13 @@ export async function load(options: LoadOptions): Promise<Load> {
       }),
     );
   else await sendInTime(options.perSecond, { endAtMs, most: options.connections, send });
-  agent.destroy();
+  client.close();
   return {
     statuses,
     goodput: served.length / options.seconds,
     p99Ms: quantile(served, 0.99),
     shedP50Ms: quantile(shed, 0.5),
+    shedP90Ms: quantile(shed, 0.9),
   };
 }
 
@@ -73,21 +85,55 @@ async function sendInTime(
   await Promise.all(running);
 }
 
-function request(
-  agent: http.Agent,
-  { method = "GET", url, headers = {}, body }: LoadOptions,
-): Promise<number> {
-  return new Promise((resolve) => {
-    http
-      .request(url, { agent, method, headers }, (response) => {
-        response
-          .resume()
-          .once("end", () => resolve(response.statusCode ?? 0))
-          .once("error", () => resolve(0));
-      })
-      .once("error", () => resolve(0))
-      .end(body);
-  });
+function openHttp({ connections, method = "GET", url, headers = {}, body }: LoadOptions): Client {
+  const agent = new http.Agent({ keepAlive: true, maxSockets: connections });
+  const send = (): Promise<number> =>
+    new Promise((resolve) => {
+      http
+        .request(url, { agent, method, headers }, (response) => {
+          response
+            .resume()
+            .once("end", () => resolve(response.statusCode ?? 0))
+            .once("error", () => resolve(0));
+        })
+        .once("error", () => resolve(0))
+        .end(body);
+    });
+  return { send, close: () => agent.destroy() };
+}
+
+/** A message without a field, in its frame. */
+const emptyFrame = Buffer.alloc(5);
+const httpStatus: Readonly<Record<string, number>> = { "0": 200, "14": 503 };
+
+function openGrpc({ url, headers = {} }: LoadOptions, count: number): Client {
+  const { origin, pathname } = new URL(url);
+  const sessions = Array.from({ length: count }, () => http2.connect(origin));
+  const head = {
+    ...{ ":method": "POST", ":path": pathname, "content-type": "application/grpc", te: "trailers" },
+    ...headers,
+  };
+  let sent = 0;
+  const send = (): Promise<number> =>
+    new Promise((resolve) => {
+      const stream = sessions[sent % count]?.request(head);
+      sent += 1;
+      let status = "";
+      const read = (answer: http2.IncomingHttpHeaders): void => {
+        status = String(answer["grpc-status"] ?? status);
+      };
+      stream
+        ?.on("response", read)
+        .on("trailers", read)
+        .once("error", () => resolve(0))
+        .once("close", () => resolve(httpStatus[status] ?? 0))
+        .resume()
+        .end(emptyFrame);
+    });
+  const close = (): void => {
+    for (const session of sessions) session.close();
+  };
+  return { send, close };
 }
 
 export function quantile(values: readonly number[], share: number): number {

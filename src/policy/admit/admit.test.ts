@@ -1,7 +1,9 @@
 import assert from "node:assert/strict";
+import { AsyncLocalStorage } from "node:async_hooks";
 import { describe, test } from "node:test";
 import { setImmediate as nextTurn } from "node:timers/promises";
 import type { Call } from "#rpc/call.ts";
+import { RpcError } from "#rpc/error.ts";
 import type { Method, MethodKind } from "#rpc/method.ts";
 import type { Reply } from "#rpc/reply.ts";
 import { type AdmitOptions, createAdmit, type Priority, type ShedReason } from "./admit.ts";
@@ -100,37 +102,119 @@ describe("admission", () => {
     for (let count = 0; count < 10; count += 1) assert.equal(quick(call), done);
   });
 
-  test("gives the thread to calls for a bounded time a turn once a queue stands", async () => {
-    const { admit, method, time, shed } = gate();
-    const costly = admit(() => {
-      time.now += 5;
-      return done;
-    }, method("normal"));
-    const cheap = admit(() => done, method("normal"));
-    const urgent = admit(() => done, method("urgent"));
-    const turn = async (calls: number): Promise<number> => {
-      let taken = 0;
-      for (let count = 0; count < calls; count += 1) if (!refused(() => costly(call))) taken += 1;
-      assert.equal(
-        refused(() => cheap(call)),
-        false,
-        "its refusal would cost more than it does",
-      );
-      assert.equal(
-        refused(() => urgent(call)),
-        false,
-      );
+  describe("of calls that take 6 ms of the thread", () => {
+    /** A method of which that is known. */
+    async function costly(given: Partial<AdmitOptions> = {}) {
+      const made = gate(given);
+      const ran: Call[] = [];
+      let work = (): Reply | Promise<Reply> => done;
+      const handler = made.admit((call) => {
+        made.time.now += 6;
+        ran.push(call);
+        return work();
+      }, made.method("normal"));
+      const finish = async (): Promise<void> => {
+        for (let turn = 0; turn < 100; turn += 1) await nextTurn();
+      };
+      for (let count = 0; count < 100; count += 1) await handler({} as Call);
+      await finish();
+      ran.length = 0;
+      const become = (next: () => Reply | Promise<Reply>): void => {
+        work = next;
+      };
+      return { ...made, handler, ran, finish, become };
+    }
+
+    test("answers the first of a turn at once and the others in later turns, before which what came meanwhile is answered", async () => {
+      const { admit, method, handler, ran } = await costly();
+      const cheap = admit(() => done, method("normal"));
+      const urgent = admit(() => done, method("urgent"));
+      assert.equal(handler(call), done);
+      const waiting = [handler(call), handler(call)].map(async (reply) => await reply);
+      assert.equal(ran.length, 1);
+      assert.equal(cheap(call), done, "what costs little waits for nobody");
+      assert.equal(urgent(call), done);
       await nextTurn();
-      return taken;
-    };
-    assert.equal(await turn(40), 40, "a burst of 200 ms is no queue");
-    assert.equal(await turn(9), 9, "not for 250 ms yet");
-    assert.equal(await turn(40), 6, "a turn of 25 ms");
-    assert.equal(await turn(40), 6);
-    assert.ok(shed.every((why) => why === "turn"));
-    assert.equal(await turn(2), 2);
-    time.now += 100;
-    assert.equal(await turn(40), 40, "the queue is gone");
+      assert.equal(ran.length, 2, "one, and what is there to be read");
+      assert.deepEqual(await Promise.all(waiting), [done, done]);
+    });
+
+    test("takes a burst, and sends away what would wait for more than it can be", async () => {
+      const { admit, method, handler, shed, ran, finish, pressure } = await costly();
+      const offer = (calls: number): void => {
+        for (let count = 0; count < calls; count += 1) refused(() => void handler(call));
+      };
+      offer(100);
+      assert.equal(shed.length, 100 - 47, "one at once, and 275 ms that wait");
+      assert.ok(shed.every((why) => why === "turn"));
+      const urgent = admit(() => done, method("urgent"));
+      assert.equal(urgent(call), done);
+      await finish();
+      assert.equal(ran.length, 47, "who was let in is served");
+      shed.length = 0;
+      pressure.late = true;
+      offer(100);
+      assert.equal(shed.length, 100 - 6, "no burst while the event loop is late");
+      await finish();
+    });
+
+    test("knows calls by more than one of them: a pause in the middle of one makes none costly", () => {
+      const { admit, method, time } = gate();
+      let tookMs = 50;
+      const cheap = admit(() => {
+        time.now += tookMs;
+        return done;
+      }, method("normal"));
+      for (let count = 0; count < 10; count += 1) {
+        assert.equal(cheap(call), done);
+        tookMs = 0.02;
+        time.now += 1;
+      }
+    });
+
+    test("does nothing for who has gone meanwhile, and says why", async () => {
+      const { handler, ran } = await costly();
+      const gone = new RpcError("canceled", { reason: "CLIENT_GONE", message: "gone" });
+      void handler(call);
+      const leaving = { canceledBy: undefined } as unknown as { canceledBy: RpcError | undefined };
+      const waiting = handler(leaving as Call) as Promise<Reply>;
+      leaving.canceledBy = gone;
+      await assert.rejects(waiting, gone);
+      assert.equal(ran.length, 1);
+    });
+
+    test("counts those in the queue that will wait for something", async () => {
+      const { handler, become, shed, finish } = await costly();
+      const open: (() => void)[] = [];
+      become(() => new Promise<Reply>((resolve) => open.push(() => resolve(done))));
+      void handler(call);
+      await nextTurn();
+      const waiting = [handler(call), handler(call)].map(async (reply) => await reply);
+      assert.ok(refused(() => handler(call)));
+      assert.deepEqual(shed, ["concurrency"], "three at once");
+      await finish();
+      assert.ok(refused(() => handler(call)));
+      for (const end of open) end();
+      await Promise.all(waiting);
+      await finish();
+      assert.equal(
+        refused(() => void handler(call)),
+        false,
+      );
+      open.at(-1)?.();
+    });
+
+    test("runs a call that waited in the async context it came in", async () => {
+      const { handler, become } = await costly();
+      const names = new AsyncLocalStorage<string>();
+      const seen: (string | undefined)[] = [];
+      become(() => {
+        seen.push(names.getStore());
+        return done;
+      });
+      await Promise.all(["a", "b", "c"].map((name) => names.run(name, async () => await handler(call))));
+      assert.deepEqual(seen, ["a", "b", "c"]);
+    });
   });
 
   test("takes nothing but what is urgent while the heap is full, streams neither", () => {

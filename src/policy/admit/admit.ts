@@ -2,25 +2,24 @@
  * What this process can carry: one call more than that is sent away at once, where it would otherwise make all of them wait.
  *
  * Two things can be used up. What calls *wait for* (a database, a worker, another service): there are too many of them at once, and they
- * take longer than they should; `GradientLimit` finds how many that are. And the one *thread* that all of them share: what comes next in a turn
- * of the event loop has waited for all before it; where that is so for a while, a turn takes calls for `turnMs` and sends away the rest.
- * A call that costs less than its refusal is never sent away: it would not make anybody's wait shorter.
+ * take longer than they should; `GradientLimit` finds how many that are. And the one *thread* that all of them share: calls that cost a part of it
+ * that can be felt wait for each other in a `ThreadQueue`, so that what comes meanwhile is read, and what would wait too long is sent away, between
+ * two of them. A call that costs less than its refusal neither waits nor is sent away: it would not make anybody's wait shorter.
  *
  * Whoever asks whether the process is well is always answered, and who administers it for longer than others. Streams wait for others
  * most of their time and are not counted.
- *
- * @see https://queue.acm.org/detail.cfm?id=2209336 ("Controlling Queue Delay": a queue that stands, not one that is there, is too long)
  */
 import { create } from "@bufbuild/protobuf";
 import { durationFromMs } from "@bufbuild/protobuf/wkt";
 import { RetryInfoSchema } from "#gen/google/rpc/error_details_pb.ts";
+import type { Call } from "#rpc/call.ts";
 import { RpcError } from "#rpc/error.ts";
 import type { Handler, Interceptor } from "#rpc/interceptor.ts";
 import type { Method } from "#rpc/method.ts";
 import type { Reply } from "#rpc/reply.ts";
 import type { Clock } from "#std/clock.ts";
 import { Baseline, GradientLimit } from "#std/gradient-limit.ts";
-import { Turn } from "#std/turn.ts";
+import { ThreadQueue } from "#std/thread-queue.ts";
 import type { Pressure } from "./pressure.ts";
 
 export interface AdmitOptions {
@@ -43,12 +42,10 @@ export type Priority = "normal" | "urgent" | "health";
 export type ShedReason = "concurrency" | "turn" | "heap";
 
 const retryAfterMs = 1000;
-/** How long a turn goes on taking calls while a queue stands, in milliseconds: a dozen callers with calls of 2 ms are no queue. */
-const turnMs = 25;
-/** A queue stands when no turn has been shorter than `turnMs` for this long, in milliseconds: a burst is no queue. */
-const standingMs = 250;
 /** What calls have to cost for their refusal to be cheaper, in milliseconds: four times what a refusal costs (0.05, REST). */
 const worthMs = 0.2;
+/** More than so many times the usual was something else's time, such as a collection of garbage; where one in ten is like that, it is usual. */
+const outlier = 10;
 /** Urgent calls may go this far over the limit of all others. */
 const urgentShare = 1.25;
 
@@ -75,17 +72,15 @@ class Gate {
   readonly #options: AdmitOptions;
   readonly #most: number;
   readonly #found: GradientLimit;
-  readonly #turn: Turn;
-  /** Calls that wait for something. */
+  readonly #thread: ThreadQueue;
+  /** Calls that wait for something, and those in the queue that will. */
   #running = 0;
-  /** When a turn last had time left, in milliseconds. */
-  #calmAtMs = 0;
 
   constructor(options: AdmitOptions, most: number) {
     this.#options = options;
     this.#most = most;
     this.#found = new GradientLimit({ most });
-    this.#turn = new Turn(options.clock);
+    this.#thread = new ThreadQueue(options.clock);
   }
 
   stream(next: Handler, method: Method): Handler {
@@ -100,34 +95,42 @@ class Gate {
     const baseline = new Baseline();
     /** What one call takes of the thread, in milliseconds. */
     let costMs = 0;
-    return (call) => {
-      const startedAtMs = clock.monotonic();
-      const why = this.#refusal(startedAtMs, costMs, urgent);
-      if (why !== undefined) throw this.#shed(method, why);
+    /** How many places a call takes while it waits for something: none where the last was answered in the turn it ran in. */
+    let places = 0;
+    const run = (call: Call, startedAtMs: number): Reply | Promise<Reply> => {
       const reply = next(call);
-      costMs += (clock.monotonic() - startedAtMs - costMs) * 0.1;
+      const tookMs = clock.monotonic() - startedAtMs;
+      costMs += (Math.min(tookMs, outlier * costMs + worthMs) - costMs) * 0.1;
+      const waits = reply instanceof Promise;
+      places = waits ? 1 : 0;
       // An answer in the same turn never stands beside another call.
-      if (!(reply instanceof Promise)) return reply;
+      if (!waits) return reply;
       this.#running += 1;
       return this.#counted(reply, { baseline, startedAtMs, running: this.#running });
     };
+    return (call) => {
+      const now = clock.monotonic();
+      const costly = costMs > worthMs && !urgent;
+      const why = this.#refusal(now, costly, urgent);
+      if (why !== undefined) throw this.#shed(method, why);
+      if (!costly || this.#thread.isFree(now)) return run(call, now);
+      const taken = places;
+      this.#running += taken;
+      return this.#thread.wait(costMs, now).then(() => {
+        this.#running -= taken;
+        // Nobody waits for it any more.
+        if (call.canceledBy !== undefined) throw call.canceledBy;
+        return run(call, clock.monotonic());
+      });
+    };
   }
 
-  #refusal(now: number, costMs: number, urgent: boolean): ShedReason | undefined {
+  #refusal(now: number, costly: boolean, urgent: boolean): ShedReason | undefined {
     const { pressure, adaptive } = this.#options;
-    const stands = this.#stands(now);
     if (pressure.heapFull && !urgent) return "heap";
     const limit = adaptive ? this.#found.limit : this.#most;
     if (this.#running >= (urgent ? Math.min(this.#most, limit * urgentShare) : limit)) return "concurrency";
-    return stands && costMs > worthMs && !urgent ? "turn" : undefined;
-  }
-
-  /** Whether there is a queue that stands, and this turn has done its part of it. */
-  #stands(now: number): boolean {
-    const elapsedMs = this.#turn.elapsedMs(now);
-    if (elapsedMs === 0 && this.#turn.previousMs < turnMs && !this.#options.pressure.late)
-      this.#calmAtMs = now;
-    return elapsedMs > turnMs && now - this.#calmAtMs > standingMs;
+    return costly && this.#thread.isFull(now, pressure.late) ? "turn" : undefined;
   }
 
   #shed(method: Method, why: ShedReason): RpcError {
