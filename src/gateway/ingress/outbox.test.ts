@@ -57,13 +57,13 @@ describe("an outbox", () => {
     const seen: string[] = [];
     setImmediate(() => seen.push(`the next phase: ${kept.pieces.join()}`));
     setTimeout(() => seen.push(`a timer: ${kept.pieces.join()}`), 0);
-    add(outbox, "alone");
+    void add(outbox, "alone");
     await ready();
     assert.deepEqual(kept.pieces, ["alone"]);
     await turn();
     await new Promise((resolve) => setTimeout(resolve, 5));
     assert.deepEqual(seen.sort(), ["a timer: alone", "the next phase: alone"]);
-    add(outbox, "later");
+    void add(outbox, "later");
     await ready();
     assert.deepEqual(kept.pieces, ["alone", "later"]);
   });
@@ -72,9 +72,9 @@ describe("an outbox", () => {
     const kept = new Kept();
     const outbox = new Outbox(kept.exchange);
     const message = "x".repeat(1000);
-    for (let count = 0; count < 16; count += 1) add(outbox, message);
+    for (let count = 0; count < 16; count += 1) void add(outbox, message);
     assert.deepEqual(kept.pieces, []);
-    add(outbox, message);
+    void add(outbox, message);
     assert.deepEqual(kept.pieces, [message.repeat(17)]);
     await ready();
     assert.equal(kept.pieces.length, 1);
@@ -100,7 +100,7 @@ describe("an outbox", () => {
   test("ends with what is left, and with nothing where nothing is", async () => {
     const [some, none] = [new Kept(), new Kept()];
     const outbox = new Outbox(some.exchange);
-    add(outbox, "last");
+    void add(outbox, "last");
     outbox.end({ "grpc-status": "0" });
     new Outbox(none.exchange).end();
     await ready();
@@ -113,7 +113,7 @@ describe("an outbox", () => {
     const outboxes = streams.map((kept) => new Outbox(kept.exchange));
     for (let round = 0; round < 3; round += 1) {
       for (let message = 0; message < 5; message += 1)
-        for (const [index, outbox] of outboxes.entries()) add(outbox, `${index},`);
+        for (const [index, outbox] of outboxes.entries()) void add(outbox, `${index},`);
       await ready();
     }
     for (const [index, { pieces }] of streams.entries())
@@ -131,7 +131,7 @@ describe("an outbox", () => {
       throw new Error("no more");
     });
     outbox.frame(good, "proto");
-    outbox.added();
+    void outbox.added();
     assert.throws(() => outbox.frame(bad, "proto"), /no more/);
     outbox.end();
     await ready();
@@ -145,7 +145,7 @@ describe("an outbox", () => {
     const hear = (reason: unknown): number => unheard.push(reason);
     process.on("unhandledRejection", hear);
     kept.full = Promise.reject(new Error("gone"));
-    add(outbox, "alone");
+    void add(outbox, "alone");
     await turn();
     await turn();
     process.off("unhandledRejection", hear);
