@@ -3,6 +3,7 @@
  * and a hosted service called in process never serialises at all.
  */
 import type { DescMessage, Message } from "@bufbuild/protobuf";
+import type { ByteSink } from "#std/byte-sink.ts";
 
 /** `proto` is the binary format, `json` is ProtoJSON as UTF-8 bytes. */
 export type Encoding = "proto" | "json";
@@ -15,6 +16,8 @@ export interface MessageType {
   /** Whether a request that is whole lacks nothing; absent: nothing can be missing. @throws RpcError `invalid_argument`, naming the field. */
   check?(message: Message): void;
   encode(message: Message, encoding: Encoding): Uint8Array;
+  /** Appends what `encode` gives: nothing is allocated for it. */
+  encodeTo(sink: ByteSink, message: Message, encoding: Encoding): void;
   /** ProtoJSON as text: what HTTP/1 writes together with its head in one go. */
   encodeText(message: Message): string;
 }
@@ -25,6 +28,8 @@ export interface Payload {
   message(): Message;
   /** The message's bytes; the ones that came in where the encoding is the same. */
   bytesIn(encoding: Encoding): Uint8Array;
+  /** Appends what `bytesIn` gives. */
+  writeTo(sink: ByteSink, encoding: Encoding): void;
   /** The message in ProtoJSON, as text. */
   text(): string;
 }
@@ -62,8 +67,14 @@ export class MessagePayload implements Payload {
   bytesIn(encoding: Encoding): Uint8Array {
     const kept = encoding === "proto" ? shared.get(this.#message) : undefined;
     if (kept === undefined) return this.type.encode(this.#message, encoding);
-    kept.proto ??= this.type.encode(this.#message, "proto");
+    // Alone in its memory: what is encoded may share some with others, and would keep all of it.
+    kept.proto ??= new Uint8Array(this.type.encode(this.#message, "proto"));
     return kept.proto;
+  }
+
+  writeTo(sink: ByteSink, encoding: Encoding): void {
+    if (shared.has(this.#message)) sink.set(this.bytesIn(encoding));
+    else this.type.encodeTo(sink, this.#message, encoding);
   }
 
   text(): string {
@@ -98,6 +109,10 @@ export class LazyPayload implements Payload {
     return this.type.encode(this.message(), encoding);
   }
 
+  writeTo(sink: ByteSink, encoding: Encoding): void {
+    this.type.encodeTo(sink, this.message(), encoding);
+  }
+
   text(): string {
     return this.type.encodeText(this.message());
   }
@@ -126,6 +141,11 @@ export class BytesPayload implements Payload {
 
   bytesIn(encoding: Encoding): Uint8Array {
     return encoding === this.#encoding ? this.#bytes : this.type.encode(this.message(), encoding);
+  }
+
+  writeTo(sink: ByteSink, encoding: Encoding): void {
+    if (encoding === this.#encoding) sink.set(this.#bytes);
+    else this.type.encodeTo(sink, this.message(), encoding);
   }
 
   text(): string {

@@ -15,6 +15,7 @@ import { FileDescriptorSetSchema } from "@bufbuild/protobuf/wkt";
 import type fc from "fast-check";
 import * as ws from "ws";
 import { decodeBinary } from "#gateway/codec/binary.ts";
+import { encodeBinary } from "#gateway/codec/binary-writer.ts";
 import { createCodec } from "#gateway/codec/codec.ts";
 import { compileQueryBinder } from "#gateway/codec/query.ts";
 import { Base64Decoder } from "#gateway/ingress/grpc-web/base64-stream.ts";
@@ -243,6 +244,7 @@ export const targets: readonly Target[] = [
       else {
         // What is not known is kept as it came; bytes are compared, for it may be a view of the input.
         const written = toBinary(document, read.value);
+        assert.deepEqual(Buffer.from(encodeBinary(document, read.value)), Buffer.from(written));
         // What is written may be longer, and then counted where the input was too short to be.
         const again = toBinary(
           document,

@@ -1,15 +1,8 @@
 /**
- * The binary format, through protobuf-es; before it a scan over the tags, so that a message made of a million empty messages
+ * The binary format in, through protobuf-es; before it a scan over the tags, so that a message made of a million empty messages
  * is refused in milliseconds instead of decoded in seconds.
  */
-import {
-  type DescField,
-  type DescMessage,
-  fromBinary,
-  type Message,
-  ScalarType,
-  toBinary,
-} from "@bufbuild/protobuf";
+import { type DescField, type DescMessage, fromBinary, type Message, ScalarType } from "@bufbuild/protobuf";
 import { RpcError } from "#rpc/error.ts";
 
 export interface BinaryLimits {
@@ -27,10 +20,6 @@ export function decodeBinary(desc: DescMessage, bytes: Uint8Array, limits: Binar
   } catch (cause) {
     throw malformed(desc, cause);
   }
-}
-
-export function encodeBinary(desc: DescMessage, message: Message): Uint8Array {
-  return toBinary(desc, message);
 }
 
 function malformed(desc: DescMessage, cause: unknown): RpcError {

@@ -15,7 +15,9 @@ import { file_google_rpc_error_details } from "#gen/google/rpc/error_details_pb.
 import { file_google_rpc_status } from "#gen/google/rpc/status_pb.ts";
 import { file_portico_mcp_v1_mcp } from "#gen/portico/mcp/v1/mcp_pb.ts";
 import type { Encoding, MessageType } from "#rpc/payload.ts";
-import { decodeBinary, encodeBinary } from "./binary.ts";
+import type { ByteSink } from "#std/byte-sink.ts";
+import { decodeBinary } from "./binary.ts";
+import { encodeBinary, writeBinary } from "./binary-writer.ts";
 import { JsonReader } from "./json-reader.ts";
 import { JsonWriter } from "./json-writer.ts";
 import { requiredCheck } from "./required.ts";
@@ -76,6 +78,10 @@ export function createCodec(services: Registry, options: CodecOptions = {}): Cod
         encoding === "proto" ? decodeBinary(desc, bytes, limits) : reader.read(desc, bytes),
       encode: (message: Message, encoding: Encoding) =>
         encoding === "proto" ? encodeBinary(desc, message) : writer.write(desc, message),
+      encodeTo: (sink: ByteSink, message: Message, encoding: Encoding) => {
+        if (encoding === "proto") writeBinary(sink, desc, message);
+        else sink.text(writer.writeText(desc, message));
+      },
       encodeText: (message: Message) => writer.writeText(desc, message),
       decodeJsonFieldWithPaths: (field, bytes) => reader.readFieldWithPaths(field, bytes),
       decodeJsonField: (field, bytes) => reader.readField(field, bytes),

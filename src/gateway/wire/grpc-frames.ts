@@ -6,6 +6,8 @@
  * @see https://github.com/grpc/grpc/blob/master/doc/PROTOCOL-HTTP2.md#requests ("Length-Prefixed-Message")
  */
 import { RpcError } from "#rpc/error.ts";
+import type { Encoding, Payload } from "#rpc/payload.ts";
+import { ByteSink } from "#std/byte-sink.ts";
 
 export interface Frame {
   readonly compressed: boolean;
@@ -22,6 +24,31 @@ export function writeFrame(message: Uint8Array, compressed: boolean): Buffer {
   frame.writeUInt32BE(message.length, 1);
   frame.set(message, prefixBytes);
   return frame;
+}
+
+/** Shared: a frame is written without a pause. */
+const scratch = new ByteSink();
+
+/** The message of a payload with its prefix, in one buffer. @throws what the payload throws */
+export function frameOf(payload: Payload, encoding: Encoding): Buffer {
+  scratch.at = 0;
+  appendFrame(scratch, payload, encoding);
+  return scratch.take();
+}
+
+/** The same behind what the sink holds: encoded where it stands. @throws what the payload throws; the sink is then as it was */
+export function appendFrame(sink: ByteSink, payload: Payload, encoding: Encoding): void {
+  const before = sink.at;
+  sink.room(prefixBytes);
+  sink.at = before + prefixBytes;
+  try {
+    payload.writeTo(sink, encoding);
+  } catch (thrown) {
+    sink.at = before;
+    throw thrown;
+  }
+  sink.bytes[before] = 0;
+  sink.bytes.writeUInt32BE(sink.at - before - prefixBytes, before + 1);
 }
 
 /**

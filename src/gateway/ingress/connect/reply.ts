@@ -8,6 +8,7 @@ import type { RpcError } from "#rpc/error.ts";
 import type { Metadata } from "#rpc/metadata.ts";
 import type { Encoding, Payload } from "#rpc/payload.ts";
 import type { Exchange, ResponseHeaders } from "../exchange.ts";
+import { Outbox } from "../outbox.ts";
 import { retryAfter } from "../rest/error-body.ts";
 import { secure } from "../rest/security-headers.ts";
 
@@ -80,11 +81,13 @@ export class StreamReply {
   readonly #encoding: Encoding;
   readonly #request: AnsweredRequest;
   readonly #compression: Compression | undefined;
+  readonly #outbox: Outbox;
 
   constructor(exchange: Exchange, encoding: Encoding, request: AnsweredRequest) {
     this.#exchange = exchange;
     this.#encoding = encoding;
     this.#request = request;
+    this.#outbox = new Outbox(exchange);
     this.#compression = accepted(exchange.headers["connect-accept-encoding"]);
   }
 
@@ -100,14 +103,15 @@ export class StreamReply {
 
   async messages(responses: AsyncIterable<Payload> | readonly Payload[], call: Call): Promise<void> {
     this.#exchange.onStalled((error) => call.cancel(error));
+    const outbox = this.#outbox;
     for await (const response of responses) {
-      const bytes = response.bytesIn(this.#encoding);
-      const frame =
-        this.#compression === undefined || bytes.length < compressFromBytes
-          ? writeFrame(bytes, false)
-          : writeFrame(await compress(bytes, this.#compression), true);
+      const behind = outbox.room();
+      if (behind !== undefined) await behind;
+      if (this.#compression === undefined) outbox.frame(response, this.#encoding);
+      else outbox.bytes(await packed(response.bytesIn(this.#encoding), this.#compression));
       this.start(call);
-      await this.#exchange.write(frame);
+      const room = outbox.added();
+      if (room !== undefined) await room;
     }
     this.#end(call, undefined);
   }
@@ -128,8 +132,15 @@ export class StreamReply {
     };
     const frame = writeFrame(Buffer.from(JSON.stringify(end)), false);
     frame[0] = endFlag;
-    this.#exchange.endWith(frame);
+    this.#outbox.bytes(frame);
+    this.#outbox.end();
   }
+}
+
+async function packed(bytes: Uint8Array, compression: Compression): Promise<Buffer> {
+  return bytes.length < compressFromBytes
+    ? writeFrame(bytes, false)
+    : writeFrame(await compress(bytes, compression), true);
 }
 
 /** The first that is spoken here; undefined: none. */

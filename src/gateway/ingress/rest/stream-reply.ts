@@ -6,6 +6,7 @@ import type { Call } from "#rpc/call.ts";
 import { type RpcError, toRpcError } from "#rpc/error.ts";
 import type { Payload } from "#rpc/payload.ts";
 import type { Exchange, ResponseHeaders } from "../exchange.ts";
+import { Outbox } from "../outbox.ts";
 import { httpBody, type StreamType } from "./accept.ts";
 import { copyHeaders } from "./call-headers.ts";
 import { statusJson } from "./error-body.ts";
@@ -142,6 +143,13 @@ function start(exchange: Exchange, answer: StreamAnswer, contentType: string): v
   exchange.start(200, headers);
 }
 
+/** As `Outbox.added`: a text is made before anybody knows whether there is room for it. */
+function put(outbox: Outbox, text: string): Promise<void> | undefined {
+  const behind = outbox.room();
+  outbox.text(text);
+  return outbox.added() ?? behind;
+}
+
 function jsonOf(payload: Payload, { responseBody, method }: HttpRoute): string {
   return responseBody === undefined
     ? payload.text()
@@ -152,11 +160,13 @@ function jsonOf(payload: Payload, { responseBody, method }: HttpRoute): string {
 class NdjsonWriter implements StreamWriter {
   readonly heartbeat = "\n";
   readonly #exchange: Exchange;
+  readonly #outbox: Outbox;
   readonly #route: HttpRoute;
   readonly #answer: StreamAnswer;
 
   constructor(exchange: Exchange, route: HttpRoute, answer: StreamAnswer) {
     this.#exchange = exchange;
+    this.#outbox = new Outbox(exchange);
     this.#route = route;
     this.#answer = answer;
   }
@@ -167,17 +177,17 @@ class NdjsonWriter implements StreamWriter {
 
   write(payload: Payload): Promise<void> | undefined {
     this.start();
-    return this.#exchange.write(`{"result":${jsonOf(payload, this.#route)}}\n`);
+    return put(this.#outbox, `{"result":${jsonOf(payload, this.#route)}}\n`);
   }
 
   end(): void {
     this.start();
-    this.#exchange.end();
+    this.#outbox.end();
   }
 
   fail(error: RpcError): void {
-    void this.#exchange.write(`{"error":${statusJson(error, this.#answer.id)}}\n`)?.catch(gone);
-    this.#exchange.end();
+    this.#outbox.text(`{"error":${statusJson(error, this.#answer.id)}}\n`);
+    this.#outbox.end();
   }
 }
 
@@ -185,12 +195,14 @@ class NdjsonWriter implements StreamWriter {
 class ArrayWriter implements StreamWriter {
   readonly heartbeat = "\n";
   readonly #exchange: Exchange;
+  readonly #outbox: Outbox;
   readonly #route: HttpRoute;
   readonly #answer: StreamAnswer;
   #separator = "[";
 
   constructor(exchange: Exchange, route: HttpRoute, answer: StreamAnswer) {
     this.#exchange = exchange;
+    this.#outbox = new Outbox(exchange);
     this.#route = route;
     this.#answer = answer;
   }
@@ -203,17 +215,19 @@ class ArrayWriter implements StreamWriter {
     this.start();
     const piece = `${this.#separator}${jsonOf(payload, this.#route)}`;
     this.#separator = ",\n";
-    return this.#exchange.write(piece);
+    return put(this.#outbox, piece);
   }
 
   end(): void {
     this.start();
-    this.#exchange.endWith(Buffer.from(this.#separator === "[" ? "[]" : "]"));
+    this.#outbox.text(this.#separator === "[" ? "[]" : "]");
+    this.#outbox.end();
   }
 
   fail(error: RpcError): void {
     const last = `${this.#separator}{"error":${statusJson(error, this.#answer.id)}}\n`;
-    this.#exchange.endWith(Buffer.from(last));
+    this.#outbox.text(last);
+    this.#outbox.end();
   }
 }
 
@@ -225,6 +239,7 @@ class ArrayWriter implements StreamWriter {
 class EventWriter implements StreamWriter {
   readonly heartbeat = ":\n\n";
   readonly #exchange: Exchange;
+  readonly #outbox: Outbox;
   readonly #route: HttpRoute;
   readonly #answer: StreamAnswer;
   readonly #cursor: DescField | undefined;
@@ -232,6 +247,7 @@ class EventWriter implements StreamWriter {
 
   constructor(exchange: Exchange, route: HttpRoute, answer: StreamAnswer) {
     this.#exchange = exchange;
+    this.#outbox = new Outbox(exchange);
     this.#route = route;
     this.#answer = answer;
     const { cursor, event } = streamFields(route.method.output.desc);
@@ -242,7 +258,8 @@ class EventWriter implements StreamWriter {
   start(): void {
     if (this.#exchange.started) return;
     start(this.#exchange, this.#answer, "text/event-stream; charset=utf-8");
-    void this.#exchange.write(`retry: ${retryMs}\n\n`)?.catch(gone);
+    this.#outbox.text(`retry: ${retryMs}\n\n`);
+    void this.#outbox.added()?.catch(gone);
   }
 
   write(payload: Payload): Promise<void> | undefined {
@@ -250,7 +267,7 @@ class EventWriter implements StreamWriter {
     const fields = this.#named(payload, this.#cursor, "id") + this.#named(payload, this.#event, "event");
     const event = `${fields}data: ${jsonOf(payload, this.#route)}\n\n`;
     const { maxEventBytes } = this.#answer;
-    if (isWithin(event, maxEventBytes)) return this.#exchange.write(event);
+    if (isWithin(event, maxEventBytes)) return put(this.#outbox, event);
     const error = eventTooLarge(maxEventBytes);
     this.#answer.call.cancel(error);
     throw error;
@@ -258,14 +275,16 @@ class EventWriter implements StreamWriter {
 
   end(): void {
     this.start();
-    this.#exchange.endWith(Buffer.from(`id: ${endedId}\nevent: end\ndata: {}\n\n`));
+    this.#outbox.text(`id: ${endedId}\nevent: end\ndata: {}\n\n`);
+    this.#outbox.end();
   }
 
   /** Who may come again keeps its place; for everybody else the stream is over. */
   fail(error: RpcError): void {
     const again = error.code === "unavailable" || error.code === "deadline_exceeded";
     const id = again ? "" : `id: ${endedId}\n`;
-    this.#exchange.endWith(Buffer.from(`${id}event: error\ndata: ${statusJson(error, this.#answer.id)}\n\n`));
+    this.#outbox.text(`${id}event: error\ndata: ${statusJson(error, this.#answer.id)}\n\n`);
+    this.#outbox.end();
   }
 
   /** A line break would end the field, NUL makes clients ignore an id: neither belongs into either. */

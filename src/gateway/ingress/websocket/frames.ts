@@ -4,8 +4,9 @@
  * In JSON the messages of calls are part of the frame's text. Integers that a double cannot hold pass through as they were written, so
  * the codec of the method's own type has the last word on them.
  */
-import { create, fromJson, type JsonValue, toBinary } from "@bufbuild/protobuf";
+import { create, fromJson, type JsonValue } from "@bufbuild/protobuf";
 import { decodeBinary } from "#gateway/codec/binary.ts";
+import { encodeBinary } from "#gateway/codec/binary-writer.ts";
 import { JsonText } from "#gateway/codec/json-text.ts";
 import type { Status } from "#gen/google/rpc/status_pb.ts";
 import {
@@ -107,7 +108,7 @@ export const protoFrames: FrameCodec = {
     return decodeBinary(ClientFrameSchema, data, binaryLimits) as ClientFrame;
   },
   write: ({ message, headers, ...rest }) =>
-    toBinary(
+    encodeBinary(
       ServerFrameSchema,
       create(ServerFrameSchema, {
         ...rest,
