@@ -143,7 +143,7 @@ const protocols: Readonly<Record<string, (sent: Sent) => Promise<string | null |
     await client.connect(new StreamableHTTPClientTransport(new URL(`${base()}/mcp`), { fetch: heard }));
     await client.callTool({
       name: "call_method",
-      arguments: { method: "test.v1.Echo/Unary", request: { text: "hi" } },
+      arguments: { method: "test.v1.Echo/Unary", arguments: { text: "hi" } },
       _meta: { ...sent },
     });
     await client.close();

@@ -5,6 +5,7 @@
  */
 import type { DescField, DescMessage, DescService } from "@bufbuild/protobuf";
 import type { Catalog, HttpRoute } from "#gateway/catalog/catalog.ts";
+import { StatusSchema } from "#gen/google/rpc/status_pb.ts";
 import { hasUnaryRequest } from "#rpc/method.ts";
 import { type Answer, type Content, errorResponses, problemSchema } from "./error-answers.ts";
 import { exampleOfField, exampleOfMessage } from "./examples.ts";
@@ -151,10 +152,9 @@ function access(catalog: Catalog, route: HttpRoute): Pick<Operation, "security" 
   return { "x-required-scopes": scopes.length === 0 ? ["*"] : scopes };
 }
 
+/** The contract's own, where it has one: errors are answered in this shape whether or not somebody's protos import it. */
 function statusOf(catalog: Catalog): DescMessage {
-  const desc = catalog.registry.getMessage("google.rpc.Status");
-  if (desc === undefined) throw new Error("the descriptor set lacks google/rpc/status.proto");
-  return desc;
+  return catalog.registry.getMessage("google.rpc.Status") ?? StatusSchema;
 }
 
 interface OperationOptions {
