@@ -170,6 +170,27 @@ describe("a WebSocket to a Portico that asks who calls", () => {
     }
   });
 
+  test("begins nothing before it knows whose credential the handshake had, or the frame before", async () => {
+    const call = { id: "1", call: { method: "portico.bpmn.v1.BPMNService/ListBPMN" }, message: {} };
+    const bad = await server.token({ exp: "soon" });
+    const init = frame(text, JSON.stringify({ init: { token: bad } }));
+    const early = frame(text, JSON.stringify(call));
+    const port = Number(new URL(server.base).port);
+    for (const raw of [
+      new Raw(port, "/ws", early, [`Authorization: Bearer ${bad}`]),
+      new Raw(port, "/ws", Buffer.concat([init, early, early])),
+    ]) {
+      await raw.until(() => raw.frames.some(({ opcode }) => opcode === 8));
+      assert.deepEqual(
+        raw.frames.map(({ opcode, payload }) =>
+          opcode === 8 ? payload.readUInt16BE(0) : payload.toString(),
+        ),
+        [4401],
+      );
+      raw.socket.destroy();
+    }
+  });
+
   test("closes with 4401 where the token is no good, and where it ends", async () => {
     const one = await talk().opened();
     one.send({ init: { token: "ptk_test_none" } });

@@ -60,8 +60,8 @@ export class Raw {
   #held = Buffer.alloc(0);
   #open = false;
 
-  /** @param early written together with the handshake. */
-  constructor(port: number, path: string, early: Buffer = Buffer.alloc(0)) {
+  /** @param early written together with the handshake. @param headers further lines of it. */
+  constructor(port: number, path: string, early: Buffer = Buffer.alloc(0), headers: readonly string[] = []) {
     this.socket = connect(port, "127.0.0.1", () =>
       this.socket.write(
         Buffer.concat([
@@ -73,6 +73,7 @@ export class Raw {
               "Upgrade: websocket",
               "Sec-WebSocket-Version: 13",
               `Sec-WebSocket-Key: ${randomBytes(16).toString("base64")}`,
+              ...headers,
               "\r\n",
             ].join("\r\n"),
           ),

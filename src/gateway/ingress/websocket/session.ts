@@ -91,6 +91,11 @@ export class Session {
     this.#send({ id: "", notice: { kind, message } });
   }
 
+  /** The first look at a credential that came with the handshake. */
+  begin(): void {
+    if (Object.keys(this.#headers).length > 0) this.#hold(this.checkAgain());
+  }
+
   /** Looks at the credential again; closes where it is no longer good. */
   async checkAgain(): Promise<void> {
     if (Object.keys(this.#headers).length === 0) return;
@@ -125,27 +130,39 @@ export class Session {
       this.#close(closeCodes.badFrame, thrown instanceof Error ? thrown.message : "no frame");
       return;
     }
-    if (this.#checking === undefined) this.#onFrame(frame);
-    else this.#checking = this.#checking.then(() => this.#onFrame(frame));
+    if (this.#checking === undefined) {
+      const checking = this.#onFrame(frame);
+      if (checking !== undefined) this.#hold(checking);
+      return;
+    }
+    // A check may take its time, and what waits for it is bounded by what one read of the socket brings.
+    this.#options.socket.pause();
+    this.#hold(this.#checking.then(() => (this.#outlet.open ? this.#onFrame(frame) : undefined)));
   }
 
-  #onFrame(frame: Incoming): void {
+  /** Frames that come meanwhile wait: who calls has to be known before what is called is begun. */
+  #hold(checking: Promise<void>): void {
+    const held = checking.finally(() => {
+      if (this.#checking !== held) return;
+      this.#checking = undefined;
+      if (this.#outlet.open) this.#options.socket.resume();
+    });
+    this.#checking = held;
+  }
+
+  /** A promise where what comes behind the frame has to wait for it. */
+  #onFrame(frame: Incoming): Promise<void> | undefined {
     if (frame.init !== undefined) {
-      // Who calls has to be known before what is called is begun.
       if (frame.call !== undefined || frame.message !== undefined) {
         this.#close(closeCodes.badFrame, "init has a frame of its own; send the call in the next");
-        return;
+        return undefined;
       }
-      const checking = this.#onInit(frame.init).finally(() => {
-        if (this.#checking === checking) this.#checking = undefined;
-      });
-      this.#checking = checking;
-      return;
+      return this.#onInit(frame.init);
     }
     if (frame.id === "") {
       if (frame.credit > 0) this.#credit.add(frame.credit);
       else this.#close(closeCodes.badFrame, "a frame without an id is init or credit");
-      return;
+      return undefined;
     }
     try {
       this.#onCallFrame(frame);
@@ -153,6 +170,7 @@ export class Session {
       if (thrown instanceof BadFrame) this.#close(thrown.closeCode, thrown.message);
       else this.#fail(frame.id, toRpcError(thrown));
     }
+    return undefined;
   }
 
   async #onInit(init: NonNullable<Incoming["init"]>): Promise<void> {

@@ -205,10 +205,10 @@ class Server implements WebSockets {
     const credential = credentialOf(headers);
     const { heartbeatMs, maxFrameBytes, maxWaitingBytes, maxHeaders, maxHeaderBytes } = this.#limits;
     const { clock, runtime, authenticator } = this.#options;
-    const session = await this.#accept(upgrade, (socket) => {
+    await this.#accept(upgrade, (socket) => {
       if (offered.length > 0 && known === undefined) {
         socket.close(closeCodes.subprotocol, "speak portico.v1+json or portico.v1+proto");
-        return undefined;
+        return;
       }
       const begun = new Session({
         ...{
@@ -227,9 +227,8 @@ class Server implements WebSockets {
       });
       this.#keep(socket, begun);
       upgrade.onStalled(() => tellStalled(socket, (error) => begun.cancelAll(error)));
-      return begun;
+      begun.begin();
     });
-    await session?.checkAgain();
   }
 
   async #openGraphql(upgrade: Upgrade, headers: RequestHeaders): Promise<void> {
