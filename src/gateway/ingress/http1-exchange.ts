@@ -4,6 +4,7 @@ import { clientGone } from "#rpc/call.ts";
 import type { RpcError } from "#rpc/error.ts";
 import type { Peer } from "#rpc/peer.ts";
 import { collectWhole, isFlood, readChunks } from "./body-reader.ts";
+import { peerOf } from "./client-headers.ts";
 import {
   addCommon,
   type BodyListener,
@@ -67,10 +68,7 @@ export class Http1Exchange implements Exchange {
 
   get peer(): Peer {
     const { socket } = this.#request;
-    const peer =
-      this.#address === undefined
-        ? { address: socket.remoteAddress ?? "", port: socket.remotePort ?? 0 }
-        : { address: this.#address, port: 0 };
+    const peer = peerOf(socket, this.#address);
     const certificates = this.#server.encrypted ? certificatesOf(socket) : undefined;
     return certificates === undefined ? peer : { ...peer, certificates };
   }
