@@ -9,6 +9,7 @@ import {
   addCommon,
   type BodyListener,
   type Exchange,
+  type Failures,
   type RequestHeaders,
   type ResponseHeaders,
 } from "./exchange.ts";
@@ -17,7 +18,7 @@ import { readerStalled, type StalledSockets } from "./stalled.ts";
 import { certificatesOf, strictTransportSecurity } from "./tls.ts";
 
 /** What an exchange has to know of the server it came to. */
-interface ServerState {
+interface ServerState extends Failures {
   readonly draining: boolean;
   /** TLS. */
   readonly encrypted: boolean;
@@ -93,7 +94,12 @@ export class Http1Exchange implements Exchange {
       this.bytesIn += body.length;
       // What is not read to its end has no request behind it.
       if (error !== undefined && this.#request.isPaused()) this.#response.shouldKeepAlive = false;
-      done(error, body);
+      try {
+        done(error, body);
+      } catch (thrown) {
+        // Called by the socket: thrown on from here it would be nobody's, and end the process.
+        this.#server.failed(this, thrown);
+      }
     });
   }
 

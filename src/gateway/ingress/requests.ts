@@ -2,13 +2,15 @@
 import type { IncomingMessage, ServerResponse } from "node:http";
 import type { IncomingHttpHeaders, ServerHttp2Stream } from "node:http2";
 import type { Socket } from "node:net";
+import { requestIdFrom } from "#gateway/wire/request-id.ts";
+import { RpcError } from "#rpc/error.ts";
 import type { Refusal as RefusedRequest } from "#rpc/refusal.ts";
 import type { Clock } from "#std/clock.ts";
 import { type Adapters, classify, protocolOf } from "./classify.ts";
 import { dropClaims, type Proxies, peerOf } from "./client-headers.ts";
 import { refuseExchange } from "./close.ts";
 import type { Cors } from "./cors.ts";
-import type { Adapter, Exchange } from "./exchange.ts";
+import type { Adapter, Exchange, Failures } from "./exchange.ts";
 import { Http1Exchange } from "./http1-exchange.ts";
 import { Http2Exchange } from "./http2-exchange.ts";
 import type { ListenerLimits } from "./limits.ts";
@@ -40,6 +42,9 @@ type Answering = Socket & { [latest]?: ServerResponse };
 interface LastOnConnection extends ServerResponse {
   readonly maxRequestsOnConnectionReached?: boolean;
 }
+
+/** RFC 9113 section 7: INTERNAL_ERROR. */
+const internalError = 2;
 
 type OnStream = (
   stream: ServerHttp2Stream,
@@ -90,6 +95,9 @@ export class Requests {
   /** What a server of HTTP/2 calls for each stream. */
   streamsFor(choose: (exchange: Exchange) => Adapter): OnStream {
     const limits = this.#limits;
+    const server: Failures = {
+      failed: (exchange, thrown) => this.#fail(exchange, choose(exchange), thrown),
+    };
     return (stream, headers, _flags, rawHeaders) => {
       joinCredentials(headers, rawHeaders);
       // A session's socket is behind a proxy of node's that costs more than the rest: few requests need it.
@@ -97,7 +105,7 @@ export class Requests {
       const address = said ? this.#proxies.addressOf(headers, stream.session?.socket) : undefined;
       const forwarded = dropClaims(headers);
       const exchange = new Http2Exchange(stream, headers, {
-        ...{ startedAtMs: this.#options.clock.monotonic(), address },
+        ...{ startedAtMs: this.#options.clock.monotonic(), address, server },
       });
       exchange.forwarded = forwarded && address === undefined;
       const refused =
@@ -140,7 +148,27 @@ export class Requests {
 
   /** Answered in its adapter's stead, and told to who watches. */
   #refuse(exchange: Exchange, adapter: Adapter, { status, error }: Refusal): void {
-    const id = replyRefusal(exchange, { status, error });
+    this.#report(exchange, adapter, { id: replyRefusal(exchange, { status, error }), error });
+  }
+
+  /** Of an exchange over HTTP/1: who had its body threw. */
+  failed(exchange: Exchange, thrown: unknown): void {
+    this.#fail(exchange, classify(exchange, this.#options.adapters), thrown);
+  }
+
+  /** What was written of an answer by then cannot be known. */
+  #fail(exchange: Exchange, adapter: Adapter, thrown: unknown): void {
+    exchange.reset(internalError);
+    // Internal even where it has a code of its own: that was for a client who has no answer to read it in.
+    const error = new RpcError("internal", { reason: "INTERNAL", message: "internal error", cause: thrown });
+    this.#report(exchange, adapter, { id: requestIdFrom(exchange.headers["x-request-id"]), error });
+  }
+
+  #report(
+    exchange: Exchange,
+    adapter: Adapter,
+    { id, error }: { readonly id: string; readonly error: RpcError },
+  ): void {
     const protocol = protocolOf(adapter, this.#options.adapters);
     const refused = (refusal: RefusedRequest): void => this.#options.onRefused?.(refusal);
     refuseExchange({ refused }, exchange, { id, protocol, error });
