@@ -6,10 +6,11 @@
  */
 import { existsSync } from "node:fs";
 import path from "node:path";
+import type { SelectedPolicy, TrustedIssuer } from "./access.ts";
 import { developmentKeyName } from "./development-key.ts";
 import { defaultLimits, type LimitName, type Limits, type LimitsOf, limitNames } from "./limits.ts";
 import { gather, type Sources } from "./load.ts";
-import { type Given, type OptionName, options, type SelectedPolicy, type TrustedIssuer } from "./options.ts";
+import { type Given, type OptionName, options } from "./options.ts";
 
 export { developmentHeaderOf, readDevelopmentKey, writeDevelopmentKey } from "./development-key.ts";
 export { type Limits, limitOptions } from "./limits.ts";

@@ -1,4 +1,4 @@
-/** How an option is declared; the tables are options.ts and limits.ts. */
+/** How an option is declared; the table is options.ts. */
 import type * as z from "zod";
 
 export interface Option<T = unknown> {

@@ -155,7 +155,7 @@ describe("floods over HTTP/1", () => {
 
   test("who is told that it is over and stays has its connection taken away", async () => {
     await victim.survives(async () => {
-      for (const sent of [post, "GET nonsense HTTP/1.1\r\n\r\n", `${get}X: ${"a".repeat(17_000)}\r\n\r\n`]) {
+      for (const sent of [post, "NONSENSE / HTTP/1.1\r\n\r\n", `${get}X: ${"a".repeat(17_000)}\r\n\r\n`]) {
         const { closed, got } = await pour(victim.httpPort, sent, 5000);
         assert.match(got, /^HTTP\/1\.1 4\d\d /);
         assert.ok(closed, `after ${got.slice(0, 12)} the connection is still open`);

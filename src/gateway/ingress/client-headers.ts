@@ -3,8 +3,9 @@
  * requests come in, whatever their protocol, so that no service takes it for the truth. A proxy that the operator names may say
  * where a request came from.
  */
-import { isIP } from "node:net";
+import { isIP, type Socket } from "node:net";
 import { RpcError } from "#rpc/error.ts";
+import type { Peer } from "#rpc/peer.ts";
 import { compileBlocks } from "#std/networks.ts";
 
 type Headers = Record<string, string | string[] | undefined>;
@@ -102,9 +103,10 @@ export class Proxies {
   }
 
   /** Where a request came from, as trusted proxies say; undefined: from where the connection does. */
-  addressOf(headers: Headers, connected: string): string | undefined {
+  addressOf(headers: Headers, connection: Pick<Socket, "remoteAddress"> | undefined): string | undefined {
     const said = headers["x-forwarded-for"];
     if (this.#hops === 0 || said === undefined) return undefined;
+    const connected = connection?.remoteAddress ?? "";
     const entries = String(said).split(",");
     let address: string | undefined;
     // Each proxy adds whom it was asked by: from the last entry on, as long as who added it is trusted.
@@ -115,6 +117,11 @@ export class Proxies {
     }
     return address;
   }
+}
+
+/** @param address as proxies in front say. */
+export function peerOf({ remoteAddress = "", remotePort = 0 }: Socket, address: string | undefined): Peer {
+  return address === undefined ? { address: remoteAddress, port: remotePort } : { address, port: 0 };
 }
 
 /** With a port or without: `192.0.2.1:1234`, `[2001:db8::1]:1234`. */

@@ -31,7 +31,7 @@ export interface Exchange {
    * @throws RpcError `resource_exhausted` PAYLOAD_TOO_LARGE; `canceled` when the client goes away.
    */
   readBody(maxBytes: number): Promise<Uint8Array>;
-  /** The same without a promise, for the unary fast path: `done` runs once, with the error or with the whole body. */
+  /** The same without a promise, for the unary fast path: `done` runs once, with the error or with the whole body. One that throws has its exchange reset. */
   collectBody(maxBytes: number, done: BodyListener): void;
   /** The body piece by piece, pulled: the socket is paused between pulls. Use this or `readBody`, once. */
   chunks(): AsyncIterable<Uint8Array>;
@@ -70,6 +70,12 @@ export interface Exchange {
    * what says so: it waits behind the rest, as long again. One listener; an answer without one is cut.
    */
   onStalled(listener: (error: RpcError) => void): void;
+}
+
+/** Who hears of faults of those that an exchange calls. */
+export interface Failures {
+  /** Resets the exchange and tells those who watch. */
+  failed(exchange: Exchange, thrown: unknown): void;
 }
 
 /** Adds the headers that an answer has besides; what it varies by is both. */

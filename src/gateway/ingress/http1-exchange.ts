@@ -4,10 +4,12 @@ import { clientGone } from "#rpc/call.ts";
 import type { RpcError } from "#rpc/error.ts";
 import type { Peer } from "#rpc/peer.ts";
 import { collectWhole, isFlood, readChunks } from "./body-reader.ts";
+import { peerOf } from "./client-headers.ts";
 import {
   addCommon,
   type BodyListener,
   type Exchange,
+  type Failures,
   type RequestHeaders,
   type ResponseHeaders,
 } from "./exchange.ts";
@@ -16,7 +18,7 @@ import { readerStalled, type StalledSockets } from "./stalled.ts";
 import { certificatesOf, strictTransportSecurity } from "./tls.ts";
 
 /** What an exchange has to know of the server it came to. */
-interface ServerState {
+interface ServerState extends Failures {
   readonly draining: boolean;
   /** TLS. */
   readonly encrypted: boolean;
@@ -67,10 +69,7 @@ export class Http1Exchange implements Exchange {
 
   get peer(): Peer {
     const { socket } = this.#request;
-    const peer =
-      this.#address === undefined
-        ? { address: socket.remoteAddress ?? "", port: socket.remotePort ?? 0 }
-        : { address: this.#address, port: 0 };
+    const peer = peerOf(socket, this.#address);
     const certificates = this.#server.encrypted ? certificatesOf(socket) : undefined;
     return certificates === undefined ? peer : { ...peer, certificates };
   }
@@ -95,7 +94,12 @@ export class Http1Exchange implements Exchange {
       this.bytesIn += body.length;
       // What is not read to its end has no request behind it.
       if (error !== undefined && this.#request.isPaused()) this.#response.shouldKeepAlive = false;
-      done(error, body);
+      try {
+        done(error, body);
+      } catch (thrown) {
+        // Called by the socket: thrown on from here it would be nobody's, and end the process.
+        this.#server.failed(this, thrown);
+      }
     });
   }
 

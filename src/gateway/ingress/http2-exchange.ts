@@ -15,6 +15,7 @@ import {
   addCommon,
   type BodyListener,
   type Exchange,
+  type Failures,
   type RequestHeaders,
   type ResponseHeaders,
 } from "./exchange.ts";
@@ -87,6 +88,13 @@ interface Collecting {
   size: number;
 }
 
+interface Http2Arrival {
+  readonly startedAtMs: number;
+  /** As proxies in front say; undefined: the connection's. */
+  readonly address: string | undefined;
+  readonly server: Failures;
+}
+
 export class Http2Exchange implements Exchange, Guarded {
   readonly http = 2;
   common: ResponseHeaders | undefined;
@@ -99,6 +107,7 @@ export class Http2Exchange implements Exchange, Guarded {
   readonly headers: RequestHeaders;
   readonly hasBody: boolean;
   readonly startedAtMs: number;
+  readonly #server: Failures;
   readonly #stream: ServerHttp2Stream;
   readonly #watched: Watched | undefined;
   /** As proxies in front say. */
@@ -114,8 +123,9 @@ export class Http2Exchange implements Exchange, Guarded {
   constructor(
     stream: ServerHttp2Stream,
     headers: IncomingHttpHeaders,
-    { startedAtMs, address }: { readonly startedAtMs: number; readonly address: string | undefined },
+    { startedAtMs, address, server }: Http2Arrival,
   ) {
+    this.#server = server;
     this.#stream = stream;
     this.#address = address;
     this.headers = headers;
@@ -151,12 +161,21 @@ export class Http2Exchange implements Exchange, Guarded {
   collectBody(maxBytes: number, done: BodyListener): void {
     const stream = this.#stream;
     if (stream.destroyed) {
-      done(clientGone(), nothing);
+      this.#tell(done, clientGone(), nothing);
       return;
     }
     this.#collecting = { maxBytes, done, first: undefined, more: undefined, size: 0 };
     stream.on("data", onBodyData);
     stream.on("end", onBodyEnd);
+  }
+
+  /** Called by the stream and by timers: what is thrown here would be nobody's, and end the process. */
+  #tell(done: BodyListener, error: RpcError | undefined, body: Uint8Array): void {
+    try {
+      done(error, body);
+    } catch (thrown) {
+      this.#server.failed(this, thrown);
+    }
   }
 
   /** From the stream: a piece of the body. */
@@ -169,7 +188,7 @@ export class Http2Exchange implements Exchange, Guarded {
     if (body.size > body.maxBytes) {
       // The rest flows into nothing, so that the connection can carry the answer.
       this.#collecting = undefined;
-      body.done(bodyTooLarge(body.maxBytes), nothing);
+      this.#tell(body.done, bodyTooLarge(body.maxBytes), nothing);
     } else if (body.first === undefined) body.first = chunk;
     else this.#takeMore(body, body.first, chunk);
   }
@@ -183,7 +202,7 @@ export class Http2Exchange implements Exchange, Guarded {
       body.more.add(chunk);
     } catch (error) {
       this.#collecting = undefined;
-      body.done(toRpcError(error), nothing);
+      this.#tell(body.done, toRpcError(error), nothing);
     }
   }
 
@@ -203,7 +222,7 @@ export class Http2Exchange implements Exchange, Guarded {
   giveUp(): void {
     const body = this.#collecting;
     this.#collecting = undefined;
-    body?.done(bodyTooSlow(), nothing);
+    if (body !== undefined) this.#tell(body.done, bodyTooSlow(), nothing);
   }
 
   /** From the stream: the body is complete. */
@@ -211,7 +230,7 @@ export class Http2Exchange implements Exchange, Guarded {
     const body = this.#collecting;
     if (body === undefined) return;
     this.#collecting = undefined;
-    body.done(undefined, body.more === undefined ? (body.first ?? nothing) : body.more.whole());
+    this.#tell(body.done, undefined, body.more === undefined ? (body.first ?? nothing) : body.more.whole());
   }
 
   /** From the stream: it is over, whoever ended it. */
@@ -222,7 +241,7 @@ export class Http2Exchange implements Exchange, Guarded {
     this.#collecting = undefined;
     this.#abort = undefined;
     this.#stalled = undefined;
-    if (body !== undefined) body.done(clientGone(), nothing);
+    if (body !== undefined) this.#tell(body.done, clientGone(), nothing);
     if (abort !== undefined && this.#gone()) abort();
   }
 

@@ -8,8 +8,9 @@ import { createRequire } from "node:module";
 import path from "node:path";
 import { requestIdFrom } from "#gateway/wire/request-id.ts";
 import { html } from "#std/html.ts";
-import type { Exchange, ResponseHeaders } from "../exchange.ts";
+import type { Exchange } from "../exchange.ts";
 import { preferred } from "../rest/accept.ts";
+import { secure } from "../rest/security-headers.ts";
 import { vendorFiles } from "./page-files.ts";
 
 const folder = "/graphql/page/";
@@ -33,7 +34,7 @@ export function isPageAsked({ method, headers, query }: Exchange): boolean {
 /** @param shown whether there is such a page at all. */
 export function servePage(exchange: Exchange, shown: boolean): void {
   const id = requestIdFrom(exchange.headers["x-request-id"]);
-  const text = headersOf("text/plain; charset=utf-8", id);
+  const text = secure("text/plain; charset=utf-8", id);
   if (!shown) {
     exchange.reply(404, text, "there is no page here; development mode has one\n");
     return;
@@ -72,7 +73,7 @@ ${scripts.map((name) => html`<script nonce="${nonce}" src="${folder}${name}"></s
   exchange.reply(
     200,
     {
-      ...headersOf("text/html; charset=utf-8", id),
+      ...secure("text/html; charset=utf-8", id),
       "content-security-policy": policyWith(nonce),
     },
     page.text,
@@ -98,7 +99,7 @@ function replyAsset(exchange: Exchange, id: string): void {
   const name = exchange.path.slice(folder.length);
   const { bytes, etag } = assetOf(name);
   const type = name.endsWith(".css") ? "text/css" : "text/javascript";
-  const headers = { ...headersOf(`${type}; charset=utf-8`, id), etag, "cache-control": "no-cache" };
+  const headers = { ...secure(`${type}; charset=utf-8`, id), etag, "cache-control": "no-cache" };
   if (exchange.headers["if-none-match"] === etag) exchange.reply(304, headers, undefined);
   else exchange.reply(200, headers, bytes);
 }
@@ -124,17 +125,4 @@ function readAsset(name: string): Buffer {
     const { resolve } = createRequire(import.meta.url);
     return readFileSync(path.join(path.dirname(resolve(`${vendor.package}/package.json`)), vendor.file));
   }
-}
-
-function headersOf(type: string, id: string): ResponseHeaders {
-  return {
-    "content-type": type,
-    "cache-control": "no-store",
-    "content-security-policy": "default-src 'none'; frame-ancestors 'none'",
-    "cross-origin-resource-policy": "same-origin",
-    "referrer-policy": "no-referrer",
-    "x-content-type-options": "nosniff",
-    "x-frame-options": "DENY",
-    "x-request-id": id,
-  };
 }

@@ -1,0 +1,77 @@
+/** What single protocols offer. */
+import * as z from "zod";
+import type { Option } from "./option.ts";
+import { onOff } from "./values.ts";
+
+export const protocolOptions = {
+  serverTiming: {
+    key: "rest.serverTiming",
+    env: "PORTICO_REST_SERVER_TIMING",
+    flag: "--rest-server-timing",
+    value: "SWITCH",
+    schema: onOff,
+    default: "on",
+    range: "on, off",
+    doc: "Whether REST answers say in `Server-Timing` how long the gateway and the service took.",
+  },
+  unknownParameters: {
+    key: "rest.unknownParameters",
+    env: "PORTICO_REST_UNKNOWN_PARAMETERS",
+    flag: "--rest-unknown-parameters",
+    value: "POLICY",
+    schema: z.enum(["reject", "ignore"], "must be reject or ignore"),
+    default: "reject",
+    range: "reject, ignore",
+    doc: "What REST does with query parameters that the method does not have: refuse them, naming the nearest, or pass over them.",
+  },
+  unknownFields: {
+    key: "rest.unknownFields",
+    env: "PORTICO_REST_UNKNOWN_FIELDS",
+    flag: "--rest-unknown-fields",
+    value: "POLICY",
+    schema: z.enum(["reject", "ignore"], "must be reject or ignore"),
+    default: "reject",
+    range: "reject, ignore",
+    doc: "What JSON bodies may do with fields that the message does not have: be refused, naming the nearest, or be passed over.",
+  },
+  reflection: {
+    key: "grpc.reflection",
+    env: "PORTICO_GRPC_REFLECTION",
+    flag: "--grpc-reflection",
+    value: "SWITCH",
+    schema: onOff,
+    default: "on in development, off in production",
+    range: "on, off",
+    doc: "gRPC's server reflection: grpcurl and its like ask it for the contract. Off, it is UNIMPLEMENTED.",
+  },
+  graphqlIntrospection: {
+    key: "graphql.introspection",
+    env: "PORTICO_GRAPHQL_INTROSPECTION",
+    flag: "--graphql-introspection",
+    value: "SWITCH",
+    schema: onOff,
+    default: "on in development, off in production",
+    range: "on, off",
+    doc: "On: GraphQL clients may ask for the schema, and in development mode browsers are shown GraphiQL at `/graphql`.",
+  },
+  mcpMetaTools: {
+    key: "mcp.metaTools",
+    env: "PORTICO_MCP_META_TOOLS",
+    flag: "--mcp-meta-tools",
+    value: "SWITCH",
+    schema: onOff,
+    default: "off",
+    range: "on, off",
+    doc: "On: agents find and call every method with `search_methods` and `call_method`, besides the tools that the contract names. Policies hold as ever.",
+  },
+  docs: {
+    key: "docs",
+    env: "PORTICO_DOCS",
+    flag: "--docs",
+    value: "SWITCH",
+    schema: onOff,
+    default: "on in development, off in production",
+    range: "on, off",
+    doc: "The page at /docs, from which people send requests. The documents that it is made of (/openapi.json and others) are served in any case.",
+  },
+} as const satisfies Record<string, Option>;
