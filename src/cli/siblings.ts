@@ -34,8 +34,15 @@ export interface Ask {
 /** What a worker hears from its parent. */
 export type FromParent =
   | { readonly kind: "place"; readonly worker: number; readonly count: number; readonly log: LogChange }
+  /** Whether it lives. */
+  | { readonly kind: "ping" }
   | { readonly kind: "question"; readonly id: number; readonly question: Question }
   | ({ readonly kind: "answers"; readonly id: number } & Answers);
+
+/** To the parent: this worker's event loop runs. */
+export interface Pong {
+  readonly kind: "pong";
+}
 
 /** To the parent, which had asked. */
 export interface Answer {
@@ -150,6 +157,9 @@ export class Siblings {
         return;
       case "answers":
         this.#open.get(message.id)?.(message);
+        return;
+      case "ping":
+        process.send?.({ kind: "pong" } satisfies Pong);
         return;
       case "question":
         process.send?.({

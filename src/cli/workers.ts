@@ -1,11 +1,13 @@
 /**
  * Several processes as one: `portico serve --workers n` starts n of itself that share the ports and the database, and watches them.
  *
- * One that dies is replaced, ever later if it dies again. SIGTERM drains all of them. SIGHUP replaces them one after the other, the
- * new one first, so that a new version or configuration file comes in without a lost call. A worker whose parent is gone drains too.
+ * One that dies is replaced, ever later if it dies again; one that hangs is killed first. SIGTERM drains all of them. SIGHUP replaces them one
+ * after the other, the new one first, so that a new version or configuration file comes in without a lost call. A worker whose parent is gone
+ * drains too.
  */
 import { type ChildProcess, fork } from "node:child_process";
-import { type Answer, type Ask, Circle, type LogChange, Siblings, tell } from "./siblings.ts";
+import { Pulse, pulseDefaults } from "./pulse.ts";
+import { type Answer, type Ask, Circle, type LogChange, type Pong, Siblings, tell } from "./siblings.ts";
 import type { Terminal } from "./terminal.ts";
 
 /** What a worker tells when it serves. */
@@ -29,13 +31,21 @@ interface Worker {
 export interface WorkersOptions {
   readonly count: number;
   readonly terminal: Terminal;
+  /** When a worker counts as hanging. Default: after 30 s without an answer. */
+  readonly pulse?: { readonly everyMs: number; readonly unanswered: number };
+  /** How long a worker that is told to end may take, in milliseconds. Default: 40,000. */
+  readonly drainWithinMs?: number;
 }
+
+type FromWorker = WorkerReady | Ask | Answer | Pong;
 
 /** How long the place of a worker that died stays empty at first, in milliseconds; twice as long each time, up to the second. */
 const firstPauseMs = 100;
 const longestPauseMs = 10_000;
 /** One that served this long, in milliseconds, did not die of its start. */
 const healthyMs = 60_000;
+/** A drain ends itself after 31 seconds (`drainNoticeMs` and `drainGraceMs` of the listener); one that takes longer than this does not go on. */
+const drainWithinMs = 40_000;
 
 /** Resolves when all have ended. @throws Error when the first cannot start. */
 export async function runWorkers(options: WorkersOptions): Promise<void> {
@@ -52,6 +62,7 @@ class Workers {
   /** The ports of the first: it may have been told to take any. */
   #ports: readonly string[] = [];
   readonly #circle = new Circle();
+  readonly #pulse: Pulse;
   /** What of the log was changed since the workers began; whoever follows one of them is told. */
   #log: LogChange = {};
   #stopping = false;
@@ -61,6 +72,13 @@ class Workers {
 
   constructor(options: WorkersOptions) {
     this.#options = options;
+    this.#pulse = new Pulse({
+      ...(options.pulse ?? pulseDefaults),
+      hangs: (child) => {
+        this.#say(`worker ${child.pid} hangs: it does not answer its parent any more; it is killed`);
+        child.kill("SIGKILL");
+      },
+    });
     this.ended = new Promise((resolve) => {
       this.#end = resolve;
     });
@@ -69,6 +87,7 @@ class Workers {
   async start(): Promise<void> {
     const { count, terminal } = this.#options;
     process.on("SIGTERM", this.#stop).on("SIGINT", this.#stop).on("SIGHUP", this.#replaceAll);
+    this.#pulse.start(() => [...this.#living].map(({ child }) => child));
     try {
       const first = this.#fork();
       // Alone first: it brings the database up to date, and takes the ports.
@@ -111,7 +130,8 @@ class Workers {
   }
 
   /** Of one of them: what it wants to know from all, or what it was asked. */
-  #hear(from: ChildProcess, message: WorkerReady | Ask | Answer): void {
+  #hear(from: ChildProcess, message: FromWorker): void {
+    if (message.kind === "pong") this.#pulse.answered(from);
     if (message.kind === "answer") this.#circle.answered(message);
     if (message.kind !== "ask") return;
     const { id, question, own } = message;
@@ -147,8 +167,7 @@ class Workers {
         }
         if (this.#stopping) return;
         this.#settle(place, next);
-        before.child.kill("SIGTERM");
-        await before.ended;
+        await this.#drain(before);
       }
       this.#say(`all workers are new (${this.#pids()})`);
     });
@@ -156,13 +175,25 @@ class Workers {
 
   readonly #stop = (): void => {
     // A second signal ends at once, as it does with one process.
-    const signal = this.#stopping ? "SIGKILL" : "SIGTERM";
-    if (!this.#stopping) this.#say("draining; a second signal ends at once");
+    const again = this.#stopping;
+    if (!again) this.#say("draining; a second signal ends at once");
     this.#stopping = true;
     const living = [...this.#living];
-    for (const { child } of living) child.kill(signal);
-    void Promise.all(living.map(({ ended }) => ended)).then(this.#end);
+    if (again) for (const { child } of living) child.kill("SIGKILL");
+    else void Promise.all(living.map((worker) => this.#drain(worker))).then(this.#end);
   };
+
+  /** Tells it to end, and sees that it does. */
+  async #drain({ child, ended }: Worker): Promise<void> {
+    const within = this.#options.drainWithinMs ?? drainWithinMs;
+    const late = setTimeout(() => {
+      this.#say(`worker ${child.pid} did not end within ${within} ms of being told to; it is killed`);
+      child.kill("SIGKILL");
+    }, within);
+    child.kill("SIGTERM");
+    await ended;
+    clearTimeout(late);
+  }
 
   #say(text: string): void {
     this.#options.terminal.err.write(`portico: ${text}\n`);
@@ -182,7 +213,7 @@ class Workers {
       child.once("error", () => resolve(1));
     });
     const ready = new Promise<WorkerReady>((resolve, reject) => {
-      child.on("message", (message: WorkerReady | Ask | Answer) => {
+      child.on("message", (message: FromWorker) => {
         if (message.kind === "ready") resolve(message);
         else this.#hear(child, message);
       });

@@ -85,13 +85,21 @@ export function maskedFields<F extends string>(
   return mutable.filter((name) => paths.includes(name));
 }
 
-/** @param name resource name; cut to 200 characters. */
-export function notFound(name: string): RpcError {
+/**
+ * An id that is no id is one that nothing has: not found as well, but whoever left it out is told so.
+ *
+ * @param name resource name; cut to 200 characters. @param field that held the id, as the caller's JSON spells it.
+ */
+export function notFound(name: string, field = "id"): RpcError {
   const resource = name.slice(0, 200);
+  const isEmpty = resource.endsWith("/");
+  const collection = resource.split("/").at(-2) ?? "";
   return new RpcError("not_found", {
     reason: "RESOURCE_NOT_FOUND",
-    message: `there is no ${resource}`,
-    metadata: { resource },
+    message: isEmpty
+      ? `${field}: is empty, and there is no ${resource} without; give that of the one that is meant, as the list of ${collection} has it`
+      : `there is no ${resource}`,
+    metadata: { resource, ...(isEmpty ? { field } : {}) },
   });
 }
 

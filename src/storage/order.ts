@@ -68,7 +68,7 @@ function after(columns: Order["columns"], values: readonly (string | number)[]):
 function orderInvalid(problem: string): RpcError {
   return new RpcError("invalid_argument", {
     reason: "ORDER_INVALID",
-    message: `order_by: ${problem}`,
-    metadata: { field: "order_by" },
+    message: `orderBy: ${problem}`,
+    metadata: { field: "orderBy" },
   });
 }

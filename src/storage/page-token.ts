@@ -43,7 +43,7 @@ function invalid(): RpcError {
   return new RpcError("invalid_argument", {
     reason: "PAGE_TOKEN_INVALID",
     message:
-      "page_token: is not one that this query gave, or is older than three days; start again without it",
-    metadata: { field: "page_token" },
+      "pageToken: is not one that this query gave, or is older than three days; start again without it",
+    metadata: { field: "pageToken" },
   });
 }

@@ -302,6 +302,41 @@ describe("bad input over REST", () => {
     });
   }
 
+  test("every error names a field as JSON does, whoever finds it", async () => {
+    for (const [query, field] of [
+      ["pageSize=-1", "pageSize"],
+      ["pageToken=abc.def", "pageToken"],
+      ["orderBy=labels", "orderBy"],
+      ["orderBy=id,id", "orderBy"],
+    ] as const) {
+      const { status, json } = await ask(portico.base, "GET", `/api/v1/bpmn?${query}`);
+      assert.equal(status, 400);
+      assert.match(json.message, new RegExp(`^${field}: `));
+      assert.equal(json.details[0].metadata.field, field);
+    }
+  });
+
+  test("an id that was left out is not found, and its field is named", async () => {
+    const empty = (collection: string, field: string, resource = `${collection}/`) =>
+      `${field}: is empty, and there is no ${resource} without; give that of the one that is meant, as the list of ${collection} has it`;
+    assert.ok((await create("left-out")).status < 300);
+    for (const [method, body, message] of [
+      ["portico.bpmn.v1.BPMNService/GetBPMN", {}, empty("bpmn", "id")],
+      ["portico.bpmn.v1.BPMNService/DeleteBPMN", {}, empty("bpmn", "id")],
+      [
+        "portico.bpmn.v1.BPMNService/GetBPMNRevision",
+        { id: "left-out" },
+        empty("revisions", "revision", "bpmn/left-out/revisions/"),
+      ],
+      ["portico.users.v1.RoleService/GetRole", {}, empty("roles", "id")],
+      ["portico.bpmn.v1.BPMNService/GetBPMN", { id: "none" }, "there is no bpmn/none"],
+    ] as const) {
+      const { status, json } = await ask(portico.base, "POST", `/${method}`, { body });
+      assert.deepEqual([status, json.message], [404, message], method);
+      assert.equal(json.details[0].metadata.field, /^(\w+): is empty/.exec(message)?.[1]);
+    }
+  });
+
   test("a problem document is sent to those who ask for one", async () => {
     const answer = await ask(portico.base, "GET", "/api/v1/bpmn/none", {
       headers: { accept: "application/problem+json" },

@@ -229,4 +229,39 @@ describe("MCP", () => {
     assert.equal(large.status, 413);
     assert.equal((await ask(server.base, "GET", "/mcp", { headers: { "x-api-key": viewer } })).status, 405);
   });
+
+  test("parameters that the protocol's schema refuses are the client's mistake, told by field", async () => {
+    const argument = { name: "id", value: "a" };
+    for (const [method, params, says] of [
+      ["resources/read", {}, "uri: is required: string"],
+      ["resources/read", { uri: 5 }, "uri: expected string, received number"],
+      ["resources/read", undefined, "params: is required: object"],
+      ["prompts/get", {}, "name: is required: string"],
+      ["tools/list", { cursor: 5 }, "cursor: expected string, received number"],
+      ["tools/call", {}, "name: is required: string"],
+      ["tools/call", { name: "get_bpmn", arguments: [] }, "arguments: expected object, received array"],
+      ["completion/complete", { argument }, "ref: is required: object"],
+      [
+        "completion/complete",
+        { ref: { type: "ref/nothing" }, argument },
+        'ref.type: expected "ref/prompt" or "ref/resource"',
+      ],
+      ["completion/complete", { ref: { type: "ref/prompt" }, argument }, "ref.name: is required: string"],
+    ] as const) {
+      const { text } = await post({ jsonrpc: "2.0", id: 7, method, params });
+      const { id, error } = JSON.parse(/\{.*\}/.exec(text)?.[0] ?? "{}");
+      assert.deepEqual(
+        [id, error],
+        [
+          7,
+          {
+            code: -32_602,
+            message: `FIELD_INVALID: ${says}`,
+            data: { reason: "FIELD_INVALID", code: "invalid_argument" },
+          },
+        ],
+        `${method} ${JSON.stringify(params)}`,
+      );
+    }
+  });
 });

@@ -25,7 +25,9 @@ let echo: EchoServer;
 let patient: EchoServer;
 before(async () => {
   const webSocketLimits = { maxWaitingBytes: 128 * 1024 };
-  echo = await startEcho({ limits: { stalledTimeoutMs }, heartbeatMs: 50, webSocketLimits });
+  echo = await startEcho({
+    ...{ limits: { stalledTimeoutMs }, heartbeatMs: 50, webSocketLimits, mcpMetaTools: true },
+  });
   patient = await startEcho({ limits: { stalledTimeoutMs: patientMs } });
 });
 after(async () => {
@@ -230,6 +232,49 @@ describe("a reader that stops", { concurrency: 5 }, () => {
       let text = "";
       for await (const chunk of stream) text = (text + String(chunk)).slice(-2000);
       assert.match(text, /\n\nid: end\nevent: error\ndata: \{"code":8,.*READER_STALLED/s);
+      session.destroy();
+    });
+
+    const mcp = (id: string, plan: object, params: object) => {
+      const { session, stream } = open(id, echo.httpPort, {
+        ...{ ":path": "/mcp", ...json, accept: "application/json, text/event-stream" },
+        "echo-plan": JSON.stringify({ id, ...plan }),
+      });
+      stream.end(JSON.stringify({ jsonrpc: "2.0", id, method: "tools/call", params }));
+      return { session, stream };
+    };
+    const call = (method: string, text: string) => ({
+      name: "call_method",
+      arguments: { method: `test.v1.Echo/${method}`, arguments: { text } },
+    });
+    const eventsOf = async (stream: AsyncIterable<unknown>) => {
+      let text = "";
+      for await (const chunk of stream) text += String(chunk);
+      return [...text.matchAll(/^data: (.*)$/gm)].map(([, data]) => JSON.parse(data ?? ""));
+    };
+
+    test("a reader of MCP that comes back finds the request's error", { timeout: 20_000 }, async () => {
+      const params = { ...call("ServerStream", "a"), _meta: { progressToken: 1 } };
+      const { session, stream } = mcp("mcp-back", { count: 99, size: 1000 }, params);
+      // Told after twice this time, because 64 KB wait, and cut off after four times.
+      await sleep(3 * stalledTimeoutMs);
+      const events = await eventsOf(stream);
+      assert.ok(events.length > 10 && events.length < 90, String(events.length));
+      const { id, error } = events.at(-1);
+      assert.deepEqual([id, error.code, error.data], ["mcp-back", -32_000, { reason: "READER_STALLED" }]);
+      assert.match(error.message, /stopped reading/);
+      assert.ok(events.slice(0, -1).every(({ method }) => method === "notifications/progress"));
+      session.destroy();
+    });
+
+    test("one whose answer waits already finds that, and no other", { timeout: 20_000 }, async () => {
+      const { session, stream } = mcp("mcp-whole", {}, call("Unary", "x".repeat(55_000)));
+      await sleep(3 * stalledTimeoutMs);
+      const events = await eventsOf(stream);
+      assert.deepEqual(
+        events.map(({ id, result }) => [id, result?.isError ?? false]),
+        [["mcp-whole", false]],
+      );
       session.destroy();
     });
 

@@ -125,7 +125,7 @@ export function setField(fields: Fields, field: DescField, value: unknown): void
   const oneof = fields[field.oneof.localName] as OneofValue;
   if (oneof.case !== undefined && oneof.case !== field.localName) {
     throw fieldInvalid(
-      field.name,
+      field.jsonName,
       `excludes ${oneof.case}, which is given too: both belong to "${field.oneof.name}"`,
     );
   }

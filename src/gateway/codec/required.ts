@@ -41,11 +41,11 @@ function isRequired(field: DescField): boolean {
 /** The path of the first that is missing. */
 function missing(desc: DescMessage, message: Message): string | undefined {
   for (const field of desc.fields) {
-    if (isRequired(field) && !isFieldSet(message, field)) return field.name;
+    if (isRequired(field) && !isFieldSet(message, field)) return field.jsonName;
     if (field.message === undefined || !mayMiss(field.message)) continue;
     for (const [key, one] of held(field, getField(message as unknown as Record<string, unknown>, field))) {
       const path = missing(field.message, one);
-      if (path !== undefined) return `${field.name}${key}.${path}`;
+      if (path !== undefined) return `${field.jsonName}${key}.${path}`;
     }
   }
   return undefined;

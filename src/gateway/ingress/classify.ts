@@ -32,7 +32,21 @@ export function classify(exchange: Exchange, adapters: Adapters): Adapter {
   if (adapters.graphql?.owns(exchange.path) === true) return adapters.graphql;
   if (adapters.mcp?.owns(exchange.path) === true) return adapters.mcp;
   if (adapters.mounted?.owns(exchange.path) === true) return adapters.mounted;
-  return adapters.rest;
+  const type = exchange.headers["content-type"];
+  return typeof type === "string" && anyCase.test(type)
+    ? classifyAnyCase(exchange, type, adapters)
+    : adapters.rest;
+}
+
+/** Where a type in lower case would have been found above: clients that write another are rare, and REST's types end this at their first letter. */
+const anyCase = /^application\/(?:grpc|connect\+|proto)/i;
+
+/** RFC 9110 section 8.3.1: media types are the same in any letter case. */
+function classifyAnyCase({ method, query }: Exchange, type: string, adapters: Adapters): Adapter {
+  const headers = { "content-type": type.toLowerCase() };
+  if (isGrpc(headers["content-type"])) return adapters.grpc;
+  if (isGrpcWeb(headers["content-type"])) return adapters.grpcWeb;
+  return isConnect({ method, query, headers }) ? adapters.connect : adapters.rest;
 }
 
 /** Of a request that its adapter was not given: what is mounted or a page counts as REST. */

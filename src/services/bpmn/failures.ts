@@ -7,7 +7,7 @@ export function missing(id: string): RpcError {
 }
 
 export function missingRevision(id: string, revision: string): RpcError {
-  return notFound(`bpmn/${id}/revisions/${revision.slice(0, 100)}`);
+  return notFound(`bpmn/${id}/revisions/${revision.slice(0, 100)}`, "revision");
 }
 
 export function taken(id: string): RpcError {

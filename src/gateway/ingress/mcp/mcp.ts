@@ -118,6 +118,7 @@ class Mcp {
     const principal = await principalOf(this.#options, exchange, metadata);
     const gone = new AbortController();
     exchange.onAbort(() => gone.abort());
+    exchange.onStalled((error) => gone.abort(error));
     const { signal } = gone;
     const body =
       exchange.method === "POST"
@@ -141,7 +142,8 @@ class Mcp {
     this.#loaded ??= this.#load();
     const loaded = await this.#loaded;
     const asked: Asked = { request, body: parsed(body), authInfo, caller };
-    await this.#respond(loaded, asked, (response) => replyWith(exchange, response, { own, signal }));
+    const { id: of } = (asked.body ?? {}) as { readonly id?: unknown };
+    await this.#respond(loaded, asked, (response) => replyWith(exchange, response, { own, signal, id: of }));
   }
 
   /** To a session, to the stream of a listener, or by itself. */

@@ -7,6 +7,7 @@ import { Metadata } from "#rpc/metadata.ts";
 import type { Method } from "#rpc/method.ts";
 import type { Clock } from "#std/clock.ts";
 import { callTool } from "./call.ts";
+import { checkedServerOf } from "./checked-server.ts";
 import { complete, type Reference } from "./completion.ts";
 import { invalidParams, type Library, protocolFailure } from "./failures.ts";
 import {
@@ -67,7 +68,8 @@ export function createServer(parts: ServerParts, era: Era): ServerType {
   const notices = era !== "stateless";
   const { resources, prompts } = offersOf(parts.runtime());
   const watched = resources.some(({ options }) => options.watch !== undefined);
-  const server = new library.Server(
+  const Server = checkedServerOf(library);
+  const server = new Server(
     { name: "portico", title: "Portico", version: parts.version },
     {
       capabilities: {

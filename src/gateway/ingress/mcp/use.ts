@@ -1,7 +1,7 @@
 /** One use of a method by an agent, whatever it is to it: a tool, a resource or a prompt. */
 import type { Runtime } from "#gateway/dispatch/dispatch.ts";
 import { type AdapterCall, clientGone, createUnaryCall, type UnaryCall } from "#rpc/call.ts";
-import { toRpcError } from "#rpc/error.ts";
+import { RpcError, toRpcError } from "#rpc/error.ts";
 import type { CallInput } from "#rpc/input.ts";
 import type { Metadata } from "#rpc/metadata.ts";
 import type { Method } from "#rpc/method.ts";
@@ -19,7 +19,7 @@ export interface Caller {
   readonly peer: Peer;
   /** Request id. */
   readonly id: string;
-  /** Fires when the client leaves. */
+  /** Fires when the client leaves; when it reads nothing, with the RpcError that says so. */
   readonly gone: AbortSignal;
   /** What the client allowed, in milliseconds; undefined: it did not say. */
   readonly timeoutMs: number | undefined;
@@ -70,8 +70,9 @@ export async function use<T>(
   take: (reply: Reply, call: UnaryCall) => T | Promise<T>,
 ): Promise<T> {
   const call = callOf(options, asked.method, asked.request);
-  const leave = (): void => call.cancel(clientGone());
-  const signals = [options.signal, options.caller.gone];
+  const { gone } = options.caller;
+  const leave = (): void => call.cancel(gone.reason instanceof RpcError ? gone.reason : clientGone());
+  const signals = [options.signal, gone];
   for (const signal of signals) {
     if (signal.aborted) leave();
     signal.addEventListener("abort", leave);

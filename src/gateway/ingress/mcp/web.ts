@@ -1,5 +1,6 @@
 /** An exchange as the web's Request and Response, which libraries speak that serve HTTP anywhere. */
 import { setTimeout as sleep } from "node:timers/promises";
+import { RpcError } from "#rpc/error.ts";
 import type { Exchange, ResponseHeaders } from "../exchange.ts";
 
 /** @param base of the URL that the request names. @param signal fires when the client leaves. */
@@ -28,12 +29,12 @@ const holdHeadersMs = 1000;
 
 /**
  * @param own headers of every answer; what is added to them while the first message is made is said too.
- * @param signal fires when the client leaves.
+ * @param signal fires when the client leaves, or reads nothing: with the RpcError that says so. @param id of the request.
  */
 export async function replyWith(
   exchange: Exchange,
   response: Response,
-  { own, signal }: { readonly own: ResponseHeaders; readonly signal: AbortSignal },
+  { own, signal, id }: { readonly own: ResponseHeaders; readonly signal: AbortSignal; readonly id: unknown },
 ): Promise<void> {
   const isStream = response.headers.get("content-type")?.startsWith("text/event-stream") === true;
   if (response.body === null || !isStream) {
@@ -49,11 +50,28 @@ export async function replyWith(
   let next = reader.read();
   if (exchange.method === "POST") await Promise.race([next, sleep(holdHeadersMs, undefined, { ref: false })]);
   exchange.start(response.status, headersOf(response, own));
-  for (let piece = await next; !piece.done; piece = await next) {
-    await exchange.write(piece.value);
-    next = reader.read();
+  let last: Uint8Array = new Uint8Array();
+  try {
+    for (let piece = await next; !piece.done; piece = await next) {
+      last = piece.value;
+      await exchange.write(last);
+      next = reader.read();
+    }
+  } catch (thrown) {
+    if (thrown !== signal.reason) throw thrown;
   }
-  exchange.end();
+  if (signal.reason instanceof RpcError) exchange.endWith(stalledEvent(signal.reason, id, last));
+  else exchange.end();
+}
+
+/** Ends a stream that nobody reads: the request's answer, where it has none yet. What waits goes before it, as long again. */
+function stalledEvent({ reason, message }: RpcError, id: unknown, last: Uint8Array): Uint8Array {
+  const answered = /^data: (.+)$/m.exec(Buffer.from(last).toString("utf8"))?.[1];
+  const isAnswer = answered !== undefined && !("method" in (JSON.parse(answered) as object));
+  // A stream that is no request's has nothing to be answered: its client opens another.
+  if (isAnswer || (typeof id !== "string" && typeof id !== "number")) return new Uint8Array();
+  const error = { code: -32_000, message, data: { reason } };
+  return Buffer.from(`event: message\ndata: ${JSON.stringify({ jsonrpc: "2.0", id, error })}\n\n`);
 }
 
 function headersOf(response: Response, own: ResponseHeaders): ResponseHeaders {

@@ -63,7 +63,7 @@ function chunkOf(route: HttpRoute, chunk: Uint8Array): Payload {
 }
 
 function checkType(exchange: Exchange): void {
-  const contentType = String(exchange.headers["content-type"] ?? "");
+  const contentType = String(exchange.headers["content-type"] ?? "").toLowerCase();
   const form = isForm(exchange);
   if (contentType.startsWith("application/json") || (contentType.startsWith("multipart/") && !form)) {
     throw new RpcError("invalid_argument", {
