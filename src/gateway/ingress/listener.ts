@@ -38,7 +38,7 @@ import { defaultLimits, type ListenerLimits } from "./limits.ts";
 import { sendNotice } from "./notice.ts";
 import { joinCredentials, type Refusal, refuseFields, refuseHttp1, refuseUrl } from "./precheck.ts";
 import { type ParseError, refuseRaw, refuseSocket, replyRefusal } from "./refusals.ts";
-import { connectionWindowBytes, SessionGuard } from "./session-guard.ts";
+import { SessionGuard } from "./session-guard.ts";
 import { StalledSockets } from "./stalled.ts";
 import { certificatesOf, Tls, type TlsFiles } from "./tls.ts";
 import type { Upgrade } from "./websocket/websocket.ts";
@@ -274,14 +274,14 @@ class TwoPorts implements Listener {
     const options = {
       settings: {
         maxConcurrentStreams: limits.http2MaxStreams,
-        initialWindowSize: 65_536,
+        initialWindowSize: limits.http2StreamWindowBytes,
         maxHeaderListSize: limits.maxHeaderBytes,
         enablePush: false,
       },
       maxHeaderListPairs: limits.maxHeaders + 28,
       maxSessionMemory: limits.http2MaxSessionMemory,
       maxSessionInvalidFrames: limits.http2MaxInvalidFrames,
-      maxSessionRejectedStreams: 20,
+      maxSessionRejectedStreams: limits.http2MaxRejectedStreams,
       streamResetBurst: limits.http2ResetBurst,
       streamResetRate: limits.http2ResetsPerSecond,
       unknownProtocolTimeout: limits.http2FirstRequestTimeoutMs,
@@ -425,7 +425,7 @@ class TwoPorts implements Listener {
     this.#sessions.add(session);
     if (socket !== undefined) this.#socketOf.set(session, socket);
     // Node's own window for a whole connection is that of one stream: uploads side by side would wait for each other.
-    session.setLocalWindowSize(connectionWindowBytes);
+    session.setLocalWindowSize(this.#limits.http2ConnectionWindowBytes);
     this.#guard.watch(session, { idleMs, notice: () => sendNotice(session, socket) });
     session.on("error", () => session.destroy());
     session.on("close", () => this.#sessions.delete(session));
