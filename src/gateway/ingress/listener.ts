@@ -223,6 +223,8 @@ class TwoPorts implements Listener {
         : createHttpsServer({ ...options, ...tls.serverOptions(), ALPNProtocols: ["h2", "http/1.1"] }, serve);
     // RFC 9110 section 10.1.1 leaves it to us what to do with what nobody knows; node would answer without our headers.
     server.on("checkExpectation", serve);
+    // Node would ask for a body before anybody had looked at the request; the exchange asks for it when it is to be read.
+    server.on("checkContinue", serve);
     // Those behind the connection's last request, which node answers with 503 each, as many as come.
     server.on("dropRequest", (_request, socket: Socket) => socket.pause());
     server.on("upgrade", (request, socket, head) => void this.#onUpgrade(request, socket, head));
