@@ -121,9 +121,9 @@ describe("a client that waits for a word before it sends its body", () => {
     ["is asked for what is read", { target: "/api/v1/bpmn:validate", length: undefined }, [100, 200]],
     ["is told at once that it would be too much", { target: list, length: 20_000_000 }, [413]],
     [
-      "is told over Connect",
+      "is told at the path of a method",
       { target: "/portico.bpmn.v1.BPMNService/CreateBPMN", length: 20_000_000 },
-      [429],
+      [413],
     ],
     ["is told over GraphQL", { target: "/graphql", length: 20_000_000 }, [413]],
     ["is told over MCP", { target: "/mcp", length: 20_000_000 }, [413]],

@@ -54,6 +54,10 @@ const cases: readonly Case[] = [
     ...{ row: 28, what: "101 levels", status: 400, reason: "MESSAGE_MALFORMED" },
     body: (carrying) => carrying(nested("[", "]", 101)),
   },
+  {
+    ...{ row: 36, what: "a key twice", status: 400, reason: "FIELD_REPEATED" },
+    body: (carrying) => carrying('{"id":"a","x":[{"a":1,"b":2,"\\u0061":3}]}'),
+  },
   { ...{ row: 36, what: "text behind it", status: 400 }, body: (carrying) => `${carrying("{}")} x` },
   {
     ...{ row: 36, what: "bytes that are not UTF-8", status: 400 },
@@ -96,3 +100,25 @@ for (const [protocol, { target, carrying }] of Object.entries(protocols))
       assert.equal(({} as { x?: number }).x, undefined);
     });
   });
+
+test("what is around a tool's arguments is bounded: the library looks at each part of it several times", async () => {
+  const keys = (count: number) => Array.from({ length: count }, (_unused, at) => `"k${at}":1`).join();
+  const send = async (params: string) =>
+    await sendHttp1(portico.httpPort, {
+      ...{ method: "POST", target: "/mcp", body: Buffer.from(rpc(params)) },
+      headers: [
+        ["content-type", "application/json"],
+        ["accept", "application/json, text/event-stream"],
+      ],
+    });
+  const call = (args: string, meta: string) => `{"name":"get_bpmn","arguments":{${args}},"_meta":{${meta}}}`;
+  const started = process.cpuUsage();
+  const refused = await send(call("", keys(60_000)));
+  const { user } = process.cpuUsage(started);
+  assert.equal(refused.status, 413);
+  assert.match(refused.body.toString(), /"reason":"TOO_MANY_ELEMENTS"/);
+  assert.ok(user < 150_000, `${user} µs, with the client's own part`);
+  assert.equal((await send(call("", keys(500)))).status, 200);
+  // Arguments are for the method's codec to judge.
+  assert.match((await send(call(keys(2000), ""))).body.toString(), /FIELD_UNKNOWN/);
+});
