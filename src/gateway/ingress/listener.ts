@@ -126,7 +126,7 @@ class TwoPorts implements Listener {
   constructor(options: ListenerOptions, limits: ListenerLimits) {
     this.#options = options;
     this.#limits = limits;
-    this.#maxConnections = options.maxConnections ?? connectionCap();
+    this.#maxConnections = connectionCap(options.maxConnections);
     this.#guard = new SessionGuard(limits, options.clock, () => options.turned?.limited("connection"));
     this.stalled = new StalledSockets(limits.stalledTimeoutMs, options.clock);
     this.#cors = new Cors(options.cors ?? { origins: [], credentials: false });
