@@ -5,6 +5,7 @@
  * new one first, so that a new version or configuration file comes in without a lost call. A worker whose parent is gone drains too.
  */
 import { type ChildProcess, fork } from "node:child_process";
+import { heapOptions } from "./heap.ts";
 import { type Answer, type Ask, Circle, type LogChange, Siblings, tell } from "./siblings.ts";
 import type { Terminal } from "./terminal.ts";
 
@@ -174,6 +175,7 @@ class Workers {
     const own = ["--workers", "1", "--reuse-port", "on", ...this.#ports];
     const child = fork(program, [...given, ...own], {
       stdio: ["ignore", "inherit", "inherit", "ipc"],
+      execArgv: [...process.execArgv, ...heapOptions(this.#options.count)],
       // In a group of its own: a terminal's Ctrl-C goes to the parent alone, which says it on.
       detached: true,
     });
