@@ -1,5 +1,6 @@
 #!/usr/bin/env node
 /** The program: command line in, exit code out. The only file that ends the process. */
+import "#std/no-proto.ts";
 import { runCli } from "#cli/cli.ts";
 
 process.exitCode = await runCli({

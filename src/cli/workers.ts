@@ -6,6 +6,7 @@
  * drains too.
  */
 import { type ChildProcess, fork } from "node:child_process";
+import { heapOptions } from "./heap.ts";
 import { Pulse, pulseDefaults } from "./pulse.ts";
 import { type Answer, type Ask, Circle, type LogChange, type Pong, Siblings, tell } from "./siblings.ts";
 import type { Terminal } from "./terminal.ts";
@@ -205,6 +206,7 @@ class Workers {
     const own = ["--workers", "1", "--reuse-port", "on", ...this.#ports];
     const child = fork(program, [...given, ...own], {
       stdio: ["ignore", "inherit", "inherit", "ipc"],
+      execArgv: [...process.execArgv, ...heapOptions(this.#options.count)],
       // In a group of its own: a terminal's Ctrl-C goes to the parent alone, which says it on.
       detached: true,
     });

@@ -51,7 +51,7 @@ export const capacityOptions = {
     schema: wholeNumberOf(1, 1_000_000),
     default: "60 % of the files that the process may open, at most 20000",
     range: "1 to 1000000",
-    doc: "Open connections on both ports together; one more is closed at once. The rest of the files is for the database and for answers.",
+    doc: "Open connections on both ports together; one more is closed at once. The rest of the files is for the database and for answers; the last 32 are kept back whatever is asked for.",
   },
   workers: {
     key: "workers",

@@ -74,6 +74,21 @@ const declared = {
     ...{ default: 100, min: 1, max: 10_000, unit: "streams" },
     doc: "Calls at once on one HTTP/2 connection; one more is refused with REFUSED_STREAM, which clients repeat. RFC 9113 recommends no fewer than 100; Node has no limit of its own.",
   },
+  http2StreamWindowBytes: {
+    key: "http2.streamWindowBytes",
+    ...{ default: 64 * kibi, min: 16 * kibi, max: 64 * mebi, unit: "bytes" },
+    doc: "What a client may send of one call's body before we have read it. HTTP/2's own default is one less; a larger one is faster over long lines and costs as much memory for each slow call.",
+  },
+  http2ConnectionWindowBytes: {
+    key: "http2.connectionWindowBytes",
+    ...{ default: mebi, min: 64 * kibi, max: 256 * mebi, unit: "bytes" },
+    doc: "The same of all calls of a connection together. Node's own is that of one call: uploads side by side would wait for each other. It bounds what one connection can make us hold unread.",
+  },
+  http2MaxRejectedStreams: {
+    key: "http2.maxRejectedStreams",
+    ...{ default: 20, min: 0, max: 10_000, unit: "streams" },
+    doc: "Streams that are refused because the connection holds more than `http2.maxSessionMemory`, before it is closed: who goes on opening them does not listen.",
+  },
   http2MaxSessionMemory: {
     key: "http2.maxSessionMemory",
     ...{ default: 10, min: 1, max: 1000, unit: "megabytes" },

@@ -1,4 +1,5 @@
 import assert from "node:assert/strict";
+import { connect as connectHttp2 } from "node:http2";
 import { connect } from "node:net";
 import { after, before, describe, test } from "node:test";
 import { exchangeBytes } from "../support/http-case.ts";
@@ -110,5 +111,70 @@ describe("HTTP/1 written by hand", () => {
       (JSON.parse(body) as { details: { reason: string }[] }).details[0]?.reason,
       "HEADERS_TOO_MANY",
     );
+  });
+});
+
+describe("a client that waits for a word before it sends its body", () => {
+  const list = "/api/v1/bpmn";
+  const xml = '<definitions xmlns="http://www.omg.org/spec/BPMN/20100524/MODEL" id="d" targetNamespace="a"/>';
+  const cases = [
+    ["is asked for what is read", { target: "/api/v1/bpmn:validate", length: undefined }, [100, 200]],
+    ["is told at once that it would be too much", { target: list, length: 20_000_000 }, [413]],
+    [
+      "is told at the path of a method",
+      { target: "/portico.bpmn.v1.BPMNService/CreateBPMN", length: 20_000_000 },
+      [413],
+    ],
+    ["is told over GraphQL", { target: "/graphql", length: 20_000_000 }, [413]],
+    ["is told over MCP", { target: "/mcp", length: 20_000_000 }, [413]],
+    ["sends nothing to what is not there", { target: "/nothing", length: 5 }, [404]],
+  ] as const;
+  const body = JSON.stringify({ xml });
+
+  for (const [what, { target, length = body.length }, expected] of cases) {
+    test(`${what}, over HTTP/1`, async () => {
+      const statuses = await new Promise<number[]>((resolve, reject) => {
+        const socket = connect(portico.httpPort, "127.0.0.1").on("error", reject);
+        let answer = "";
+        const told = () => [...answer.matchAll(/HTTP\/1\.1 (\d+)/g)].map(([, status]) => Number(status));
+        socket.on("data", (chunk) => {
+          answer += chunk.toString("latin1");
+          if (told().at(-1) === 100) socket.write(body);
+          else if (answer.includes("\r\nConnection: close")) socket.end();
+          else socket.destroy();
+        });
+        socket.on("close", () => resolve(told()));
+        socket.write(
+          `POST ${target} HTTP/1.1\r\nHost: a\r\nContent-Type: application/json\r\nContent-Length: ${length}\r\nExpect: 100-continue\r\n\r\n`,
+        );
+      });
+      assert.deepEqual(statuses, expected);
+    });
+
+    test(`${what}, over HTTP/2`, async () => {
+      const session = connectHttp2(`http://127.0.0.1:${portico.httpPort}`);
+      const statuses: (number | undefined)[] = [];
+      const stream = session.request({
+        ...{ ":method": "POST", ":path": target, "content-type": "application/json" },
+        ...{ "content-length": String(length), expect: "100-continue" },
+      });
+      stream.on("continue", () => {
+        statuses.push(100);
+        stream.end(body);
+      });
+      stream.on("response", (headers) => statuses.push(headers[":status"]));
+      stream.on("error", () => {}).resume();
+      await new Promise((resolve) => stream.once("response", resolve));
+      stream.close();
+      session.destroy();
+      assert.deepEqual(statuses, expected);
+    });
+  }
+
+  test("an old one of HTTP/1.0 is not", async () => {
+    const answer = await raw(
+      `POST /api/v1/bpmn:validate HTTP/1.0\r\nContent-Type: application/json\r\nContent-Length: ${body.length}\r\nExpect: 100-continue\r\n\r\n${body}`,
+    );
+    assert.deepEqual(answer.match(/HTTP\/1\.1 \d+/g), ["HTTP/1.1 200"]);
   });
 });

@@ -113,7 +113,9 @@ const effects: readonly (readonly [string, string, (portico: TestPortico) => Pro
     async (p) => (await fetch(`${p.base}/livez`)).headers.get("connection"),
     "close",
   ],
-  ["http2MaxStreams", "3", remoteStreams, 3],
+  ["http2MaxStreams", "3", (p) => remoteSetting(p, "maxConcurrentStreams"), 3],
+  ["http2StreamWindowBytes", "20000", (p) => remoteSetting(p, "initialWindowSize"), 20_000],
+  ["http2ConnectionWindowBytes", "200000", connectionWindow, 200_000],
   ["http2FirstRequestTimeoutMs", "100", goneAfter, true],
   ["http2IdleTimeoutMs", "100", (p) => goneAfter(p, "httpPort", "/livez"), true],
   ["grpcIdleTimeoutMs", "100", (p) => goneAfter(p, "grpcPort", "/a.B/C"), true],
@@ -184,6 +186,7 @@ const alone: readonly (readonly [string, string, (portico: TestPortico) => Promi
     (p) => queried(p),
     /^event: next\ndata: .{0,400}"EVENT_TOO_LARGE".{0,100}\n\nevent: complete/,
   ],
+  ["http2MaxRejectedStreams", "2", (p) => rejected(p), "closed after a few"],
   ["http2MaxAgeMs", "500", (p) => aged(p), "told to go, and closed"],
   ["http2AgeGraceMs", "700", (p) => outlived(p), true],
 ];
@@ -227,7 +230,9 @@ describe("an option has an effect on its own", () => {
     test(`${name} ${value}`, async () => {
       const age = name === "http2AgeGraceMs" ? { http2MaxAgeMs: "300" } : {};
       const least = name === "maxDeadlineMs" ? { deadlineMs: "500" } : {};
-      const portico = await startPortico({ [name]: value, ...age, ...least });
+      const little =
+        name === "http2MaxRejectedStreams" ? { http2MaxStreams: "10000", http2MaxSessionMemory: "1" } : {};
+      const portico = await startPortico({ [name]: value, ...age, ...least, ...little });
       try {
         const seen = await see(portico);
         if (expected instanceof RegExp) assert.match(String(seen), expected);
@@ -408,15 +413,49 @@ async function outlived(portico: TestPortico): Promise<boolean> {
   return true;
 }
 
-function remoteStreams({ httpPort }: TestPortico): Promise<number> {
+function remoteSetting(
+  { httpPort }: TestPortico,
+  name: "maxConcurrentStreams" | "initialWindowSize",
+): Promise<number | undefined> {
   return new Promise((resolve, reject) => {
     const session = connectHttp2(`http://127.0.0.1:${httpPort}`);
     session.on("error", reject);
-    session.on("remoteSettings", ({ maxConcurrentStreams = 0 }) => {
+    session.on("remoteSettings", (settings) => {
       session.close();
-      resolve(maxConcurrentStreams);
+      resolve(settings[name]);
     });
   });
+}
+
+/** What a client may send before anything of it is read. */
+async function connectionWindow({ httpPort }: TestPortico): Promise<number | undefined> {
+  const session = connectHttp2(`http://127.0.0.1:${httpPort}`);
+  await new Promise((resolve, reject) => session.on("error", reject).once("remoteSettings", resolve));
+  const usual = 65_535;
+  for (let looks = 0; looks < 100 && session.state.remoteWindowSize === usual; looks += 1) await sleep(10);
+  const { remoteWindowSize } = session.state;
+  session.close();
+  return remoteWindowSize;
+}
+
+/** Opens calls that never end until the connection's memory is full, and goes on. */
+async function rejected({ httpPort }: TestPortico): Promise<string> {
+  const session = connectHttp2(`http://127.0.0.1:${httpPort}`, { maxSessionMemory: 100 });
+  const closed = new Promise((resolve) => session.on("error", () => {}).once("close", resolve));
+  await new Promise((resolve) => session.once("remoteSettings", resolve));
+  let refused = 0;
+  for (let opened = 0; opened < 3000; opened += 1) {
+    const stream = session.request({
+      ...{ ":method": "POST", ":path": list, "content-type": "application/json" },
+    });
+    stream.on("error", () => {}).resume();
+    stream.on("close", () => {
+      if (stream.rstCode === constants.NGHTTP2_ENHANCE_YOUR_CALM) refused += 1;
+    });
+  }
+  await closed;
+  // The default is 20.
+  return refused > 0 && refused < 10 ? "closed after a few" : `closed after ${refused}`;
 }
 
 /** Whether a connection goes within a second, after a request where there is one. */

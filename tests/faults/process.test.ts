@@ -4,6 +4,7 @@ import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import path from "node:path";
 import { after, describe, test } from "node:test";
+import { setTimeout as sleep } from "node:timers/promises";
 import { ask, bpmnXml } from "../support/portico.ts";
 import { portico, serve } from "../support/process.ts";
 
@@ -44,6 +45,50 @@ describe("the process", () => {
       text,
       /ends after an error that nobody handled: Error: nobody handled me\n.*\n?[\s\S]*portico: draining/,
     );
+  });
+
+  test("sends calls away while its heap is nearly full, and serves again when it is not", async () => {
+    const fault = `
+      import { getHeapStatistics } from "node:v8";
+      const full = () => getHeapStatistics().used_heap_size / 160 / 1048576;
+      setTimeout(() => {
+        let kept = [];
+        const hold = setInterval(() => { while (full() < 0.93) kept.push(Array.from({ length: 1000 }, (_, at) => ({ at }))); }, 50);
+        setTimeout(() => { clearInterval(hold); kept = []; }, 3000);
+      }, 2500);`;
+    const running = await serve(dataDir, ["--database-url", "memory:"], {
+      env: {
+        NODE_OPTIONS: `--max-old-space-size=160 --import=data:text/javascript,${encodeURIComponent(fault)}`,
+      },
+    });
+    const statuses = new Set<number>();
+    const until = performance.now() + 30_000;
+    const call = async () => {
+      const { status } = await ask(running.base, "GET", "/api/v1/bpmn");
+      statuses.add(status);
+      return status;
+    };
+    while (performance.now() < until && (await call()) !== 503) await sleep(50);
+    assert.ok(statuses.has(503), [...statuses].join());
+    assert.equal((await ask(running.base, "GET", "/livez")).status, 200);
+    // What is let go of is seen when it is collected.
+    while (performance.now() < until && (await call()) !== 200) await sleep(50);
+    assert.equal(await call(), 200);
+    running.child.kill("SIGTERM");
+    assert.equal(await running.ended, 0);
+  });
+
+  test("knows no __proto__ that data could name", async () => {
+    const look = 'setTimeout(() => console.error("door: " + ("__proto__" in {})), 2500)';
+    const running = portico(["serve", ...flags, "--database-url", "memory:"], {
+      cwd: dataDir,
+      env: {
+        NODE_OPTIONS: `--import=data:text/javascript,${encodeURIComponent(`${look}; setTimeout(() => process.kill(process.pid, "SIGTERM"), 2700)`)}`,
+      },
+    });
+    const { code, text } = await running;
+    assert.equal(code, 0);
+    assert.match(text, /door: false/);
   });
 
   test("a terminal that closes is no reason to drop calls", async () => {

@@ -3,7 +3,7 @@ import assert from "node:assert/strict";
 import { after, before, describe, test } from "node:test";
 import { gzipSync } from "node:zlib";
 import { sendHttp1, sendHttp2 } from "../support/http-case.ts";
-import { startPortico, type TestPortico } from "../support/portico.ts";
+import { ask, bpmnXml, startPortico, type TestPortico } from "../support/portico.ts";
 import { bomb, nested } from "./rows-grpc.ts";
 
 let portico: TestPortico;
@@ -54,6 +54,10 @@ const cases: readonly Case[] = [
     ...{ row: 28, what: "101 levels", status: 400, reason: "MESSAGE_MALFORMED" },
     body: (carrying) => carrying(nested("[", "]", 101)),
   },
+  {
+    ...{ row: 36, what: "a key twice", status: 400, reason: "FIELD_REPEATED" },
+    body: (carrying) => carrying('{"id":"a","x":[{"a":1,"b":2,"\\u0061":3}]}'),
+  },
   { ...{ row: 36, what: "text behind it", status: 400 }, body: (carrying) => `${carrying("{}")} x` },
   {
     ...{ row: 36, what: "bytes that are not UTF-8", status: 400 },
@@ -96,3 +100,64 @@ for (const [protocol, { target, carrying }] of Object.entries(protocols))
       assert.equal(({} as { x?: number }).x, undefined);
     });
   });
+
+test("what is around a tool's arguments is bounded: the library looks at each part of it several times", async () => {
+  const keys = (count: number) => Array.from({ length: count }, (_unused, at) => `"k${at}":1`).join();
+  const send = async (params: string) =>
+    await sendHttp1(portico.httpPort, {
+      ...{ method: "POST", target: "/mcp", body: Buffer.from(rpc(params)) },
+      headers: [
+        ["content-type", "application/json"],
+        ["accept", "application/json, text/event-stream"],
+      ],
+    });
+  const call = (args: string, meta: string) => `{"name":"get_bpmn","arguments":{${args}},"_meta":{${meta}}}`;
+  const started = process.cpuUsage();
+  const refused = await send(call("", keys(60_000)));
+  const { user } = process.cpuUsage(started);
+  assert.equal(refused.status, 413);
+  assert.match(refused.body.toString(), /"reason":"TOO_MANY_ELEMENTS"/);
+  assert.ok(user < 150_000, `${user} µs, with the client's own part`);
+  assert.equal((await send(call("", keys(500)))).status, 200);
+  // Arguments are for the method's codec to judge.
+  assert.match((await send(call(keys(2000), ""))).body.toString(), /FIELD_UNKNOWN/);
+});
+
+const list = `query Q($pageSize: Int, $pageToken: String, $filter: String) {
+  listBPMN(pageSize: $pageSize, pageToken: $pageToken, filter: $filter) { nextPageToken }
+}`;
+const stale = { document: { id: "order", displayName: "a", etag: "stale" } };
+/** What a method refuses has the place of an error in each protocol, with the reason of all others. */
+const byMethod = [
+  [43, "a page size below zero", { pageSize: -1 }, "FIELD_INVALID"],
+  [43, "a forged page token", { pageToken: "abc.def" }, "PAGE_TOKEN_INVALID"],
+  [43, "a filter of 100 KB", { filter: `display_name = "${"a".repeat(100_000)}"` }, "FILTER_INVALID"],
+  [44, "a stale etag", stale, "ETAG_MISMATCH"],
+] as const;
+
+describe("what methods refuse, over GraphQL and MCP", () => {
+  before(() => ask(portico.base, "POST", "/api/v1/bpmn?documentId=order", { body: { xml: bpmnXml() } }));
+
+  for (const [row, what, args, reason] of byMethod)
+    test(`${row}. ${what}`, async () => {
+      const query =
+        args === stale
+          ? `mutation { updateBPMN(document: ${JSON.stringify(stale.document).replaceAll(/"(\w+)":/g, "$1:")}) { id } }`
+          : list;
+      const graphql = await ask(portico.base, "POST", "/graphql", {
+        body: { query, variables: args === stale ? {} : args },
+      });
+      assert.equal(graphql.json.errors[0].extensions.reason, reason, graphql.text);
+      assert.equal(graphql.json.data?.listBPMN ?? graphql.json.data?.updateBPMN ?? null, null);
+      const { text } = await ask(portico.base, "POST", "/mcp", {
+        body: {
+          ...{ jsonrpc: "2.0", id: 1, method: "tools/call" },
+          params: { name: args === stale ? "update_bpmn" : "list_bpmn", arguments: args },
+        },
+        headers: { accept: "application/json, text/event-stream" },
+      });
+      const { result } = JSON.parse(text.slice(text.indexOf("{")));
+      assert.equal(result.isError, true);
+      assert.ok(result.content[0].text.startsWith(`${reason}: `), text);
+    });
+});

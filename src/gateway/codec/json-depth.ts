@@ -1,22 +1,30 @@
 /**
  * What JSON.parse does not look at. It builds what is too deep before anybody can say so (a million brackets take 45 MB), and of bytes that
- * are no UTF-8 it sees other letters than were sent.
+ * are no UTF-8 it sees other letters than were sent. Of a key that is given twice it keeps the last.
  */
 import { isUtf8 } from "node:buffer";
 import { RpcError } from "#rpc/error.ts";
+import { checkKeys, type KeyLimits } from "./json-keys.ts";
 
 const [quote, backslash, openBracket, closeBracket, openBrace, closeBrace] = [
   34, 92, 91, 93, 123, 125,
 ] as const;
 
+/** Levels of arrays and objects. */
+const maxDepth = 64;
+
 /**
  * What is no JSON is left for the parser to refuse.
- * @throws RpcError `invalid_argument` MESSAGE_MALFORMED.
+ * @throws RpcError `invalid_argument` MESSAGE_MALFORMED, FIELD_REPEATED, `resource_exhausted` TOO_MANY_ELEMENTS.
  */
-export function checkJson(text: Uint8Array, maxDepth = 64): void {
+export function checkJson(text: Uint8Array, limits?: KeyLimits): void {
   if (!isUtf8(text)) throw malformed("the JSON is not UTF-8");
   // Each level takes a bracket: most frames are too short to be looked at.
-  if (text.length <= maxDepth) return;
+  if (text.length > maxDepth) checkDepth(text);
+  checkKeys(text, limits);
+}
+
+function checkDepth(text: Uint8Array): void {
   let depth = 0;
   for (let at = 0; at < text.length; at += 1) {
     const code = text[at];

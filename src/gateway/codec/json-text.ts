@@ -315,7 +315,7 @@ function malformed(message: string, cause?: unknown): RpcError {
   return new RpcError("invalid_argument", { reason: "MESSAGE_MALFORMED", message, cause });
 }
 
-function tooMany(limit: number): RpcError {
+export function tooMany(limit: number): RpcError {
   return new RpcError("resource_exhausted", {
     reason: "TOO_MANY_ELEMENTS",
     message: `the message holds more than ${limit} elements; send less at a time`,

@@ -5,12 +5,18 @@ import { readFileSync } from "node:fs";
 const most = 20_000;
 /** Of the files: the rest is for the database, its own files and what is opened for answers. */
 const share = 0.6;
+/** Kept back whatever the operator says: without a file nobody can read a certificate or open the database again. */
+const reserved = 32;
 /** What systems give where nobody says. */
 const usualFiles = 1024;
 
-/** Connections on both ports together: 60 % of the files that the process may open, at most 20,000. */
-export function connectionCap(openFiles: number = maxOpenFiles()): number {
-  return Math.max(1, Math.min(most, Math.floor(openFiles * share)));
+/**
+ * Connections on both ports together: 60 % of the files that the process may open, at most 20,000; as many as are asked for, but never the
+ * last 32 files.
+ */
+export function connectionCap(asked?: number, openFiles: number = maxOpenFiles()): number {
+  const wanted = asked ?? Math.min(most, Math.floor(openFiles * share));
+  return Math.max(1, Math.min(wanted, openFiles - reserved));
 }
 
 /** The soft limit of the process; Linux alone says it in a file. */

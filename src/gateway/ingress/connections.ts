@@ -6,7 +6,7 @@ import type { StalledSockets } from "./stalled.ts";
 import type { Tls } from "./tls.ts";
 
 export interface ConnectionOptions {
-  /** One more is closed at once. Default: `connectionCap()`. */
+  /** One more is closed at once. Default: as `connectionCap` says, which keeps some files back from any number. */
   readonly most: number | undefined;
   readonly stalled: StalledSockets;
   readonly tls: Tls | undefined;
@@ -21,7 +21,7 @@ export class Connections {
 
   constructor(options: ConnectionOptions) {
     this.#options = options;
-    this.#most = options.most ?? connectionCap();
+    this.#most = connectionCap(options.most);
   }
 
   get size(): number {

@@ -3,6 +3,7 @@ import type { IncomingMessage, ServerResponse } from "node:http";
 import { clientGone } from "#rpc/call.ts";
 import type { RpcError } from "#rpc/error.ts";
 import type { Peer } from "#rpc/peer.ts";
+import { bodyTooLarge, saysTooLarge, waitsForContinue } from "./body-limit.ts";
 import { collectWhole, isFlood, readChunks } from "./body-reader.ts";
 import { peerOf } from "./client-headers.ts";
 import {
@@ -90,6 +91,11 @@ export class Http1Exchange implements Exchange {
   }
 
   collectBody(maxBytes: number, done: BodyListener): void {
+    if (this.#isAwaited() && saysTooLarge(this.headers, maxBytes)) {
+      done(bodyTooLarge(maxBytes), new Uint8Array(0));
+      return;
+    }
+    this.#askForBody();
     collectWhole(this.#request, maxBytes, (error, body) => {
       this.bytesIn += body.length;
       // What is not read to its end has no request behind it.
@@ -103,7 +109,17 @@ export class Http1Exchange implements Exchange {
     });
   }
 
+  /** Without a word node closes the connection behind the answer: whether the body still comes nobody can know. */
+  #isAwaited(): boolean {
+    return this.#request.httpVersionMinor > 0 && waitsForContinue(this.headers);
+  }
+
+  #askForBody(): void {
+    if (this.#isAwaited() && !this.#response.headersSent) this.#response.writeContinue();
+  }
+
   chunks(): AsyncIterable<Uint8Array> {
+    this.#askForBody();
     this.#countPieces();
     return readChunks(this.#request, (chunk) => {
       this.bytesIn += chunk.length;

@@ -43,6 +43,8 @@ export function createHttp1(options: Http1Options): Server {
         ) as unknown as Server);
   // RFC 9110 section 10.1.1 leaves it to us what to do with what nobody knows; node would answer without our headers.
   server.on("checkExpectation", serve);
+  // Node would ask for a body before anybody had looked at the request; the exchange asks for it when it is to be read.
+  server.on("checkContinue", serve);
   // Those behind the connection's last request, which node answers with 503 each, as many as come.
   server.on("dropRequest", (_request, socket) => socket.pause());
   server.on("upgrade", (request, socket, head) => void upgrades.onUpgrade(request, socket, head));

@@ -9,7 +9,7 @@ import type { Socket } from "node:net";
 import { clientGone } from "#rpc/call.ts";
 import { type RpcError, toRpcError } from "#rpc/error.ts";
 import type { Peer } from "#rpc/peer.ts";
-import { bodyTooLarge, bodyTooSlow } from "./body-limit.ts";
+import { bodyTooLarge, bodyTooSlow, saysTooLarge, waitsForContinue } from "./body-limit.ts";
 import { Pieces, readChunks } from "./body-reader.ts";
 import {
   addCommon,
@@ -164,9 +164,21 @@ export class Http2Exchange implements Exchange, Guarded {
       this.#tell(done, clientGone(), nothing);
       return;
     }
-    this.#collecting = { maxBytes, done, first: undefined, more: undefined, size: 0 };
     stream.on("data", onBodyData);
     stream.on("end", onBodyEnd);
+    if (waitsForContinue(this.headers)) {
+      if (saysTooLarge(this.headers, maxBytes)) {
+        done(bodyTooLarge(maxBytes), nothing);
+        return;
+      }
+      this.#askForBody();
+    }
+    this.#collecting = { maxBytes, done, first: undefined, more: undefined, size: 0 };
+  }
+
+  #askForBody(): void {
+    if (!this.#stream.headersSent && !this.#stream.destroyed)
+      this.#stream.additionalHeaders({ ":status": 100 });
   }
 
   /** Called by the stream and by timers: what is thrown here would be nobody's, and end the process. */
@@ -259,6 +271,7 @@ export class Http2Exchange implements Exchange, Guarded {
   }
 
   chunks(): AsyncIterable<Uint8Array> {
+    if (waitsForContinue(this.headers)) this.#askForBody();
     return readChunks(this.#stream, (chunk) => {
       this.bytesIn += chunk.length;
       this.#watched?.body(chunk.length);

@@ -40,14 +40,14 @@ function settingsOf(limits: ListenerLimits) {
   return {
     settings: {
       maxConcurrentStreams: limits.http2MaxStreams,
-      initialWindowSize: 65_536,
+      initialWindowSize: limits.http2StreamWindowBytes,
       maxHeaderListSize: limits.maxHeaderBytes,
       enablePush: false,
     },
     maxHeaderListPairs: limits.maxHeaders + 28,
     maxSessionMemory: limits.http2MaxSessionMemory,
     maxSessionInvalidFrames: limits.http2MaxInvalidFrames,
-    maxSessionRejectedStreams: 20,
+    maxSessionRejectedStreams: limits.http2MaxRejectedStreams,
     streamResetBurst: limits.http2ResetBurst,
     streamResetRate: limits.http2ResetsPerSecond,
     unknownProtocolTimeout: limits.http2FirstRequestTimeoutMs,

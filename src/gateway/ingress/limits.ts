@@ -18,6 +18,11 @@ export interface ListenerLimits {
   readonly stalledTimeoutMs: number;
   /** Streams at once on one HTTP/2 connection. Default 100; node:http2 has no limit of its own. */
   readonly http2MaxStreams: number;
+  /** What may be sent of a stream's body, and of all of a connection's, before it is read, in bytes. Defaults 65 536 and 1 048 576. */
+  readonly http2StreamWindowBytes: number;
+  readonly http2ConnectionWindowBytes: number;
+  /** Streams refused for want of memory that a connection survives. Default 20. */
+  readonly http2MaxRejectedStreams: number;
   /** What node and nghttp2 may hold for a connection, in megabytes. Default 10. */
   readonly http2MaxSessionMemory: number;
   /** Frames against the rules that a connection survives. Default 50. */
@@ -58,6 +63,9 @@ export const defaultLimits: ListenerLimits = {
   maxRequestsPerConnection: 1000,
   stalledTimeoutMs: 60_000,
   http2MaxStreams: 100,
+  http2StreamWindowBytes: 65_536,
+  http2ConnectionWindowBytes: 1_048_576,
+  http2MaxRejectedStreams: 20,
   http2MaxSessionMemory: 10,
   http2MaxInvalidFrames: 50,
   http2ResetBurst: 200,

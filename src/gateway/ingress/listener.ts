@@ -87,7 +87,10 @@ class TwoPorts implements Listener {
       ...{ most: options.maxConnections, stalled, tls: this.#tls },
       shed: () => turned?.shed("connection"),
     });
-    this.#sessions = new Sessions(new SessionGuard(limits, clock, () => turned?.limited("connection")));
+    this.#sessions = new Sessions(
+      new SessionGuard(limits, clock, () => turned?.limited("connection")),
+      limits.http2ConnectionWindowBytes,
+    );
     const serving = {
       ...{ adapters, clock, limits, stalled, encrypted: this.#tls !== undefined },
       cors: new Cors(options.cors ?? { origins: [], credentials: false }),

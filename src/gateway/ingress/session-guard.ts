@@ -13,8 +13,6 @@ import { Waiting } from "./stalled.ts";
 /** RFC 9113 section 7. */
 const noError = 0;
 const enhanceYourCalm = 11;
-/** What C.2 of the defaults allows a connection at once: bodies that nobody has read yet. */
-export const connectionWindowBytes = 1024 * 1024;
 /** Of the age at which connections go: those of one moment are not to come again in one moment. */
 const ageJitter = 0.1;
 const controlWindowMs = 10_000;
@@ -205,8 +203,9 @@ export class Watched {
   }
 
   #judge(now: number, seen: { readonly grew: boolean; readonly active: boolean }): void {
-    const { http2FirstRequestTimeoutMs, http2MaxIdleBytes } = this.#limits;
-    const unread = this.#open.size > 0 ? connectionWindowBytes : 0;
+    const { http2FirstRequestTimeoutMs, http2MaxIdleBytes, http2ConnectionWindowBytes } = this.#limits;
+    // Bodies that nobody has read yet.
+    const unread = this.#open.size > 0 ? http2ConnectionWindowBytes : 0;
     if (this.#unexplained > http2MaxIdleBytes + unread) {
       this.#end(enhanceYourCalm);
       return;

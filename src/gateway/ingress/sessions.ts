@@ -2,18 +2,21 @@
 import type { ServerHttp2Session } from "node:http2";
 import type { Socket } from "node:net";
 import { sendNotice } from "./notice.ts";
-import { connectionWindowBytes, type SessionGuard } from "./session-guard.ts";
+import type { SessionGuard } from "./session-guard.ts";
 
 export class Sessions {
   readonly #guard: SessionGuard;
+  readonly #windowBytes: number;
   readonly #open = new Set<ServerHttp2Session>();
   /** In clear text; over TLS there are none. */
   readonly #socketOf = new WeakMap<ServerHttp2Session, Socket>();
   /** Those that begin now end at once. */
   #leaving = false;
 
-  constructor(guard: SessionGuard) {
+  /** @param windowBytes of a whole connection. */
+  constructor(guard: SessionGuard, windowBytes: number) {
     this.#guard = guard;
+    this.#windowBytes = windowBytes;
   }
 
   add(
@@ -23,7 +26,7 @@ export class Sessions {
     this.#open.add(session);
     if (socket !== undefined) this.#socketOf.set(session, socket);
     // Node's own window for a whole connection is that of one stream: uploads side by side would wait for each other.
-    session.setLocalWindowSize(connectionWindowBytes);
+    session.setLocalWindowSize(this.#windowBytes);
     this.#guard.watch(session, { idleMs, notice: () => sendNotice(session, socket) });
     session.on("error", () => session.destroy());
     session.on("close", () => this.#open.delete(session));

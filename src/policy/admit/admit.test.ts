@@ -7,7 +7,7 @@ import { RpcError } from "#rpc/error.ts";
 import type { Method, MethodKind } from "#rpc/method.ts";
 import type { Reply } from "#rpc/reply.ts";
 import { type AdmitOptions, createAdmit, type Priority, type ShedReason } from "./admit.ts";
-import { watchPressure } from "./pressure.ts";
+import { readHeapOption, watchPressure } from "./pressure.ts";
 
 const done = { kind: "unary" } as Reply;
 const call = {} as Call;
@@ -250,4 +250,11 @@ test("a heap counts as full when two looks in a row say so, and no longer than t
   } finally {
     pressure.stop();
   }
+});
+
+test("how large a heap is counts as the operator says it, the last word first", () => {
+  const mebi = 1024 * 1024;
+  assert.equal(readHeapOption("--max-old-space-size=160"), 160 * mebi);
+  assert.equal(readHeapOption("--max_old_space_size=90 --trace-gc --max-old-space-size 100"), 100 * mebi);
+  assert.equal(readHeapOption("--max-semi-space-size=9"), undefined);
 });
