@@ -309,7 +309,7 @@ function adaptersOf(
   const graphql = createGraphql({
     ...{ runtime, introspection: config.graphqlIntrospection === "on" },
     page: config.mode === "development" && config.graphqlIntrospection === "on",
-    ...{ maxInflation, maxEventBytes, heartbeatMs },
+    ...{ maxBodyBytes: limits.maxJsonBytes, maxInflation, maxEventBytes, heartbeatMs },
     limits: {
       maxDepth: limits.graphqlMaxDepth,
       maxAliases: limits.graphqlMaxAliases,
@@ -333,6 +333,7 @@ function adaptersOf(
     }),
     mcp: createMcp({
       ...{ runtime, version, serverUrl: url, origins: config.cors.origins, maxInflation },
+      maxBodyBytes: limits.maxJsonBytes,
       ...(authenticated ? { authenticator } : {}),
       metaTools: config.mcpMetaTools === "on",
       secret: readSecret(config),

@@ -162,7 +162,7 @@ const declared = {
   maxJsonBytes: {
     key: "payload.maxJsonBytes",
     ...{ default: mebi, min: kibi, max: 64 * mebi, unit: "bytes" },
-    doc: "A JSON body over REST, as sent and as inflated. More is answered 413. JSON costs about ten times as much to read as binary.",
+    doc: "A JSON body over REST, GraphQL and MCP, as sent and as inflated. More is answered 413. JSON costs about ten times as much to read as binary.",
   },
   maxRawBytes: {
     key: "payload.maxRawBytes",

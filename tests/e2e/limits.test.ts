@@ -120,7 +120,7 @@ const effects: readonly (readonly [string, string, (portico: TestPortico) => Pro
   ["http2IdleTimeoutMs", "100", (p) => goneAfter(p, "httpPort", "/livez"), true],
   ["grpcIdleTimeoutMs", "100", (p) => goneAfter(p, "grpcPort", "/a.B/C"), true],
   ["maxMessageBytes", "1024", (p) => grpcCode(p, Buffer.alloc(1025)), 8],
-  ["maxJsonBytes", "1024", async (p) => (await create(p, `{"id":"${"a".repeat(1024)}"}`)).status, 413],
+  ["maxJsonBytes", "1024", tooLarge, "413 413 413"],
   [
     "maxRawBytes",
     "1024",
@@ -411,6 +411,16 @@ async function outlived(portico: TestPortico): Promise<boolean> {
   assert.ok(livedMs > 300 * 0.9 + 700 && livedMs < 3000, `${livedMs} ms`);
   await new Promise((resolve) => (session.destroyed ? resolve(undefined) : session.once("close", resolve)));
   return true;
+}
+
+/** Of JSON over REST, GraphQL and MCP. */
+async function tooLarge(portico: TestPortico): Promise<string> {
+  const body = `{"id":"${"a".repeat(1024)}"}`;
+  const headers = { "content-type": "application/json" };
+  const statuses: number[] = [];
+  for (const target of [list, "/graphql", "/mcp"])
+    statuses.push((await ask(portico.base, "POST", target, { body, headers })).status);
+  return statuses.join(" ");
 }
 
 function remoteSetting(

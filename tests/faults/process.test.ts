@@ -61,20 +61,23 @@ describe("the process", () => {
         NODE_OPTIONS: `--max-old-space-size=160 --import=data:text/javascript,${encodeURIComponent(fault)}`,
       },
     });
-    const statuses = new Set<number>();
-    const until = performance.now() + 30_000;
-    const call = async () => {
-      const { status } = await ask(running.base, "GET", "/api/v1/bpmn");
-      statuses.add(status);
-      return status;
-    };
-    while (performance.now() < until && (await call()) !== 503) await sleep(50);
-    assert.ok(statuses.has(503), [...statuses].join());
-    assert.equal((await ask(running.base, "GET", "/livez")).status, 200);
-    // What is let go of is seen when it is collected.
-    while (performance.now() < until && (await call()) !== 200) await sleep(50);
-    assert.equal(await call(), 200);
-    running.child.kill("SIGTERM");
+    try {
+      const statuses = new Set<number>();
+      const until = performance.now() + 30_000;
+      const call = async () => {
+        const { status } = await ask(running.base, "GET", "/api/v1/bpmn");
+        statuses.add(status);
+        return status;
+      };
+      while (performance.now() < until && (await call()) !== 503) await sleep(50);
+      assert.ok(statuses.has(503), [...statuses].join());
+      assert.equal((await ask(running.base, "GET", "/livez")).status, 200);
+      // What is let go of is seen when it is collected.
+      while (performance.now() < until && (await call()) !== 200) await sleep(50);
+      assert.equal(await call(), 200);
+    } finally {
+      running.child.kill("SIGTERM");
+    }
     assert.equal(await running.ended, 0);
   });
 

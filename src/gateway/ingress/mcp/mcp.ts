@@ -38,6 +38,8 @@ export interface McpOptions extends Gate {
   readonly metaTools?: boolean;
   /** Signs what clients carry between two rounds of a call: all processes of an installation have the same. Default: made at random. */
   readonly secret?: Uint8Array;
+  /** Size of a request as sent and as inflated, in bytes. Default 1 048 576. */
+  readonly maxBodyBytes?: number;
   /** How many times its size a compressed body may inflate to, above 64 KiB. Default 100. */
   readonly maxInflation?: number;
   readonly sessionLimits?: Partial<SessionLimits>;
@@ -56,7 +58,7 @@ const path = "/mcp";
 const metadataPath = "/.well-known/oauth-protected-resource";
 /** Where this protocol is: no method of a contract can be there. */
 export const mcpPaths = [path, metadataPath, metadataPath + path] as const;
-const maxBodyBytes = 1024 * 1024;
+const defaultMaxBodyBytes = 1024 * 1024;
 /**
  * What is around a tool's arguments, which its method's codec counts: `_meta`, what a client can, its answers. Few have 50; the library
  * looks at each of them several times, 60,000 took 0.3 s.
@@ -128,7 +130,7 @@ class Mcp {
     const body =
       exchange.method === "POST"
         ? await readPackedBody(exchange, {
-            maxBytes: maxBodyBytes,
+            maxBytes: this.#options.maxBodyBytes ?? defaultMaxBodyBytes,
             maxInflation: this.#options.maxInflation ?? defaultMaxInflation,
           })
         : undefined;
