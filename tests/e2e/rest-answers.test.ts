@@ -103,5 +103,16 @@ describe("REST's answers", () => {
     assert.equal(pretty.text, `${JSON.stringify(plain.json, null, 2)}\n`);
     const error = await ask(portico.base, "GET", "/api/v1/bpmn/none?%24prettyPrint=true");
     assert.equal(error.text, `${JSON.stringify(error.json, null, 2)}\n`);
+    const uploaded = await ask(
+      portico.base,
+      "POST",
+      "/api/v1/bpmn:upload?$prettyPrint&metadata.displayName=Laid",
+      {
+        body: Buffer.from(bpmnXml("laid")),
+        headers: { "content-type": "application/xml" },
+      },
+    );
+    assert.equal(uploaded.status, 200);
+    assert.equal(uploaded.text, `${JSON.stringify(uploaded.json, null, 2)}\n`);
   });
 });

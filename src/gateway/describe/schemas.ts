@@ -13,6 +13,7 @@ const wellKnown: Readonly<Record<string, Schema>> = {
   "google.protobuf.Timestamp": { type: "string", format: "date-time" },
   "google.protobuf.Duration": {
     type: "string",
+    pattern: "^-?\\d{1,12}(\\.\\d{1,9})?s$",
     description: 'Seconds with up to nine fraction digits and "s", for example "1.5s".',
   },
   "google.protobuf.FieldMask": {

@@ -112,8 +112,10 @@ export function readCall(
       ? toCall(() => readBodiless(exchange, route))
       : readBody(exchange, route, options.limits).then(toCall);
   }
-  if (isUpload(route)) return createStreamCall(start, uploadRequests(exchange, route, options.variables));
-  return createStreamCall(start, streamedRequests(exchange, route, options.limits.maxJsonBytes));
+  if (isUpload(route))
+    return createStreamCall(start, uploadRequests(exchange, route, { variables: options.variables, query }));
+  const maxBytes = options.limits.maxJsonBytes;
+  return createStreamCall(start, streamedRequests(exchange, route, { query, maxBytes }));
 }
 
 function startOf(

@@ -15,7 +15,7 @@ const json = /^application\/json\s*(;|$)/i;
 export function streamedRequests(
   exchange: Exchange,
   route: HttpRoute,
-  maxBytes: number,
+  { query, maxBytes }: { readonly query: string; readonly maxBytes: number },
 ): AsyncIterable<Payload> {
   const contentType = String(exchange.headers["content-type"] ?? "");
   const lines = ndjson.test(contentType);
@@ -32,7 +32,7 @@ export function streamedRequests(
       message: "content-encoding: a stream of messages is taken uncompressed",
       metadata: { accepts: "identity" },
     });
-  if (exchange.query !== "" || route.variables.length > 0)
+  if (query !== "" || route.variables.length > 0)
     throw new RpcError("invalid_argument", {
       reason: "FIELD_UNKNOWN",
       message: "a stream of messages has its fields in the messages; leave the query away",

@@ -23,11 +23,14 @@ export function isUpload(route: HttpRoute): boolean {
   );
 }
 
-/** @throws RpcError before the first message where the query or the content type is wrong. */
+/**
+ * @param said.query without what REST takes from it itself.
+ * @throws RpcError before the first message where the query or the content type is wrong.
+ */
 export function uploadRequests(
   exchange: Exchange,
   route: HttpRoute,
-  variables: readonly string[],
+  { variables, query }: { readonly variables: readonly string[]; readonly query: string },
 ): AsyncIterable<Payload> {
   checkType(exchange);
   const { input } = route.method;
@@ -35,9 +38,10 @@ export function uploadRequests(
   route.variables.forEach((variable, index) => {
     variable.setText(first, variables[index] ?? "");
   });
-  if (exchange.query !== "") route.query?.bind(first, exchange.query);
-  if (isForm(exchange)) return formMessages(exchange, route, first);
-  return messages(exchange, route, new MessagePayload(input, first));
+  if (query !== "") route.query?.bind(first, query);
+  const isSaid = query !== "" || route.variables.length > 0;
+  if (isForm(exchange)) return formMessages(exchange, route, { first, isSaid });
+  return messages(exchange, route, isSaid ? new MessagePayload(input, first) : undefined);
 }
 
 function isForm(exchange: Exchange): boolean {
@@ -45,12 +49,15 @@ function isForm(exchange: Exchange): boolean {
 }
 
 /** The fields of the form are what the query is otherwise; they come before the file. */
-async function* formMessages(exchange: Exchange, route: HttpRoute, first: Message): AsyncGenerator<Payload> {
+async function* formMessages(
+  exchange: Exchange,
+  route: HttpRoute,
+  { first, isSaid }: { readonly first: Message; readonly isSaid: boolean },
+): AsyncGenerator<Payload> {
   const form = await openForm(exchange);
   if (form.fields !== "") route.query?.bind(first, form.fields);
   const { input } = route.method;
-  if (form.fields !== "" || exchange.query !== "" || route.variables.length > 0)
-    yield new MessagePayload(input, first);
+  if (form.fields !== "" || isSaid) yield new MessagePayload(input, first);
   for await (const chunk of form.file()) yield chunkOf(route, chunk);
 }
 
@@ -82,7 +89,11 @@ function checkType(exchange: Exchange): void {
   }
 }
 
-async function* messages(exchange: Exchange, route: HttpRoute, first: Payload): AsyncGenerator<Payload> {
-  if (exchange.query !== "" || route.variables.length > 0) yield first;
+async function* messages(
+  exchange: Exchange,
+  route: HttpRoute,
+  first: Payload | undefined,
+): AsyncGenerator<Payload> {
+  if (first !== undefined) yield first;
   for await (const chunk of exchange.chunks()) yield chunkOf(route, chunk);
 }
