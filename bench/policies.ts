@@ -149,10 +149,12 @@ async function costOf(
   const schema = method.desc.name === "GetBPMN" ? GetBPMNRequestSchema : ListBPMNRequestSchema;
   const payload = new MessagePayload(method.input, create(schema, { pageSize: 10, id: "order" } as object));
   const headers = { "x-api-key": about.key };
+  // Of one moment for all: they come before any of them can be late.
+  const startedAtMs = performance.now();
   const newCall = (): UnaryCall =>
     createUnaryCall(
       {
-        ...{ method, id: "bench", protocol: "rest", timeoutMs: undefined, startedAtMs: 0 },
+        ...{ method, id: "bench", protocol: "rest", timeoutMs: undefined, startedAtMs },
         ...{ peer: { address: "127.0.0.1", port: 1 }, principal: localPrincipal },
         metadata: new Metadata(() => [], headers),
       },
