@@ -73,7 +73,10 @@ export function collectWhole(stream: Readable, maxBytes: number, done: BodyListe
       }
   });
   stream.on("end", () => end(undefined, more === undefined ? (first ?? empty) : more.whole()));
-  const gone = (): void => end(clientGone(), empty);
+  const gone = (): void => {
+    // Every body closes in the end: an error is made for those alone that did so too soon.
+    if (!ended) end(clientGone(), empty);
+  };
   stream.on("error", gone);
   stream.on("close", gone);
 }
