@@ -1,4 +1,7 @@
-/** The options that say how much a client may take: the same defaults wherever they are read, and an effect of each that can be seen at once. */
+/**
+ * The options that say how much a client may take: the same defaults wherever they are read, and an effect of each that can be seen at once.
+ * Long because it is one table with a row for each option, and a test that none lacks its row.
+ */
 import assert from "node:assert/strict";
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { type ClientHttp2Session, connect as connectHttp2, constants } from "node:http2";

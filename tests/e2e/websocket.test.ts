@@ -1,4 +1,7 @@
-/** WebSockets as programs and pages meet them: who may open one, what may be said on it, and how it ends. */
+/**
+ * WebSockets as programs and pages meet them: who may open one, what may be said on it, and how it ends. Long because all of it is said with one
+ * small client and one pair of servers, which take longer to start than the tests to run.
+ */
 import assert from "node:assert/strict";
 import { request } from "node:http";
 import { connect as connectTcp } from "node:net";

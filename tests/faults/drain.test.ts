@@ -38,6 +38,26 @@ async function start(): Promise<Running> {
   return running;
 }
 
+/** What one kept-alive connection of HTTP/1 hears before SIGTERM, up to `last`, and what until it is closed. */
+async function askAround(running: Running, target: string, last: string): Promise<[string, string]> {
+  const socket = net.connect(Number(new URL(running.base).port), "127.0.0.1");
+  let received = "";
+  socket.setEncoding("utf8").on("data", (text: string) => {
+    received += text;
+  });
+  const closed = new Promise<void>((resolve) => socket.once("close", () => resolve()));
+  const request = `GET ${target} HTTP/1.1\r\nhost: localhost\r\n\r\n`;
+  socket.write(request);
+  while (!received.endsWith(last)) await sleep(5);
+  const before = received;
+  received = "";
+  running.child.kill("SIGTERM");
+  await sleep(200);
+  socket.write(request);
+  await closed;
+  return [before, received];
+}
+
 interface Tally {
   answered: number;
   /** Turned away before anything was done: connection refused, UNAVAILABLE. */
@@ -125,22 +145,9 @@ describe("a rolling restart under load", () => {
 
   test("an idle connection may still ask while others are told to go; the answer says that it is the last", async () => {
     const running = await start();
-    const socket = net.connect(Number(new URL(running.base).port), "127.0.0.1");
-    let received = "";
-    socket.setEncoding("utf8").on("data", (text: string) => {
-      received += text;
-    });
-    const closed = new Promise<void>((resolve) => socket.once("close", () => resolve()));
-    const request = "GET /livez HTTP/1.1\r\nhost: localhost\r\n\r\n";
-    socket.write(request);
-    while (!received.endsWith("alive\n")) await sleep(5);
-    assert.doesNotMatch(received, /connection: close/i);
-    received = "";
-    running.child.kill("SIGTERM");
-    await sleep(200);
-    socket.write(request);
-    await closed;
-    assert.match(received, /^HTTP\/1\.1 200[\s\S]*connection: close[\s\S]*alive\n$/i);
+    const [before, during] = await askAround(running, "/livez", "alive\n");
+    assert.doesNotMatch(before, /connection: close/i);
+    assert.match(during, /^HTTP\/1\.1 200[\s\S]*connection: close[\s\S]*alive\n$/i);
     assert.equal(await running.ended, 0);
   });
 
@@ -230,21 +237,10 @@ describe("a rolling restart under load", () => {
 
   test("readiness is red from its first moment on", async () => {
     const running = await start();
-    const socket = net.connect(Number(new URL(running.base).port), "127.0.0.1");
-    let received = "";
-    socket.setEncoding("utf8").on("data", (text: string) => {
-      received += text;
-    });
-    const closed = new Promise<void>((resolve) => socket.once("close", () => resolve()));
-    const request = "GET /readyz HTTP/1.1\r\nhost: localhost\r\n\r\n";
-    socket.write(request);
-    while (!received.endsWith("ready\n")) await sleep(5);
-    running.child.kill("SIGTERM");
-    await sleep(200);
-    socket.write(request);
-    await closed;
-    assert.match(received, /HTTP\/1\.1 503[\s\S]*draining\n$/);
-    assert.match(received, /^retry-after: 1\r$/im);
+    const [before, during] = await askAround(running, "/readyz", "ready\n");
+    assert.match(before, /^HTTP\/1\.1 200 /);
+    assert.match(during, /^HTTP\/1\.1 503[\s\S]*draining\n$/);
+    assert.match(during, /^retry-after: 1\r$/im);
     assert.equal(await running.ended, 0);
   });
 });

@@ -3,9 +3,9 @@ import { type RpcError, toRpcError } from "#rpc/error.ts";
 import { JsonText, tooMany } from "./json-text.ts";
 
 export interface KeyLimits {
-  /** Keys and list elements beside the `free` ones. Default: any number. */
+  /** How many keys and list elements there may be, those below `free` not counted. Default: as many as the text holds, whose size is limited before. */
   readonly maxElements?: number;
-  /** Where the elements are for somebody else to count. */
+  /** The keys that lead to what its own decoder counts: a tool's arguments, say. Default: nowhere. */
   readonly free?: readonly string[];
 }
 
