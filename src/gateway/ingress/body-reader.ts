@@ -40,45 +40,64 @@ export class Pieces {
 }
 
 /**
- * The whole body; `done` runs once, in the turn in which the last byte comes.
+ * Puts the whole of a body together; `done` runs once, in the turn in which the last byte comes.
  * Errors: PAYLOAD_TOO_LARGE as soon as the limit is passed, or by a flood of pieces, whose rest is left unread; CALL_CANCELED when the client leaves.
  */
-export function collectWhole(stream: Readable, maxBytes: number, done: BodyListener): void {
-  let first: Buffer | undefined;
-  let more: Pieces | undefined;
-  let size = 0;
-  let ended = false;
-  const end = (error: RpcError | undefined, body: Uint8Array): void => {
-    if (ended) return;
-    ended = true;
-    done(error, body);
-  };
-  stream.on("data", (chunk: Buffer) => {
-    if (ended) return;
-    size += chunk.length;
+export class WholeBody {
+  readonly #maxBytes: number;
+  readonly #done: BodyListener;
+  #first: Uint8Array | undefined;
+  #more: Pieces | undefined;
+  #size = 0;
+  #ended = false;
+  /** Pieces of hardly any bytes: the rest is not to be read. */
+  isFlood = false;
+
+  constructor(maxBytes: number, done: BodyListener) {
+    this.#maxBytes = maxBytes;
+    this.#done = done;
+  }
+
+  /** @returns whether more may come. */
+  add(chunk: Uint8Array): boolean {
+    if (this.#ended) return !this.isFlood;
+    this.#size += chunk.length;
     // The rest flows into nothing, so that the connection can carry the answer.
-    if (size > maxBytes) end(bodyTooLarge(maxBytes), empty);
-    else if (first === undefined) first = chunk;
-    else
-      try {
-        if (more === undefined) {
-          more = new Pieces();
-          more.add(first);
-        }
-        more.add(chunk);
-      } catch (error) {
-        // A flood is not read to its end.
-        stream.pause();
-        end(toRpcError(error), empty);
+    if (this.#size > this.#maxBytes) this.#end(bodyTooLarge(this.#maxBytes), empty);
+    else if (this.#first === undefined) this.#first = chunk;
+    else return this.#addMore(this.#first, chunk);
+    return true;
+  }
+
+  #addMore(first: Uint8Array, chunk: Uint8Array): boolean {
+    try {
+      if (this.#more === undefined) {
+        this.#more = new Pieces();
+        this.#more.add(first);
       }
-  });
-  stream.on("end", () => end(undefined, more === undefined ? (first ?? empty) : more.whole()));
-  const gone = (): void => {
-    // Every body closes in the end: an error is made for those alone that did so too soon.
-    if (!ended) end(clientGone(), empty);
-  };
-  stream.on("error", gone);
-  stream.on("close", gone);
+      this.#more.add(chunk);
+      return true;
+    } catch (error) {
+      this.isFlood = true;
+      this.#end(toRpcError(error), empty);
+      return false;
+    }
+  }
+
+  end(): void {
+    this.#end(undefined, this.#more === undefined ? (this.#first ?? empty) : this.#more.whole());
+  }
+
+  /** Every body closes in the end: an error is made for those alone that did so too soon. */
+  gone(): void {
+    if (!this.#ended) this.#end(clientGone(), empty);
+  }
+
+  #end(error: RpcError | undefined, body: Uint8Array): void {
+    if (this.#ended) return;
+    this.#ended = true;
+    this.#done(error, body);
+  }
 }
 
 /**

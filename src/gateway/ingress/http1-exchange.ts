@@ -1,10 +1,10 @@
 /** An exchange over HTTP/1, on node:http's request and response. */
-import type { IncomingMessage, ServerResponse } from "node:http";
+import type { ServerResponse } from "node:http";
 import { clientGone } from "#rpc/call.ts";
 import type { RpcError } from "#rpc/error.ts";
 import type { Peer } from "#rpc/peer.ts";
 import { bodyTooLarge, saysTooLarge, waitsForContinue } from "./body-limit.ts";
-import { collectWhole, isFlood, readChunks } from "./body-reader.ts";
+import { isFlood, readChunks, WholeBody } from "./body-reader.ts";
 import { peerOf } from "./client-headers.ts";
 import {
   addCommon,
@@ -14,6 +14,7 @@ import {
   type RequestHeaders,
   type ResponseHeaders,
 } from "./exchange.ts";
+import type { Http1Request } from "./http1-request.ts";
 import { Room } from "./room.ts";
 import { readerStalled, type StalledSockets } from "./stalled.ts";
 import { certificatesOf, strictTransportSecurity } from "./tls.ts";
@@ -36,7 +37,7 @@ export class Http1Exchange implements Exchange {
   readonly path: string;
   readonly query: string;
   readonly startedAtMs: number;
-  readonly #request: IncomingMessage;
+  readonly #request: Http1Request;
   readonly #response: ServerResponse;
 
   readonly #server: ServerState;
@@ -46,7 +47,7 @@ export class Http1Exchange implements Exchange {
 
   /** @param startedAtMs see `Exchange`. @param address as proxies in front say; undefined: the connection's. */
   constructor(
-    request: IncomingMessage,
+    request: Http1Request,
     response: ServerResponse,
     startedAtMs: number,
     server: ServerState,
@@ -96,10 +97,10 @@ export class Http1Exchange implements Exchange {
       return;
     }
     this.#askForBody();
-    collectWhole(this.#request, maxBytes, (error, body) => {
+    const whole = new WholeBody(maxBytes, (error, body) => {
       this.bytesIn += body.length;
       // What is not read to its end has no request behind it.
-      if (error !== undefined && this.#request.isPaused()) this.#response.shouldKeepAlive = false;
+      if (whole.isFlood) this.#response.shouldKeepAlive = false;
       try {
         done(error, body);
       } catch (thrown) {
@@ -107,6 +108,7 @@ export class Http1Exchange implements Exchange {
         this.#server.failed(this, thrown);
       }
     });
+    this.#request.collect(whole);
   }
 
   /** Without a word node closes the connection behind the answer: whether the body still comes nobody can know. */
@@ -119,6 +121,7 @@ export class Http1Exchange implements Exchange {
   }
 
   chunks(): AsyncIterable<Uint8Array> {
+    if (!this.hasBody) return noChunks();
     this.#askForBody();
     this.#countPieces();
     return readChunks(this.#request, (chunk) => {
@@ -217,3 +220,6 @@ export class Http1Exchange implements Exchange {
     });
   }
 }
+
+/** Node has closed the stream of a request without a body before anybody looks. */
+async function* noChunks(): AsyncGenerator<Uint8Array> {}
