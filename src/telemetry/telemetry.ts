@@ -13,7 +13,7 @@ import type { Refusal } from "#rpc/refusal.ts";
 import type { Clock } from "#std/clock.ts";
 import { bodyOf } from "./bodies.ts";
 import { CallMetrics } from "./call-metrics.ts";
-import { Counters, type Family, gauge, labels } from "./instruments.ts";
+import { Counters, type Family, gauge, labels, noLabels } from "./instruments.ts";
 import { createLog, type Line, type LogLevel, lineOf, refusalLineOf, type Times } from "./log.ts";
 import { ProcessMetrics } from "./process-metrics.ts";
 import { linesOf } from "./prometheus.ts";
@@ -209,7 +209,7 @@ class Watcher implements Telemetry {
   async close(): Promise<void> {
     await Promise.all([this.#pusher?.close(), this.#tracing?.close()]);
     this.#process.close();
-    this.#log.end();
+    await this.#log.end();
   }
 
   /** Everything that is counted, as it is now. */
@@ -231,6 +231,12 @@ class Watcher implements Telemetry {
         name: "portico_limited_total",
         help: "Work that was turned away because its sender sent too much.",
         series: this.#limited.series("what"),
+      },
+      {
+        kind: "counter",
+        name: "portico_log_lines_dropped_total",
+        help: "Lines of the log that were not written because those before them were not read.",
+        series: [{ labels: noLabels, value: this.#log.dropped() }],
       },
       gauge("portico_connections_open", "Connections on both ports.", sources?.connections()),
       gauge("portico_websockets_open", "WebSockets.", sources?.webSockets()),
