@@ -14,13 +14,13 @@ import type { Clock } from "#std/clock.ts";
 import { bodyOf } from "./bodies.ts";
 import { CallMetrics } from "./call-metrics.ts";
 import { Counters, type Family, gauge, labels, noLabels } from "./instruments.ts";
-import { createLog, type Line, type LogLevel, lineOf, refusalLineOf, type Times } from "./log.ts";
+import { createLog, type Line, type Log, type LogLevel, lineOf, refusalLineOf, type Times } from "./log.ts";
 import { ProcessMetrics } from "./process-metrics.ts";
 import { linesOf } from "./prometheus.ts";
 import { type MetricsPushOptions, Pusher } from "./pushing.ts";
 import { type PoolState, StoreMetrics } from "./store-metrics.ts";
 import { traceOf } from "./trace.ts";
-import type { Tracing, TracingOptions } from "./tracing.ts";
+import type { Tracing, TracingOptions, TracingParts } from "./tracing.ts";
 import { type Watched, watch } from "./watch.ts";
 
 export type { LogLevel } from "./log.ts";
@@ -92,16 +92,18 @@ const shedReasons: ReadonlyMap<string, string> = new Map([["SOCKETS_LIMITED", "s
 const limitedReasons: ReadonlyMap<string, string> = new Map([["RATE_LIMITED", "call"]]);
 
 export async function createTelemetry(options: TelemetryOptions): Promise<Telemetry> {
-  const { tracing, push } = options;
-  const watcher = new Watcher(options, tracing && (await loadTracing(tracing)));
+  const { tracing, push, clock, random = Math.random } = options;
+  const log = createLog(options.logLevel, options.logFile);
+  const traced = tracing && (await loadTracing(tracing, { clock, random, log }));
+  const watcher = new Watcher(options, log, traced);
   if (push !== undefined) await watcher.pushTo(push);
   return watcher;
 }
 
 /** Loads OpenTelemetry. */
-async function loadTracing(options: TracingOptions): Promise<Tracing> {
+async function loadTracing(options: TracingOptions, parts: TracingParts): Promise<Tracing> {
   const { openTelemetry } = await import("./otel.ts");
-  return openTelemetry(options);
+  return openTelemetry(options, parts);
 }
 
 class Watcher implements Telemetry {
@@ -111,7 +113,7 @@ class Watcher implements Telemetry {
   readonly #options: TelemetryOptions;
   readonly #tracing: Tracing | undefined;
   readonly #random: () => number;
-  readonly #log;
+  readonly #log: Log;
   readonly #calls = new CallMetrics();
   readonly #process: ProcessMetrics;
   readonly #shed = new Counters();
@@ -122,11 +124,11 @@ class Watcher implements Telemetry {
   /** Whether access lines are written: pino's own answer costs every call two look-ups. */
   #writesLines: boolean;
 
-  constructor(options: TelemetryOptions, tracing: Tracing | undefined) {
+  constructor(options: TelemetryOptions, log: Log, tracing: Tracing | undefined) {
     this.#options = options;
     this.#tracing = tracing;
     this.#random = options.random ?? Math.random;
-    this.#log = createLog(options.logLevel, options.logFile);
+    this.#log = log;
     this.#writesLines = this.#log.isLevelEnabled("info");
     this.#process = new ProcessMetrics(options.clock);
     this.#bodyRatio = options.logBodyRatio ?? 0;
@@ -238,6 +240,7 @@ class Watcher implements Telemetry {
         help: "Lines of the log that were not written because those before them were not read.",
         series: [{ labels: noLabels, value: this.#log.dropped() }],
       },
+      ...(this.#tracing?.families() ?? []),
       gauge("portico_connections_open", "Connections on both ports.", sources?.connections()),
       gauge("portico_websockets_open", "WebSockets.", sources?.webSockets()),
       ...this.store.families(sources?.pool()),
