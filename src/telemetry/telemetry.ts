@@ -91,6 +91,9 @@ export interface TelemetryOptions {
 const shedReasons: ReadonlyMap<string, string> = new Map([["SOCKETS_LIMITED", "socket"]]);
 const limitedReasons: ReadonlyMap<string, string> = new Map([["RATE_LIMITED", "call"]]);
 
+/** Of streams that are told to go on elsewhere. */
+const planned: ReadonlySet<string> = new Set(["SERVER_DRAINING"]);
+
 export async function createTelemetry(options: TelemetryOptions): Promise<Telemetry> {
   const { tracing, push, clock, random = Math.random } = options;
   const log = createLog(options.logLevel, options.logFile);
@@ -137,8 +140,8 @@ class Watcher implements Telemetry {
       limited: (what) => this.#limited.add(what),
     };
     this.interceptor = (next, method) => {
-      const series = this.#calls.method(method.name);
       const isStream = method.kind !== "unary";
+      const series = this.#calls.method(method.name, isStream);
       return watch(next, method, {
         tracing,
         begin: (call) => this.#calls.opened(call.protocol, isStream),
@@ -156,6 +159,7 @@ class Watcher implements Telemetry {
             bytesOut: call.bytesOut,
             messagesIn: counts.messagesIn,
             messagesOut: error !== undefined && !isStream ? 0 : counts.messagesOut,
+            planned: error !== undefined && planned.has(error.reason),
           });
           if (error !== undefined) this.#failed(error.reason);
           if (watched?.span !== undefined) tracing?.end(watched.span, call, error);
@@ -197,7 +201,7 @@ class Watcher implements Telemetry {
     const { protocol, method, error, bytesIn, bytesOut } = refusal;
     const durationMs = this.#options.clock.monotonic() - refusal.startedAtMs;
     this.#calls
-      .method(method?.name)
+      .method(method?.name, method !== undefined && method.kind !== "unary")
       .observe(protocol, { code: error.code, durationMs, bytesIn, bytesOut, messagesIn: 0, messagesOut: 0 });
     this.#failed(error.reason);
     if (error.code === "internal") this.#log.error(refusalLineOf(refusal, durationMs), "call failed");
