@@ -190,6 +190,14 @@ const wrong: readonly (readonly [OptionName, string, RegExp])[] = [
     "mysql://root:hunter2@db/x",
     /must be sqlite:PATH, memory: or postgres:\/\/.*; it is something else$/,
   ],
+  // What a password has to be written as, where it has such signs.
+  [
+    "databaseUrl",
+    "postgres://portico:hunter2/#@db:5432/portico",
+    /no URL: .* postgres:\/\/USER:PASSWORD@HOST:PORT\/DATABASE, .* %40 .*; it is something else$/,
+  ],
+  ["databaseUrl", "postgres://portico:hunter2@db:port/portico", /no URL/],
+  ["databaseUrl", "postgres://portico:hunter2%E0@db/portico", /no URL/],
   ["autoMigrate", "maybe", /must be true or false; it is "maybe"/],
   ["secretFile", "", /must not be empty/],
   ["breachedPasswords", "", /must not be empty/],
@@ -198,7 +206,7 @@ const wrong: readonly (readonly [OptionName, string, RegExp])[] = [
   ["tlsClientCa", "", /must not be empty/],
   ["clientCertificate", "maybe", /must be off, request or require/],
   ["authentication", "maybe", /must be on or off; it is "maybe"/],
-  ["trustedIssuers", "[{}", /must be a list of issuers, as JSON/],
+  ["trustedIssuers", '[{"secret":"hunter2"', /must be a list of issuers, as JSON; it is something else$/],
   ["policies", '[{"selector":"shop..x"}]', /\[0\]\.selector: must be a name/],
   ["corsOrigins", "https://a.example/path", /\[0\]: must be an origin/],
   ["corsCredentials", "maybe", /must be true or false/],
@@ -345,6 +353,20 @@ describe("values that are refused", () => {
       assert.deepEqual(await problemsOf({ env: { PORTICO_DATABASE_URL: databaseUrl } }), []);
     }
     assert.deepEqual(await problemsOf({ flags: { databaseUrl: "postgres://u@db/portico" } }), []);
+  });
+
+  test("of a database in the file that is no URL, by its key and without its password", async () => {
+    const file = path.join(cwd, "portico.config.ts");
+    writeFileSync(file, 'export default { database: { url: "postgres://u:hunter2@@/:x/db" } };\n');
+    const [problem, ...more] = await problemsOf({ file });
+    assert.deepEqual(more, []);
+    assert.match(String(problem), /^portico\.config\.ts: database\.url: is no URL: /);
+    assert.doesNotMatch(String(problem), /hunter2/);
+  });
+
+  test("of what is long, without all of it", async () => {
+    const [problem] = await problemsOf({ env: { PORTICO_LOG_LEVEL: "loud".repeat(1000) } });
+    assert.ok(String(problem).length < 300, problem);
   });
 
   test("of TLS that is half given", async () => {

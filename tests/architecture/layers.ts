@@ -83,7 +83,7 @@ export const layers: Readonly<Record<string, Row>> = {
         "@opentelemetry/context-async-hooks",
         "@opentelemetry/core",
       ],
-      ...["@opentelemetry/exporter-trace-otlp-proto", "@opentelemetry/resources", "@opentelemetry/sdk-trace"],
+      ...["@opentelemetry/resources", "@opentelemetry/sdk-trace"],
       ...[
         "@opentelemetry/otlp-exporter-base",
         "@opentelemetry/otlp-transformer",
