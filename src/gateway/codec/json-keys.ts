@@ -4,7 +4,7 @@ import { JsonText, tooMany } from "./json-text.ts";
 
 export interface KeyLimits {
   /** How many keys and list elements there may be, those below `free` not counted. Default: as many as the text holds, whose size is limited before. */
-  readonly maxElements?: number;
+  readonly maxElements?: number | undefined;
   /** The keys that lead to what its own decoder counts: a tool's arguments, say. Default: nowhere. */
   readonly free?: readonly string[];
 }

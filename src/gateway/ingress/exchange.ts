@@ -72,9 +72,11 @@ export interface Exchange {
   onStalled(listener: (error: RpcError) => void): void;
 }
 
-/** Who hears of faults of those that an exchange calls. */
-export interface Failures {
-  /** Resets the exchange and tells those who watch. */
+/** What an exchange has to know of the server it came to. */
+export interface ServerAbout {
+  /** What answers say to browsers of speaking TLS again; undefined: this is clear text. */
+  readonly transportSecurity: string | undefined;
+  /** Of those that an exchange calls, one threw: resets the exchange and tells who watches. */
   failed(exchange: Exchange, thrown: unknown): void;
 }
 

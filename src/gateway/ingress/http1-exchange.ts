@@ -10,16 +10,15 @@ import {
   addCommon,
   type BodyListener,
   type Exchange,
-  type Failures,
   type RequestHeaders,
   type ResponseHeaders,
+  type ServerAbout,
 } from "./exchange.ts";
 import { Room } from "./room.ts";
 import { readerStalled, type StalledSockets } from "./stalled.ts";
-import { certificatesOf, strictTransportSecurity } from "./tls.ts";
+import { certificatesOf } from "./tls.ts";
 
-/** What an exchange has to know of the server it came to. */
-interface ServerState extends Failures {
+interface ServerState extends ServerAbout {
   readonly draining: boolean;
   /** TLS. */
   readonly encrypted: boolean;
@@ -144,7 +143,8 @@ export class Http1Exchange implements Exchange {
   #writeHead(status: number, headers: ResponseHeaders): void {
     if (this.#server.draining) this.#response.shouldKeepAlive = false;
     if (this.common !== undefined) addCommon(headers, this.common);
-    if (this.#server.encrypted) headers["strict-transport-security"] = strictTransportSecurity;
+    const { transportSecurity } = this.#server;
+    if (transportSecurity !== undefined) headers["strict-transport-security"] = transportSecurity;
     this.#response.writeHead(status, headers as Record<string, string | number | string[]>);
   }
 

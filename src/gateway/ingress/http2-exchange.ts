@@ -15,14 +15,14 @@ import {
   addCommon,
   type BodyListener,
   type Exchange,
-  type Failures,
   type RequestHeaders,
   type ResponseHeaders,
+  type ServerAbout,
 } from "./exchange.ts";
 import { Room } from "./room.ts";
 import { type Guarded, type Watched, watchedOf } from "./session-guard.ts";
 import { readerStalled } from "./stalled.ts";
-import { certificatesOf, strictTransportSecurity } from "./tls.ts";
+import { certificatesOf } from "./tls.ts";
 
 /** RFC 9113 section 7. */
 const noError = 0;
@@ -92,7 +92,7 @@ interface Http2Arrival {
   readonly startedAtMs: number;
   /** As proxies in front say; undefined: the connection's. */
   readonly address: string | undefined;
-  readonly server: Failures;
+  readonly server: ServerAbout;
 }
 
 export class Http2Exchange implements Exchange, Guarded {
@@ -107,7 +107,7 @@ export class Http2Exchange implements Exchange, Guarded {
   readonly headers: RequestHeaders;
   readonly hasBody: boolean;
   readonly startedAtMs: number;
-  readonly #server: Failures;
+  readonly #server: ServerAbout;
   readonly #stream: ServerHttp2Stream;
   readonly #watched: Watched | undefined;
   /** As proxies in front say. */
@@ -278,6 +278,12 @@ export class Http2Exchange implements Exchange, Guarded {
     });
   }
 
+  #addOwn(headers: ResponseHeaders): void {
+    if (this.common !== undefined) addCommon(headers, this.common);
+    const { transportSecurity } = this.#server;
+    if (transportSecurity !== undefined) headers["strict-transport-security"] = transportSecurity;
+  }
+
   reply(status: number, headers: ResponseHeaders, body: Uint8Array | string | undefined): void {
     const stream = this.#stream;
     if (stream.destroyed || stream.closed) return;
@@ -285,8 +291,7 @@ export class Http2Exchange implements Exchange, Guarded {
     if (status !== 304 && status !== 204) headers["content-length"] = length;
     this.bytesOut += length;
     headers[":status"] = status;
-    if (this.common !== undefined) addCommon(headers, this.common);
-    if (stream.session?.encrypted === true) headers["strict-transport-security"] = strictTransportSecurity;
+    this.#addOwn(headers);
     if (body === undefined || this.method === "HEAD" || status === 304)
       stream.respond(headers as OutgoingHttpHeaders, { endStream: true });
     else {
@@ -300,11 +305,13 @@ export class Http2Exchange implements Exchange, Guarded {
     const stream = this.#stream;
     if (stream.destroyed || stream.closed) return;
     headers[":status"] = status;
-    if (this.common !== undefined) addCommon(headers, this.common);
     if (options?.trailers !== true) {
+      this.#addOwn(headers);
       stream.respond(headers as OutgoingHttpHeaders);
       return;
     }
+    // gRPC's clients are no browsers.
+    if (this.common !== undefined) addCommon(headers, this.common);
     this.#trailing = true;
     stream.respond(headers as OutgoingHttpHeaders, { waitForTrailers: true });
     stream.on("wantTrailers", onWantTrailers);
@@ -340,7 +347,7 @@ export class Http2Exchange implements Exchange, Guarded {
     const stream = this.#stream;
     if (stream.destroyed || stream.closed) return;
     headers[":status"] = status;
-    if (this.common !== undefined) addCommon(headers, this.common);
+    this.#addOwn(headers);
     stream.respond(headers as OutgoingHttpHeaders, { endStream: true });
     this.#finishEarly();
   }

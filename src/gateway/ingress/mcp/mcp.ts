@@ -40,8 +40,14 @@ export interface McpOptions extends Gate {
   readonly secret?: Uint8Array;
   /** Size of a request as sent and as inflated, in bytes. Default 1 048 576. */
   readonly maxBodyBytes?: number;
-  /** How many times its size a compressed body may inflate to, above 64 KiB. Default 100. */
+  /** How many times its size a compressed body may inflate to, above `inflationFreeBytes`. Default 100. */
   readonly maxInflation?: number;
+  /** What it may inflate to whatever its size, in bytes. Default 65 536. */
+  readonly inflationFreeBytes?: number;
+  /** Keys and list elements around a tool's arguments. Default 1000. */
+  readonly maxEnvelope?: number;
+  /** Nesting of arrays and objects in a request. Default 64. */
+  readonly maxJsonDepth?: number;
   readonly sessionLimits?: Partial<SessionLimits>;
   /** Default: the system's. */
   readonly clock?: Clock;
@@ -63,7 +69,7 @@ const defaultMaxBodyBytes = 1024 * 1024;
  * What is around a tool's arguments, which its method's codec counts: `_meta`, what a client can, its answers. Few have 50; the library
  * looks at each of them several times, 60,000 took 0.3 s.
  */
-const envelope = { maxElements: 1000, free: ["params", "arguments"] };
+export const defaultMaxEnvelope = 1000;
 const sessionHeader = "mcp-session-id";
 
 export function createMcp(options: McpOptions): McpAdapter {
@@ -132,9 +138,10 @@ class Mcp {
         ? await readPackedBody(exchange, {
             maxBytes: this.#options.maxBodyBytes ?? defaultMaxBodyBytes,
             maxInflation: this.#options.maxInflation ?? defaultMaxInflation,
+            inflationFreeBytes: this.#options.inflationFreeBytes,
           })
         : undefined;
-    if (body !== undefined) checkJson(body, envelope);
+    if (body !== undefined) this.#check(body);
     const request = toRequest(exchange, { base: this.#options.serverUrl(), body, signal });
     const timeoutMs = readTimeout(exchange.headers);
     const caller: Caller = {
@@ -151,6 +158,12 @@ class Mcp {
     const asked: Asked = { request, body: parsed(body), authInfo, caller };
     const { id: of } = (asked.body ?? {}) as { readonly id?: unknown };
     await this.#respond(loaded, asked, (response) => replyWith(exchange, response, { own, signal, id: of }));
+  }
+
+  /** @throws RpcError as `checkJson`. */
+  #check(body: Uint8Array): void {
+    const { maxEnvelope: maxElements = defaultMaxEnvelope, maxJsonDepth: maxDepth } = this.#options;
+    checkJson(body, { maxElements, maxDepth, free: ["params", "arguments"] });
   }
 
   /** To a session, to the stream of a listener, or by itself. */
