@@ -1,4 +1,4 @@
-/** Rows of sizes, compression and JSON over GraphQL and MCP, whose answers have forms of their own: the same statuses and reasons as over REST. */
+/** Rows of sizes, compression, JSON and idempotency over GraphQL and MCP, whose answers have forms of their own: the same statuses and reasons as over REST. */
 import assert from "node:assert/strict";
 import { after, before, describe, test } from "node:test";
 import { gzipSync } from "node:zlib";
@@ -160,4 +160,78 @@ describe("what methods refuse, over GraphQL and MCP", () => {
       assert.equal(result.isError, true);
       assert.ok(result.content[0].text.startsWith(`${reason}: `), text);
     });
+});
+
+describe("44. an idempotency key that is used again", () => {
+  let identified: TestPortico;
+  before(async () => {
+    // Without authentication nobody has keys.
+    identified = await startPortico({ authentication: "on" });
+  });
+  after(() => identified.stop());
+
+  const send = (target: string, body: unknown, more: Readonly<Record<string, string>>) =>
+    ask(identified.base, "POST", target, {
+      body,
+      headers: { "x-api-key": identified.key, accept: "application/json, text/event-stream", ...more },
+    });
+  const document = (displayName: string) => ({ displayName, xml: bpmnXml() });
+  const overRest = (displayName: string, key: object) =>
+    send("/api/v1/bpmn?documentId=mine", document(displayName), { ...key });
+  const overGraphql = (displayName: string, key: object) => {
+    const query =
+      'mutation M($document: BPMNDocumentInput!) { createBPMN(document: $document, documentId: "mine") { id displayName } }';
+    return send("/graphql", { query, variables: { document: document(displayName) } }, { ...key });
+  };
+  const overMcp = (displayName: string, key: object) => {
+    const params = {
+      name: "create_bpmn",
+      arguments: { documentId: "mine", document: document(displayName) },
+    };
+    return send("/mcp", { jsonrpc: "2.0", id: 1, method: "tools/call", params }, { ...key });
+  };
+  const resultOf = ({ text }: { readonly text: string }) => JSON.parse(text.slice(text.indexOf("{"))).result;
+  const message = "the idempotency key was used for another request; make a new one for each request";
+
+  test("for the same request: the first answer again, whichever protocol it comes by", async () => {
+    const key = { "idempotency-key": "one" };
+    const first = await overRest("a", key);
+    assert.deepEqual([first.status, first.headers.get("idempotent-replayed")], [201, null], first.text);
+    const graphql = await overGraphql("a", key);
+    assert.deepEqual(graphql.json.data, { createBPMN: { id: "mine", displayName: "a" } }, graphql.text);
+    assert.equal(graphql.headers.get("idempotent-replayed"), "true");
+    const mcp = await overMcp("a", key);
+    assert.equal(resultOf(mcp).structuredContent.revision, first.json.revision, mcp.text);
+    // Without a key, it is there already.
+    assert.equal((await overGraphql("a", {})).json.errors[0].extensions.reason, "RESOURCE_EXISTS");
+    assert.match(resultOf(await overMcp("a", {})).content[0].text, /^RESOURCE_EXISTS: /);
+  });
+
+  test("for another request over GraphQL: FAILED_PRECONDITION, and nothing is done", async () => {
+    const { status, json, text } = await overGraphql("b", { "idempotency-key": "one" });
+    const [{ message: said, path, extensions }] = json.errors;
+    assert.deepEqual(
+      [status, json.data, said, path],
+      [200, { createBPMN: null }, message, ["createBPMN"]],
+      text,
+    );
+    assert.deepEqual([extensions.code, extensions.reason], ["FAILED_PRECONDITION", "IDEMPOTENCY_KEY_REUSED"]);
+  });
+
+  test("for another request over MCP: a tool's error, and nothing is done", async () => {
+    const answer = await overMcp("b", { "idempotency-key": "one" });
+    assert.equal(answer.status, 200);
+    const { isError, content } = resultOf(answer);
+    assert.equal(isError, true, answer.text);
+    assert.equal(content.length, 1);
+    const [line, status = ""] = content[0].text.split("\n");
+    assert.equal(line, `IDEMPOTENCY_KEY_REUSED: ${message}`);
+    // What programs read, as gRPC has it.
+    const { code, details } = JSON.parse(status);
+    assert.deepEqual([code, details[0].reason], [9, "IDEMPOTENCY_KEY_REUSED"]);
+    const now = await ask(identified.base, "GET", "/api/v1/bpmn/mine", {
+      headers: { "x-api-key": identified.key },
+    });
+    assert.equal(now.json.displayName, "a");
+  });
 });
