@@ -62,12 +62,12 @@ export interface Exchange {
   reset(code?: number): void;
   /**
    * Runs once when the client goes away before the answer was complete; at once if it has gone already. One listener: an
-   * answer that needs no waiting needs none.
+   * answer that needs no waiting needs none. One that throws has its exchange reset.
    */
   onAbort(listener: () => void): void;
   /**
    * Runs once when the client has long read nothing of an answer that goes on; who waits for `write` is told the same. The answer may end with
-   * what says so: it waits behind the rest, as long again. One listener; an answer without one is cut.
+   * what says so: it waits behind the rest, as long again. One listener; an answer without one, or whose listener throws, is cut.
    */
   onStalled(listener: (error: RpcError) => void): void;
 }

@@ -198,12 +198,21 @@ export class Http1Exchange implements Exchange {
   onAbort(listener: () => void): void {
     const response = this.#response;
     if (response.closed && !response.writableFinished) {
-      listener();
+      this.#tell(listener);
       return;
     }
     response.once("close", () => {
-      if (!response.writableFinished) listener();
+      if (!response.writableFinished) this.#tell(listener);
     });
+  }
+
+  /** Called by the socket and by timers: what is thrown here would be nobody's, and end the process. */
+  #tell(listener: () => void): void {
+    try {
+      listener();
+    } catch (thrown) {
+      this.#server.failed(this, thrown);
+    }
   }
 
   onStalled(listener: (error: RpcError) => void): void {
@@ -211,7 +220,7 @@ export class Http1Exchange implements Exchange {
     this.#server.stalled.onStalled(this.#request.socket, () => {
       if (!response.headersSent || response.writableEnded) return false;
       const error = readerStalled();
-      listener(error);
+      this.#tell(() => listener(error));
       this.#room?.fail(error);
       return true;
     });

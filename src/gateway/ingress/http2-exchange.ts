@@ -181,10 +181,18 @@ export class Http2Exchange implements Exchange, Guarded {
       this.#stream.additionalHeaders({ ":status": 100 });
   }
 
-  /** Called by the stream and by timers: what is thrown here would be nobody's, and end the process. */
   #tell(done: BodyListener, error: RpcError | undefined, body: Uint8Array): void {
     try {
       done(error, body);
+    } catch (thrown) {
+      this.#server.failed(this, thrown);
+    }
+  }
+
+  /** Called by the stream and by timers, as those of bodies are: what is thrown here would be nobody's, and end the process. */
+  #run(listener: () => void): void {
+    try {
+      listener();
     } catch (thrown) {
       this.#server.failed(this, thrown);
     }
@@ -254,14 +262,14 @@ export class Http2Exchange implements Exchange, Guarded {
     this.#abort = undefined;
     this.#stalled = undefined;
     if (body !== undefined) this.#tell(body.done, clientGone(), nothing);
-    if (abort !== undefined && this.#gone()) abort();
+    if (abort !== undefined && this.#gone()) this.#run(abort);
   }
 
   /** From the stream: reset before the answer was whole. Comes long before "close" where a body was left unread. */
   aborted(): void {
     const abort = this.#abort;
     this.#abort = undefined;
-    abort?.();
+    if (abort !== undefined) this.#run(abort);
   }
 
   /** From the stream: everything but the trailers is written. */
@@ -358,7 +366,7 @@ export class Http2Exchange implements Exchange, Guarded {
 
   onAbort(listener: () => void): void {
     if (this.#stream.aborted || this.#stream.destroyed) {
-      if (this.#gone()) listener();
+      if (this.#gone()) this.#run(listener);
       return;
     }
     this.#abort = listener;
@@ -375,7 +383,7 @@ export class Http2Exchange implements Exchange, Guarded {
     const stream = this.#stream;
     if (tell === undefined || !stream.headersSent || stream.writableEnded) return false;
     const error = readerStalled();
-    tell(error);
+    this.#run(() => tell(error));
     this.#room?.fail(error);
     return true;
   }
