@@ -347,7 +347,7 @@ function adaptersOf(
     }),
     mcp: createMcp({
       ...{ runtime, version, serverUrl: url, origins: config.cors.origins, ...inflation },
-      ...{ maxBodyBytes: limits.maxJsonBytes, maxJsonDepth, maxEnvelope: limits.mcpMaxEnvelope },
+      ...{ maxBodyBytes: limits.maxJsonBytes, maxElements, maxJsonDepth, maxEnvelope: limits.mcpMaxEnvelope },
       ...(authenticated ? { authenticator } : {}),
       metaTools: config.mcpMetaTools === "on",
       secret: readSecret(config),

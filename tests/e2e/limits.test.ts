@@ -15,7 +15,7 @@ import { defaultLimits, limitNames } from "#config/limits.ts";
 import { defaultLimits as graphqlDefaults } from "#gateway/ingress/graphql/limits.ts";
 import { defaultMaxBatch } from "#gateway/ingress/graphql/request.ts";
 import { defaultLimits as listenerDefaults } from "#gateway/ingress/limits.ts";
-import { defaultMaxEnvelope } from "#gateway/ingress/mcp/mcp.ts";
+import { defaultMaxEnvelope } from "#gateway/ingress/mcp/body.ts";
 import { defaultRestLimits } from "#gateway/ingress/rest/read.ts";
 import { defaultWebSocketLimits } from "#gateway/ingress/websocket/websocket.ts";
 import { defaultPageSizes } from "#rpc/resource.ts";

@@ -4,6 +4,7 @@ import { after, before, describe, test } from "node:test";
 import { gzipSync } from "node:zlib";
 import { sendHttp1, sendHttp2 } from "../support/http-case.ts";
 import { ask, bpmnXml, startPortico, type TestPortico } from "../support/portico.ts";
+import { threadMs } from "../support/thread-time.ts";
 import { bomb, nested } from "./rows-grpc.ts";
 
 let portico: TestPortico;
@@ -121,6 +122,77 @@ test("what is around a tool's arguments is bounded: the library looks at each pa
   assert.equal((await send(call("", keys(500)))).status, 200);
   // Arguments are for the method's codec to judge.
   assert.match((await send(call(keys(2000), ""))).body.toString(), /FIELD_UNKNOWN/);
+});
+
+/** A tool's arguments in either revision, as they are written. */
+const sendTool = (args: string, revision: "older" | "newest", meta = "") => {
+  const about =
+    '"io.modelcontextprotocol/protocolVersion":"2026-07-28","io.modelcontextprotocol/clientInfo":{"name":"a","version":"1"},"io.modelcontextprotocol/clientCapabilities":{}';
+  const all = [revision === "newest" ? about : "", meta].filter((part) => part !== "").join();
+  const headers =
+    revision === "newest"
+      ? { "mcp-protocol-version": "2026-07-28", "mcp-method": "tools/call", "mcp-name": "get_bpmn" }
+      : { "mcp-protocol-version": "2025-11-25" };
+  return sendHttp1(portico.httpPort, {
+    ...{ method: "POST", target: "/mcp" },
+    body: Buffer.from(rpc(`{"name":"get_bpmn","arguments":${args},"_meta":{${all}}}`)),
+    headers: Object.entries({
+      "content-type": "application/json",
+      accept: "application/json, text/event-stream",
+      ...headers,
+    }),
+  });
+};
+const manyKeys = (count: number, last = ""): string =>
+  `{${Array.from({ length: count }, (_unused, at) => `"k${at}":1`).join()}${last}}`;
+
+for (const revision of ["older", "newest"] as const)
+  describe(`a tool's arguments that are none, in the ${revision} revision`, () => {
+    const cases = [
+      ["60,000 unknown keys", manyKeys(60_000), 200, "FIELD_UNKNOWN: k0"],
+      ["as many, and half a character", manyKeys(60_000, ',"\\ud800":1'), 400, "FIELD_INVALID"],
+      ["as many, and the first again", manyKeys(60_000, ',"k0":1'), 400, "FIELD_REPEATED"],
+      ["400,000 elements", `{"id":[${"0,".repeat(400_000)}0]}`, 413, "TOO_MANY_ELEMENTS"],
+      ["a list instead", `[${manyKeys(500)}]`, 200, "arguments"],
+    ] as const;
+    for (const [what, args, status, said] of cases)
+      test(`${what}: ${said}, and at once`, async () => {
+        const costs: number[] = [];
+        // The first ones pay for compiling what they run.
+        for (let round = 0; round < 9; round += 1) {
+          const before = threadMs();
+          const answer = await sendTool(args, revision);
+          costs.push(threadMs() - before);
+          assert.equal(answer.status, status, answer.body.toString().slice(0, 300));
+          assert.ok(answer.body.toString().includes(said), answer.body.toString().slice(0, 300));
+        }
+        // With the client's own part.
+        const [, , , , ofHalf = 0] = costs.toSorted((a, b) => a - b);
+        assert.ok(ofHalf < 50, `${costs.map(Math.round).join()} ms`);
+      });
+  });
+
+test("half a character among keys hides nothing behind it, over GraphQL and MCP", async () => {
+  const meta = await sendTool("{}", "older", `"\\ud800":1,${manyKeys(2000).slice(1, -1)}`);
+  assert.equal(meta.status, 400);
+  assert.match(meta.body.toString(), /FIELD_INVALID/);
+  const body = '{"variables":{"\\ud800":1},"query":"{ __typename }","query":"{ a }"}';
+  const graphql = await ask(portico.base, "POST", "/graphql", {
+    ...{ body, headers: { "content-type": "application/json" } },
+  });
+  assert.equal(graphql.status, 400);
+  assert.equal(graphql.json.errors[0].extensions.reason, "FIELD_INVALID", graphql.text);
+});
+
+test("a prompt's arguments, which no codec reads, are as few as what is around a tool's", async () => {
+  const asked = (args: string) =>
+    ask(portico.base, "POST", "/mcp", {
+      body: `{"jsonrpc":"2.0","id":1,"method":"prompts/get","params":{"name":"none","arguments":${args}}}`,
+      headers: { "content-type": "application/json", accept: "application/json, text/event-stream" },
+    });
+  const many = await asked(manyKeys(1001));
+  assert.deepEqual([many.status, many.json.error.data.reason], [413, "TOO_MANY_ELEMENTS"], many.text);
+  assert.match((await asked('{"a":"1"}')).text, /there is no prompt none/);
 });
 
 const list = `query Q($pageSize: Int, $pageToken: String, $filter: String) {

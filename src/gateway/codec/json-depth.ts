@@ -4,7 +4,7 @@
  */
 import { isUtf8 } from "node:buffer";
 import { RpcError } from "#rpc/error.ts";
-import { checkKeys, type KeyLimits } from "./json-keys.ts";
+import { checkKeys, type FreeObject, type KeyLimits } from "./json-keys.ts";
 
 const [quote, backslash, openBracket, closeBracket, openBrace, closeBrace] = [
   34, 92, 91, 93, 123, 125,
@@ -20,14 +20,15 @@ export interface JsonCheck extends KeyLimits {
 
 /**
  * What is no JSON is left for the parser to refuse.
- * @throws RpcError `invalid_argument` MESSAGE_MALFORMED, FIELD_REPEATED, `resource_exhausted` TOO_MANY_ELEMENTS.
+ * @returns see `checkKeys`.
+ * @throws RpcError `invalid_argument` MESSAGE_MALFORMED, FIELD_REPEATED, FIELD_INVALID, `resource_exhausted` TOO_MANY_ELEMENTS.
  */
-export function checkJson(text: Uint8Array, limits: JsonCheck = {}): void {
+export function checkJson(text: Uint8Array, limits: JsonCheck = {}): FreeObject | undefined {
   const { maxDepth = defaultMaxJsonDepth } = limits;
   if (!isUtf8(text)) throw malformed("the JSON is not UTF-8");
   // Each level takes a bracket: most frames are too short to be looked at.
   if (text.length > maxDepth) checkDepth(text, maxDepth);
-  checkKeys(text, limits);
+  return checkKeys(text, limits);
 }
 
 function checkDepth(text: Uint8Array, maxDepth: number): void {
