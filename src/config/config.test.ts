@@ -3,8 +3,30 @@ import { mkdtempSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import path from "node:path";
 import { after, beforeEach, describe, test } from "node:test";
-import { ConfigError, loadConfig, type OptionName, options, readSecret, type Sources } from "./config.ts";
-import { defaultLimits, limitNames } from "./limits.ts";
+import {
+  ConfigError,
+  loadConfig,
+  type OptionName,
+  options,
+  readSecret,
+  type Sources,
+  type UserConfig,
+} from "./config.ts";
+import { defaultLimits, type LimitKey, type LimitName, limitNames } from "./limits.ts";
+
+/** The keys of a type, dotted, as those of options are. */
+type Dotted<T, Before extends string = ""> = {
+  [K in keyof T & string]-?: NonNullable<T[K]> extends string | number | boolean | readonly unknown[]
+    ? `${Before}${K}`
+    : string extends keyof NonNullable<T[K]>
+      ? `${Before}${K}`
+      : Dotted<NonNullable<T[K]>, `${Before}${K}.`>;
+}[keyof T & string];
+type OptionKey = LimitKey | (typeof options)[Exclude<OptionName, LimitName>]["key"];
+/** Of two lists what only one of them has; `none` where they are alike. */
+type Differences<A, B> = [Exclude<A, B> | Exclude<B, A>] extends [never]
+  ? "none"
+  : Exclude<A, B> | Exclude<B, A>;
 
 const folders: string[] = [];
 let cwd: string;
@@ -44,6 +66,7 @@ describe("configuration", () => {
         maxConcurrentCalls: 1000,
         adaptiveConcurrency: "on",
         maxConnections: undefined,
+        reservedFiles: 32,
         workers: 1,
         reusePort: "off",
         breachedPasswords: undefined,
@@ -115,6 +138,12 @@ describe("configuration", () => {
     assert.throws(() => Object.assign(changed.limits, { maxHeaders: 1_000_000 }), TypeError);
     assert.throws(() => Object.assign(changed, { authentication: "off" }), TypeError);
     assert.deepEqual([config.limits.maxHeaders, config.cors.origins], [50, ["https://app.example.org"]]);
+  });
+
+  test("the type of the file has a key for every option, and no other", () => {
+    // Judged by the compiler.
+    const differences: Differences<OptionKey, Dotted<UserConfig>> = "none";
+    assert.equal(differences, "none");
   });
 
   test("OpenTelemetry's variables mean what ours do, and ours win", async () => {
@@ -258,6 +287,7 @@ const wrong: readonly (readonly [OptionName, string, RegExp])[] = [
   ["tenantRateLimit", "1/h", /must be a rate/],
   ["maxConcurrentCalls", "0", /must be at least 1/],
   ["adaptiveConcurrency", "auto", /must be on or off/],
+  ["reservedFiles", "7", /must be at least 8/],
   ["maxConnections", "none", /must be a whole number/],
   ["workers", "65", /must be at most 64/],
   ["reusePort", "yes", /must be on or off/],
