@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
+import type { BPMNDocument } from "#gen/portico/bpmn/v1/bpmn_pb.ts";
 import type { CallHead } from "#rpc/call.ts";
 import type { Tables } from "#storage/storage.ts";
 import type { Summary } from "./analyze.ts";
@@ -32,7 +33,8 @@ function documents() {
     chunk: () => ({ bytes: Buffer.from("<a>") }),
   });
   return {
-    get: (id: string) => whole.get(id, call),
+    /** These reads answer at once. */
+    get: (id: string) => whole.get(id, call) as BPMNDocument,
     /** What was read from the database since the last time. */
     loads: () => loaded.splice(0).join(),
     change: () => {
