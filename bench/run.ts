@@ -5,7 +5,7 @@
  */
 import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import path from "node:path";
-import { measureCosts } from "./costs.ts";
+import { measureCosts, startReceiver } from "./costs.ts";
 import { createRotation, prepare } from "./documents.ts";
 import { measureGatewayTime } from "./gateway-time.ts";
 import { tools } from "./load.ts";
@@ -77,7 +77,12 @@ if (only === undefined || only === "costs")
 if (only === undefined || only === "gateway time") rows.push(...(await measureGatewayTime(smoke ? 1 : 20)));
 if (only === undefined || only === "streams") rows.push(...(await measureStreams(smoke, rounds)));
 const portico = await startPortico({ databaseUrl: "memory:" });
-const secured = await startPortico({ databaseUrl: "memory:", authentication: "on" });
+const receiver = await startReceiver();
+// Traces are made and not sampled: what is sent is sent behind a call's back, and has rows of its own.
+const secured = await startPortico({
+  ...{ databaseUrl: "memory:", authentication: "on" },
+  flags: ["--otlp-endpoint", receiver.endpoint, "--trace-ratio", "0"],
+});
 try {
   const env = await prepare(portico);
   const securedEnv = await prepare(secured);
@@ -95,6 +100,7 @@ try {
 } finally {
   await portico.stop();
   await secured.stop();
+  receiver.close();
 }
 
 const table = toMarkdown(rows);

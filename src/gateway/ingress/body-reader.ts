@@ -39,46 +39,89 @@ export class Pieces {
   }
 }
 
+/** Whose body it is. */
+export interface BodyOwner {
+  /** Who was given the body threw. Called by a socket or a timer, it would be nobody's error, and end the process. */
+  threw(error: unknown): void;
+}
+
 /**
- * The whole body; `done` runs once, in the turn in which the last byte comes.
- * Errors: PAYLOAD_TOO_LARGE as soon as the limit is passed, or by a flood of pieces, whose rest is left unread; CALL_CANCELED when the client leaves.
+ * Puts the whole of a body together; `done` runs once, in the turn in which the last byte comes.
+ * Errors: PAYLOAD_TOO_LARGE as soon as the limit is passed, or by a flood of pieces, whose rest is not to be read; CALL_CANCELED when the client leaves.
  */
-export function collectWhole(stream: Readable, maxBytes: number, done: BodyListener): void {
-  let first: Buffer | undefined;
-  let more: Pieces | undefined;
-  let size = 0;
-  let ended = false;
-  const end = (error: RpcError | undefined, body: Uint8Array): void => {
-    if (ended) return;
-    ended = true;
-    done(error, body);
-  };
-  stream.on("data", (chunk: Buffer) => {
-    if (ended) return;
-    size += chunk.length;
-    // The rest flows into nothing, so that the connection can carry the answer.
-    if (size > maxBytes) end(bodyTooLarge(maxBytes), empty);
-    else if (first === undefined) first = chunk;
-    else
-      try {
-        if (more === undefined) {
-          more = new Pieces();
-          more.add(first);
-        }
-        more.add(chunk);
-      } catch (error) {
-        // A flood is not read to its end.
-        stream.pause();
-        end(toRpcError(error), empty);
+export class WholeBody {
+  readonly #maxBytes: number;
+  /** Let go of when it has run: node holds on to streams for a while, and they would to their calls. */
+  #done: BodyListener | undefined;
+  readonly #owner: BodyOwner;
+  #first: Uint8Array | undefined;
+  #more: Pieces | undefined;
+  /** What has come, in bytes, whether or not it was wanted. */
+  size = 0;
+  /** Pieces of hardly any bytes. */
+  isFlood = false;
+
+  constructor(maxBytes: number, done: BodyListener, owner: BodyOwner) {
+    this.#maxBytes = maxBytes;
+    this.#done = done;
+    this.#owner = owner;
+  }
+
+  /** `done` has run. */
+  get ended(): boolean {
+    return this.#done === undefined;
+  }
+
+  /** @returns whether more may come. What comes behind an error is let flow, so that the connection can carry the answer. */
+  add(chunk: Uint8Array): boolean {
+    this.size += chunk.length;
+    if (this.ended) return !this.isFlood;
+    if (this.size > this.#maxBytes) this.fail(bodyTooLarge(this.#maxBytes));
+    else if (this.#first === undefined) this.#first = chunk;
+    else return this.#addMore(this.#first, chunk);
+    return true;
+  }
+
+  #addMore(first: Uint8Array, chunk: Uint8Array): boolean {
+    try {
+      if (this.#more === undefined) {
+        this.#more = new Pieces();
+        this.#more.add(first);
       }
-  });
-  stream.on("end", () => end(undefined, more === undefined ? (first ?? empty) : more.whole()));
-  const gone = (): void => {
-    // Every body closes in the end: an error is made for those alone that did so too soon.
-    if (!ended) end(clientGone(), empty);
-  };
-  stream.on("error", gone);
-  stream.on("close", gone);
+      this.#more.add(chunk);
+      return true;
+    } catch (error) {
+      this.isFlood = true;
+      this.fail(toRpcError(error));
+      return false;
+    }
+  }
+
+  end(): void {
+    if (!this.ended)
+      this.#tell(undefined, this.#more === undefined ? (this.#first ?? empty) : this.#more.whole());
+  }
+
+  /** The client has left. Every body closes in the end: an error is made for those alone that did so too soon. */
+  gone(): void {
+    if (!this.ended) this.#tell(clientGone(), empty);
+  }
+
+  fail(error: RpcError): void {
+    if (!this.ended) this.#tell(error, empty);
+  }
+
+  #tell(error: RpcError | undefined, body: Uint8Array): void {
+    const done = this.#done;
+    this.#done = undefined;
+    this.#more = undefined;
+    this.#first = undefined;
+    try {
+      done?.(error, body);
+    } catch (thrown) {
+      this.#owner.threw(thrown);
+    }
+  }
 }
 
 /**

@@ -1,10 +1,10 @@
 /** An exchange over HTTP/1, on node:http's request and response. */
-import type { IncomingMessage, ServerResponse } from "node:http";
+import type { ServerResponse } from "node:http";
 import { clientGone } from "#rpc/call.ts";
 import type { RpcError } from "#rpc/error.ts";
 import type { Peer } from "#rpc/peer.ts";
 import { bodyTooLarge, saysTooLarge, waitsForContinue } from "./body-limit.ts";
-import { collectWhole, isFlood, readChunks } from "./body-reader.ts";
+import { type BodyOwner, isFlood, readChunks, WholeBody } from "./body-reader.ts";
 import { peerOf } from "./client-headers.ts";
 import {
   addCommon,
@@ -14,6 +14,7 @@ import {
   type ResponseHeaders,
   type ServerAbout,
 } from "./exchange.ts";
+import type { Http1Request } from "./http1-request.ts";
 import { Room } from "./room.ts";
 import { readerStalled, type StalledSockets } from "./stalled.ts";
 import { certificatesOf } from "./tls.ts";
@@ -25,27 +26,28 @@ interface ServerState extends ServerAbout {
   readonly stalled: Pick<StalledSockets, "onStalled">;
 }
 
-export class Http1Exchange implements Exchange {
+export class Http1Exchange implements Exchange, BodyOwner {
   readonly http = 1;
   common: ResponseHeaders | undefined;
   forwarded = false;
-  bytesIn = 0;
   bytesOut = 0;
   readonly method: string;
   readonly path: string;
   readonly query: string;
   readonly startedAtMs: number;
-  readonly #request: IncomingMessage;
+  readonly #request: Http1Request;
   readonly #response: ServerResponse;
 
   readonly #server: ServerState;
   /** As proxies in front say. */
   readonly #address: string | undefined;
   #room: Room | undefined;
+  #body: WholeBody | undefined;
+  #bytesOfPieces = 0;
 
   /** @param startedAtMs see `Exchange`. @param address as proxies in front say; undefined: the connection's. */
   constructor(
-    request: IncomingMessage,
+    request: Http1Request,
     response: ServerResponse,
     startedAtMs: number,
     server: ServerState,
@@ -79,6 +81,10 @@ export class Http1Exchange implements Exchange {
     return headers["transfer-encoding"] !== undefined || (headers["content-length"] ?? "0") !== "0";
   }
 
+  get bytesIn(): number {
+    return this.#body === undefined ? this.#bytesOfPieces : this.#body.size;
+  }
+
   get started(): boolean {
     return this.#response.headersSent;
   }
@@ -95,17 +101,12 @@ export class Http1Exchange implements Exchange {
       return;
     }
     this.#askForBody();
-    collectWhole(this.#request, maxBytes, (error, body) => {
-      this.bytesIn += body.length;
-      // What is not read to its end has no request behind it.
-      if (error !== undefined && this.#request.isPaused()) this.#response.shouldKeepAlive = false;
-      try {
-        done(error, body);
-      } catch (thrown) {
-        // Called by the socket: thrown on from here it would be nobody's, and end the process.
-        this.#server.failed(this, thrown);
-      }
-    });
+    this.#body = new WholeBody(maxBytes, done, this);
+    this.#request.collect(this.#body);
+  }
+
+  threw(error: unknown): void {
+    this.#server.failed(this, error);
   }
 
   /** Without a word node closes the connection behind the answer: whether the body still comes nobody can know. */
@@ -118,10 +119,11 @@ export class Http1Exchange implements Exchange {
   }
 
   chunks(): AsyncIterable<Uint8Array> {
+    if (!this.hasBody) return noChunks();
     this.#askForBody();
     this.#countPieces();
     return readChunks(this.#request, (chunk) => {
-      this.bytesIn += chunk.length;
+      this.#bytesOfPieces += chunk.length;
     });
   }
 
@@ -141,7 +143,8 @@ export class Http1Exchange implements Exchange {
 
   /** A request that began before the drain is answered in it: the client has to hear that this was the connection's last. */
   #writeHead(status: number, headers: ResponseHeaders): void {
-    if (this.#server.draining) this.#response.shouldKeepAlive = false;
+    // Nor has what is not read to its end a request behind it.
+    if (this.#server.draining || this.#body?.isFlood === true) this.#response.shouldKeepAlive = false;
     if (this.common !== undefined) addCommon(headers, this.common);
     const { transportSecurity } = this.#server;
     if (transportSecurity !== undefined) headers["strict-transport-security"] = transportSecurity;
@@ -226,3 +229,6 @@ export class Http1Exchange implements Exchange {
     });
   }
 }
+
+/** Node has closed the stream of a request without a body before anybody looks. */
+async function* noChunks(): AsyncGenerator<Uint8Array> {}

@@ -8,11 +8,14 @@ import {
   type RequestListener,
   type Server,
   type ServerOptions,
+  type ServerResponse,
 } from "node:http";
 import { createServer as createHttpsServer } from "node:https";
 import type { Socket } from "node:net";
 import type { TLSSocket } from "node:tls";
 import type { Connections } from "./connections.ts";
+import { Http1Request } from "./http1-request.ts";
+import { Http1Response } from "./http1-response.ts";
 import type { ListenerLimits } from "./limits.ts";
 import { peek } from "./peek.ts";
 import type { ParseError } from "./refusals.ts";
@@ -33,7 +36,8 @@ export interface Http1Options {
 export function createHttp1(options: Http1Options): Server {
   const { limits, tls, requests, upgrades } = options;
   const settings = settingsOf(limits, upgrades);
-  const serve: RequestListener = (request, response) => requests.onHttp1(request, response);
+  // Node makes them of the class that the settings name.
+  const serve: RequestListener = (request, response) => requests.onHttp1(request as Http1Request, response);
   const server =
     tls === undefined
       ? createServer(settings, serve)
@@ -57,6 +61,10 @@ export function createHttp1(options: Http1Options): Server {
 
 function settingsOf(limits: ListenerLimits, upgrades: Upgrades): ServerOptions {
   return {
+    ServerResponse: Http1Response as unknown as typeof ServerResponse,
+    IncomingMessage: Http1Request,
+    // A request without a body has no stream to play to its end.
+    optimizeEmptyRequests: true,
     headersTimeout: limits.headersTimeoutMs,
     requestTimeout: limits.requestTimeoutMs,
     keepAliveTimeout: limits.keepAliveMs,

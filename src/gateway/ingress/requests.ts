@@ -1,5 +1,5 @@
 /** Node's requests to exchanges: what is wrong with them before any protocol looks is answered here, the rest goes to its adapter. */
-import type { IncomingMessage, ServerResponse } from "node:http";
+import type { ServerResponse } from "node:http";
 import type { IncomingHttpHeaders, ServerHttp2Stream } from "node:http2";
 import type { Socket } from "node:net";
 import { requestIdFrom } from "#gateway/wire/request-id.ts";
@@ -12,6 +12,7 @@ import { refuseExchange } from "./close.ts";
 import type { Cors } from "./cors.ts";
 import type { Adapter, Exchange, ServerAbout } from "./exchange.ts";
 import { Http1Exchange } from "./http1-exchange.ts";
+import type { Http1Request } from "./http1-request.ts";
 import { Http2Exchange } from "./http2-exchange.ts";
 import type { ListenerLimits } from "./limits.ts";
 import { joinCredentials, type Refusal, refuseFields, refuseHttp1, refuseUrl } from "./precheck.ts";
@@ -74,7 +75,7 @@ export class Requests {
     this.encrypted = options.transportSecurity !== undefined;
   }
 
-  onHttp1(request: IncomingMessage, response: ServerResponse): void {
+  onHttp1(request: Http1Request, response: ServerResponse): void {
     const startedAtMs = this.#options.clock.monotonic();
     (request.socket as Answering)[latest] = response;
     // Node says `Connection: close` with the last answer that a connection carries, and leaves the closing to the client.

@@ -145,17 +145,37 @@ describe("admission", () => {
         for (let count = 0; count < calls; count += 1) refused(() => void handler(call));
       };
       offer(100);
-      assert.equal(shed.length, 100 - 47, "one at once, and 275 ms that wait");
+      assert.equal(shed.length, 100 - 22, "one at once, and 125 ms that wait");
       assert.ok(shed.every((why) => why === "turn"));
       const urgent = admit(() => done, method("urgent"));
       assert.equal(urgent(call), done);
       await finish();
-      assert.equal(ran.length, 47, "who was let in is served");
+      assert.equal(ran.length, 22, "who was let in is served");
       shed.length = 0;
       pressure.late = true;
       offer(100);
       assert.equal(shed.length, 100 - 6, "no burst while the event loop is late");
       await finish();
+    });
+
+    test("sends away who waited too long because of something else, where others are sent away too", async () => {
+      const { time, handler, shed, ran, finish } = await costly();
+      const replies = Array.from({ length: 100 }, () => {
+        try {
+          return handler(call);
+        } catch {
+          return undefined;
+        }
+      });
+      assert.equal(shed.length, 100 - 22);
+      const told = Promise.allSettled(replies.filter((reply) => reply instanceof Promise));
+      time.now += 1000;
+      await finish();
+      assert.equal(ran.length, 1);
+      assert.equal(shed.length, 99);
+      assert.equal((await told).length, 21);
+      for (const one of await told)
+        assert.equal(one.status === "rejected" && (one.reason as RpcError).reason, "OVERLOADED");
     });
 
     test("knows calls by more than one of them: a pause in the middle of one makes none costly", () => {

@@ -116,8 +116,9 @@ class Gate {
       if (!costly || this.#thread.isFree(now)) return run(call, now);
       const taken = places;
       this.#running += taken;
-      return this.#thread.wait(costMs, now).then(() => {
+      return this.#thread.wait(costMs, now).then((inTime) => {
         this.#running -= taken;
+        if (!inTime) throw this.#shed(method, "turn");
         // Nobody waits for it any more.
         if (call.canceledBy !== undefined) throw call.canceledBy;
         return run(call, clock.monotonic());
