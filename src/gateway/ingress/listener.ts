@@ -19,7 +19,7 @@ import { Requests, type Serving } from "./requests.ts";
 import { SessionGuard } from "./session-guard.ts";
 import { Sessions } from "./sessions.ts";
 import { StalledSockets } from "./stalled.ts";
-import { Tls, type TlsFiles } from "./tls.ts";
+import { Tls, type TlsFiles, transportSecurityFor } from "./tls.ts";
 import { Upgrades } from "./upgrades.ts";
 
 export interface ListenerOptions extends Serving {
@@ -32,6 +32,8 @@ export interface ListenerOptions extends Serving {
   readonly cors?: CorsOptions;
   /** Open connections on both ports together; one more is closed at once. Default: `connectionCap()`. */
   readonly maxConnections?: number | undefined;
+  /** Files that are kept back from connections. Default 32. */
+  readonly reservedFiles?: number | undefined;
   /** Work was turned away that is no call yet: `shed` because there is too much, `limited` because its sender sends too much. */
   readonly turned?: { shed(what: "connection"): void; limited(what: "connection"): void };
   /** Whether other processes may listen on the same ports (SO_REUSEPORT). Default false. */
@@ -84,7 +86,7 @@ class TwoPorts implements Listener {
     this.#tls = options.tls === undefined ? undefined : new Tls(options.tls);
     const stalled = new StalledSockets(limits.stalledTimeoutMs, clock);
     this.#connections = new Connections({
-      ...{ most: options.maxConnections, stalled, tls: this.#tls },
+      ...{ most: options.maxConnections, reservedFiles: options.reservedFiles, stalled, tls: this.#tls },
       shed: () => turned?.shed("connection"),
     });
     this.#sessions = new Sessions(
@@ -93,6 +95,7 @@ class TwoPorts implements Listener {
     );
     const serving = {
       ...{ adapters, clock, limits, stalled, encrypted: this.#tls !== undefined },
+      transportSecurity: options.tls && transportSecurityFor(options.tls),
       cors: new Cors(options.cors ?? { origins: [], credentials: false }),
       proxies: new Proxies(options.proxies ?? { trusted: [], hops: 1 }),
       onRefused: (refusal: RefusedRequest): void => options.onRefused?.(refusal),
