@@ -145,7 +145,7 @@ export interface UserConfig {
     readonly key?: string;
     readonly clientCa?: string;
     readonly clientCertificate?: "off" | "request" | "require";
-  };
+  } & LimitsOf<"tls">;
   readonly authentication?: "on" | "off";
   readonly policies?: readonly SelectedPolicy[];
   readonly cors?: { readonly origins?: readonly string[]; readonly credentials?: boolean };

@@ -4,7 +4,6 @@
  */
 import type { Server } from "node:http";
 import type { Http2Server } from "node:http2";
-import type { Socket } from "node:net";
 import type { TLSSocket } from "node:tls";
 import type { Refusal as RefusedRequest } from "#rpc/refusal.ts";
 import { classify } from "./classify.ts";
@@ -180,8 +179,9 @@ class TwoPorts implements Listener {
       },
       choose: () => this.#options.adapters.grpc,
     });
-    if (tls === undefined) server.on("connection", (socket: Socket) => this.#connections.track(socket));
-    else server.prependListener("secureConnection", (socket: TLSSocket) => this.#connections.admit(socket));
+    this.#connections.guard(server);
+    if (tls !== undefined)
+      server.prependListener("secureConnection", (socket: TLSSocket) => this.#connections.admit(socket));
     return server;
   }
 
