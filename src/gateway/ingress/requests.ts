@@ -15,6 +15,7 @@ import { Http1Exchange } from "./http1-exchange.ts";
 import type { Http1Request } from "./http1-request.ts";
 import { Http2Exchange } from "./http2-exchange.ts";
 import type { ListenerLimits } from "./limits.ts";
+import { isForOperators } from "./pages/pages.ts";
 import { joinCredentials, type Refusal, refuseFields, refuseHttp1, refuseUrl } from "./precheck.ts";
 import { type ParseError, refuseRaw, replyRefusal } from "./refusals.ts";
 import type { StalledSockets } from "./stalled.ts";
@@ -135,9 +136,8 @@ export class Requests {
     });
   }
 
-  /** What is mounted knows its own pages' origins. */
   #handle(exchange: Exchange, adapter: Adapter): void {
-    const judged = adapter === this.#options.adapters.mounted ? undefined : this.#cors.judge(exchange);
+    const judged = this.#judgeOrigin(exchange, adapter);
     if (judged === undefined) adapter.handle(exchange);
     else if ("refused" in judged) this.#refuse(exchange, adapter, judged.refused);
     else if ("preflight" in judged) exchange.replyHeadersOnly(204, judged.preflight);
@@ -145,6 +145,15 @@ export class Requests {
       exchange.common = judged.common;
       adapter.handle(exchange);
     }
+  }
+
+  /** What is mounted knows its own pages' origins. */
+  #judgeOrigin(exchange: Exchange, adapter: Adapter): ReturnType<Cors["judge"]> {
+    const { mounted, pages } = this.#options.adapters;
+    if (adapter === mounted) return undefined;
+    return adapter === pages && isForOperators(exchange.path)
+      ? this.#cors.judgeClosed(exchange)
+      : this.#cors.judge(exchange);
   }
 
   /** Answered in its adapter's stead, and told to who watches. */
