@@ -286,7 +286,7 @@ export class Http2Exchange implements Exchange, Guarded {
     this.bytesOut += length;
     headers[":status"] = status;
     if (this.common !== undefined) addCommon(headers, this.common);
-    if (stream.session?.encrypted === true) headers["strict-transport-security"] = strictTransportSecurity;
+    this.#addTransport(headers);
     if (body === undefined || this.method === "HEAD" || status === 304)
       stream.respond(headers as OutgoingHttpHeaders, { endStream: true });
     else {
@@ -302,12 +302,19 @@ export class Http2Exchange implements Exchange, Guarded {
     headers[":status"] = status;
     if (this.common !== undefined) addCommon(headers, this.common);
     if (options?.trailers !== true) {
+      this.#addTransport(headers);
       stream.respond(headers as OutgoingHttpHeaders);
       return;
     }
     this.#trailing = true;
     stream.respond(headers as OutgoingHttpHeaders, { waitForTrailers: true });
     stream.on("wantTrailers", onWantTrailers);
+  }
+
+  /** For browsers: what gRPC answers with trailers, none reads. */
+  #addTransport(headers: ResponseHeaders): void {
+    if (this.#stream.session?.encrypted === true)
+      headers["strict-transport-security"] = strictTransportSecurity;
   }
 
   write(chunk: Uint8Array | string): Promise<void> | undefined {
@@ -341,6 +348,7 @@ export class Http2Exchange implements Exchange, Guarded {
     if (stream.destroyed || stream.closed) return;
     headers[":status"] = status;
     if (this.common !== undefined) addCommon(headers, this.common);
+    this.#addTransport(headers);
     stream.respond(headers as OutgoingHttpHeaders, { endStream: true });
     this.#finishEarly();
   }

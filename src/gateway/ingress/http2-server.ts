@@ -35,6 +35,7 @@ export function createHttp2(options: Http2Options): Http2Server {
       latest = socket;
     });
   server.on("session", (session) => sessions.add(session, { idleMs, socket: latest }));
+  server.on("unknownProtocol", (socket: Socket) => requests.onOtherProtocol(socket));
   server.on("stream", requests.streamsFor(options.choose));
   return server;
 }

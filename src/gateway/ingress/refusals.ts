@@ -2,20 +2,28 @@
 import { STATUS_CODES } from "node:http";
 import type { Socket } from "node:net";
 import type { Duplex } from "node:stream";
+import { TLSSocket } from "node:tls";
 import { requestIdFrom } from "#gateway/wire/request-id.ts";
 import { RpcError } from "#rpc/error.ts";
 import { bodyTooSlow } from "./body-limit.ts";
-import type { Exchange } from "./exchange.ts";
+import type { Exchange, ResponseHeaders } from "./exchange.ts";
 import type { ListenerLimits } from "./limits.ts";
 import { type Refusal, tooManyHeaders } from "./precheck.ts";
 import { retryAfter } from "./rest/error-body.ts";
 import { secure } from "./rest/security-headers.ts";
+import { strictTransportSecurity } from "./tls.ts";
 
 /** @returns the request's id. */
 export function replyRefusal(exchange: Exchange, refused: Refusal): string {
   const id = requestIdFrom(exchange.headers["x-request-id"]);
   exchange.reply(refused.status, secure("application/json; charset=utf-8", id), errorBody(refused, id));
   return id;
+}
+
+/** @param allowed what CORS says to it. */
+export function replyPreflight(exchange: Exchange, allowed: ResponseHeaders): void {
+  const id = requestIdFrom(exchange.headers["x-request-id"]);
+  exchange.replyHeadersOnly(204, { ...secure("text/plain; charset=utf-8", id), ...allowed });
 }
 
 function errorBody(refused: Refusal, requestId: string): string {
@@ -49,6 +57,7 @@ export function refuseSocket(socket: Duplex, refused: Refusal, id = requestIdFro
   const headers = {
     ...secure("application/json; charset=utf-8", id),
     ...(retry === undefined ? {} : { "retry-after": retry }),
+    ...(socket instanceof TLSSocket ? { "strict-transport-security": strictTransportSecurity } : {}),
   };
   endWith(
     socket,
@@ -105,6 +114,15 @@ export function refuseRaw(
     return { error: foreign, id: requestIdFrom(undefined), bytesOut: 0 };
   }
   return refuseSocket(socket, refusalOf(error, limits));
+}
+
+/** In the words of what its client most likely speaks. */
+export function refuseOtherProtocol(socket: Socket): Refused {
+  socket.on("error", () => socket.destroy());
+  const message =
+    "this port speaks HTTP/2 alone, for gRPC: offer h2 in the handshake (ALPN), or ask the HTTP port, which speaks other protocols too";
+  const error = new RpcError("invalid_argument", { reason: "PROTOCOL_VERSION_UNKNOWN", message });
+  return refuseSocket(socket, { status: 505, error });
 }
 
 function refusalOf(error: ParseError, limits: ListenerLimits): Refusal {

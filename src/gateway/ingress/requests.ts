@@ -17,7 +17,7 @@ import { Http2Exchange } from "./http2-exchange.ts";
 import type { ListenerLimits } from "./limits.ts";
 import { isForOperators } from "./pages/pages.ts";
 import { joinCredentials, type Refusal, refuseFields, refuseHttp1, refuseUrl } from "./precheck.ts";
-import { type ParseError, refuseRaw, replyRefusal } from "./refusals.ts";
+import { type ParseError, refuseOtherProtocol, refuseRaw, replyPreflight, replyRefusal } from "./refusals.ts";
 import type { StalledSockets } from "./stalled.ts";
 
 /** Who serves requests, and who hears of those that nobody does. */
@@ -136,11 +136,22 @@ export class Requests {
     });
   }
 
+  /** A client of TLS that does not say that it speaks HTTP/2, on the port that speaks nothing else. */
+  onOtherProtocol(socket: Socket): void {
+    const peer = peerOf(socket, undefined);
+    const refused = refuseOtherProtocol(socket);
+    const startedAtMs = this.#options.clock.monotonic();
+    this.#options.onRefused?.({
+      ...{ ...refused, method: undefined, protocol: "grpc", peer },
+      ...{ startedAtMs, bytesIn: 0 },
+    });
+  }
+
   #handle(exchange: Exchange, adapter: Adapter): void {
     const judged = this.#judgeOrigin(exchange, adapter);
     if (judged === undefined) adapter.handle(exchange);
     else if ("refused" in judged) this.#refuse(exchange, adapter, judged.refused);
-    else if ("preflight" in judged) exchange.replyHeadersOnly(204, judged.preflight);
+    else if ("preflight" in judged) replyPreflight(exchange, judged.preflight);
     else {
       exchange.common = judged.common;
       adapter.handle(exchange);
