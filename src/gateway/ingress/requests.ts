@@ -15,6 +15,7 @@ import { Http1Exchange } from "./http1-exchange.ts";
 import type { Http1Request } from "./http1-request.ts";
 import { Http2Exchange } from "./http2-exchange.ts";
 import type { ListenerLimits } from "./limits.ts";
+import { toOriginForm } from "./origin-form.ts";
 import { isForOperators } from "./pages/pages.ts";
 import { joinCredentials, type Refusal, refuseFields, refuseHttp1, refuseUrl } from "./precheck.ts";
 import { type ParseError, refuseOtherProtocol, refuseRaw, replyPreflight, replyRefusal } from "./refusals.ts";
@@ -80,6 +81,7 @@ export class Requests {
     // Node says `Connection: close` with the last answer that a connection carries, and leaves the closing to the client.
     if ((response as LastOnConnection).maxRequestsOnConnectionReached) response.shouldKeepAlive = false;
     joinCredentials(request.headers, request.rawHeaders);
+    toOriginForm(request, this.encrypted);
     const address = this.#proxies.addressOf(request.headers, request.socket);
     const forwarded = dropClaims(request.headers);
     const exchange = new Http1Exchange(request, response, startedAtMs, this, address);

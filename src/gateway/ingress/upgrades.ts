@@ -7,6 +7,7 @@ import { dropClaims, type Proxies, peerOf } from "./client-headers.ts";
 import { swallow } from "./connections.ts";
 import type { Cors } from "./cors.ts";
 import type { ListenerLimits } from "./limits.ts";
+import { toOriginForm } from "./origin-form.ts";
 import { joinCredentials, type Refusal, refuseHttp1 } from "./precheck.ts";
 import { refuseSocket } from "./refusals.ts";
 import type { Serving } from "./requests.ts";
@@ -36,11 +37,12 @@ export class Upgrades {
 
   /** Never rejects. */
   async onUpgrade(request: IncomingMessage, socket: Duplex, head: Buffer): Promise<void> {
-    const { adapters, clock, cors, limits, proxies } = this.#options;
+    const { adapters, clock, cors, encrypted, limits, proxies } = this.#options;
     const startedAtMs = clock.monotonic();
     // Its own errors are those of a client that left.
     socket.on("error", swallow);
     joinCredentials(request.headers, request.rawHeaders);
+    toOriginForm(request, encrypted);
     const address = proxies.addressOf(request.headers, request.socket);
     dropClaims(request.headers);
     const { url = "", headers } = request;
