@@ -2,7 +2,6 @@
 import { STATUS_CODES } from "node:http";
 import type { Socket } from "node:net";
 import type { Duplex } from "node:stream";
-import { TLSSocket } from "node:tls";
 import { requestIdFrom } from "#gateway/wire/request-id.ts";
 import { RpcError } from "#rpc/error.ts";
 import { bodyTooSlow } from "./body-limit.ts";
@@ -11,7 +10,7 @@ import type { ListenerLimits } from "./limits.ts";
 import { type Refusal, tooManyHeaders } from "./precheck.ts";
 import { retryAfter } from "./rest/error-body.ts";
 import { secure } from "./rest/security-headers.ts";
-import { strictTransportSecurity } from "./tls.ts";
+import { isEncrypted, strictTransportSecurity } from "./tls.ts";
 
 /** @returns the request's id. */
 export function replyRefusal(exchange: Exchange, refused: Refusal): string {
@@ -57,7 +56,7 @@ export function refuseSocket(socket: Duplex, refused: Refusal, id = requestIdFro
   const headers = {
     ...secure("application/json; charset=utf-8", id),
     ...(retry === undefined ? {} : { "retry-after": retry }),
-    ...(socket instanceof TLSSocket ? { "strict-transport-security": strictTransportSecurity } : {}),
+    ...(isEncrypted(socket) ? { "strict-transport-security": strictTransportSecurity } : {}),
   };
   endWith(
     socket,

@@ -5,6 +5,7 @@
  */
 import { readFileSync, statSync } from "node:fs";
 import type { Socket } from "node:net";
+import type { Duplex } from "node:stream";
 import { createSecureContext, type SecureContextOptions, type TLSSocket } from "node:tls";
 
 export interface TlsFiles {
@@ -149,6 +150,10 @@ export function certificatesOf(socket: Socket): readonly string[] | undefined {
     certificates.set(socket, names);
   }
   return names;
+}
+
+export function isEncrypted(socket: Duplex): boolean {
+  return (socket as TLSSocket).encrypted === true;
 }
 
 export const strictTransportSecurity = "max-age=63072000; includeSubDomains";

@@ -4,10 +4,10 @@
  * A browser on this machine is a program on it, too, and does what pages of anybody ask of it. So none of another origin is answered, and none
  * that asks under a name that only leads here: whose page it is may let its name lead anywhere (DNS rebinding).
  */
-import { isIPv4 } from "node:net";
 import type { Metadata } from "#rpc/metadata.ts";
 import type { Peer } from "#rpc/peer.ts";
 import { allows, homeTenant, type Principal } from "#rpc/principal.ts";
+import { isInBlocks } from "#std/networks.ts";
 import { readMetadata } from "../connect/read.ts";
 import type { Exchange } from "../exchange.ts";
 
@@ -74,8 +74,9 @@ function isForeignPage({ headers }: Exchange, host: string): boolean {
 function isNameOfOurs(host: string, { serverUrl }: MetricsReaders): boolean {
   const name = /^(\[[\da-f:.]+\]|[\w.-]+)(?::\d+)?$/.exec(host)?.[1]?.replace(/\.$/, "");
   if (name === undefined) return false;
-  // RFC 6761 section 6.3. An address is one as a whole: 127.evil.example is a name.
+  // RFC 6761 section 6.3.
   if (name === "localhost" || name.endsWith(".localhost")) return true;
-  if (isIPv4(name)) return name.startsWith("127.");
-  return name === "[::1]" || name === URL.parse(serverUrl())?.hostname;
+  // An address as a whole: 127.evil.example is a name.
+  if (isInBlocks(name, ["127.0.0.0/8"]) || name === "[::1]") return true;
+  return name === URL.parse(serverUrl())?.hostname;
 }
