@@ -149,7 +149,7 @@ export const accessOptions = {
     ),
     default: "none",
     range: "exact origins, in a variable separated by commas; * for everybody's",
-    doc: "Origins whose pages may call from a browser. Everybody's, only without credentials.",
+    doc: "Origins whose pages may call from a browser. Everybody's, only without credentials. Metrics and health are for nobody's pages.",
   },
   corsCredentials: {
     key: "cors.credentials",

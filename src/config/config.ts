@@ -156,7 +156,7 @@ export interface UserConfig {
     readonly clientCa?: string;
     readonly clientCertificate?: "off" | "request" | "require";
     readonly hstsMaxAgeSeconds?: number;
-  };
+  } & LimitsOf<"tls">;
   readonly authentication?: "on" | "off";
   readonly policies?: readonly SelectedPolicy[];
   readonly cors?: {

@@ -74,6 +74,11 @@ const declared = {
     ...{ default: minute, min: 100, max: 24 * hour, unit: "milliseconds" },
     doc: "How long an answer waits for a client that reads none of it. Then nothing more is made for it: a stream ends, behind what waits, with RESOURCE_EXHAUSTED `READER_STALLED` as its protocol has it (a WebSocket with 1013), and after as long again it is reset, or the connection closed. What is not read lies in memory.",
   },
+  tlsHandshakeTimeoutMs: {
+    key: "tls.handshakeTimeoutMs",
+    ...{ default: 5 * second, min: 100, max: hour, unit: "milliseconds" },
+    doc: "Time from connecting until a handshake of TLS is done; then the connection is closed. It takes two or three journeys of a packet; who never ends it holds a file and 20 KB until then.",
+  },
   http2MaxStreams: {
     key: "http2.maxStreams",
     ...{ default: 100, min: 1, max: 10_000, unit: "streams" },

@@ -143,7 +143,7 @@ describe("an option of connections has an effect", () => {
   test("reservedFiles 197: of 200 files three are connections, whatever is asked for", async () => {
     const dataDir = mkdtempSync(path.join(tmpdir(), "portico-files-"));
     const more = ["--reserved-files", "197", "--max-connections", "1000", "--database-url", "memory:"];
-    const { base, child, ended } = await serve(dataDir, more, { files: 200 });
+    const { base, child, ended } = await serve(dataDir, more, { openFiles: 200 });
     const sockets = Array.from({ length: 4 }, () => connectTcp(Number(new URL(base).port), "127.0.0.1"));
     try {
       const closed = sockets.map((socket) => {

@@ -248,8 +248,12 @@ const alone: readonly (readonly [string, string, (portico: TestPortico) => Promi
   ["http2AgeGraceMs", "700", (p) => outlived(p), true],
 ];
 
-/** Shown by limits-of-connections.test.ts, limits-of-sign-in.test.ts, tests/faults/attacks.test.ts, which shortens or provokes them, by websocket.test.ts, and on PostgreSQL by tests/engines. */
+/**
+ * Shown by limits-of-connections.test.ts, limits-of-sign-in.test.ts, tests/faults/attacks.test.ts and connections.test.ts, which shorten or provoke
+ * them, by websocket.test.ts, and on PostgreSQL by tests/engines.
+ */
 const elsewhere = [
+  "tlsHandshakeTimeoutMs",
   ...["stalledTimeoutMs", "http2HeaderBlockTimeoutMs", "http2MaxControlFrames", "http2MaxIdleBytes"],
   ...["http2MaxInvalidFrames", "http2ResetBurst", "http2ResetsPerSecond", "http2MaxSessionMemory"],
   ...["http2PingAfterMs", "maxSockets", "maxSocketControls", "heartbeatMs", "maxWaitingBytes"],

@@ -131,7 +131,8 @@ describe("/metrics", () => {
         },
       });
       return new Promise((resolve) => {
-        const exchange = { path: "/metrics", method: "GET", headers: {}, peer: { address: from, port: 1 } };
+        const headers = { host: "127.0.0.1:8000" };
+        const exchange = { path: "/metrics", method: "GET", headers, peer: { address: from, port: 1 } };
         pages.handle({ ...exchange, reply: (status: number) => resolve(status) } as never);
       });
     };

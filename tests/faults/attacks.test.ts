@@ -8,7 +8,7 @@ import { connect } from "node:net";
 import { after, before, describe, test } from "node:test";
 import { exchangeBytes } from "../support/http-case.ts";
 import { binary, close, frame, more, ping, Raw, text } from "../support/websocket-bytes.ts";
-import { attack, openHttp2, say } from "./attacks/attacker.ts";
+import { attack, closedWithin, drip, openHttp2, pour, say } from "./attacks/attacker.ts";
 import { attacks } from "./attacks/http2-attacks.ts";
 import { startVictim, type Victim } from "./attacks/victim.ts";
 import { dataFrame, frameBytes, headersFrame, streamError } from "./http2-bytes.ts";
@@ -231,64 +231,3 @@ describe("WebSocket frames", () => {
     });
   });
 });
-
-/** A client that closes nothing by itself, writes on, and so hears when the server has closed. */
-function pour(port: number, sent: string, ms: number): Promise<{ closed: boolean; got: string }> {
-  return new Promise((resolve) => {
-    let got = "";
-    const socket = connect({ port, host: "127.0.0.1", allowHalfOpen: true });
-    const over = (closed: boolean): void => {
-      clearInterval(poking);
-      clearTimeout(timer);
-      socket.destroy();
-      resolve({ closed, got });
-    };
-    const poking = setInterval(() => {
-      if (socket.writableLength === 0) socket.write("\r\n");
-    }, 100);
-    const timer = setTimeout(() => over(false), ms);
-    socket.on("error", () => {});
-    socket.on("data", (chunk: Buffer) => {
-      got += chunk.toString("latin1");
-    });
-    socket.once("close", () => over(true));
-    socket.write(sent);
-  });
-}
-
-/** Who reads nothing hears of the end when it writes. */
-async function closedWithin(socket: ReturnType<typeof connect>, ms: number): Promise<boolean> {
-  return await new Promise((resolve) => {
-    const poking = setInterval(() => {
-      if (socket.writableLength === 0) socket.write("\r\n");
-    }, 100);
-    const over = (closed: boolean): void => {
-      clearInterval(poking);
-      clearTimeout(timer);
-      socket.destroy();
-      resolve(closed);
-    };
-    const timer: NodeJS.Timeout = setTimeout(() => over(false), ms);
-    socket.once("close", () => over(true));
-  });
-}
-
-function drip(port: number, sent: string, everyMs: number): Promise<string> {
-  return new Promise((resolve) => {
-    let got = "";
-    let at = 0;
-    const socket = connect(port, "127.0.0.1");
-    const timer = setInterval(() => {
-      socket.write(sent.charAt(at));
-      at += 1;
-    }, everyMs);
-    socket.on("data", (chunk: Buffer) => {
-      got += chunk.toString("latin1");
-    });
-    socket.on("error", () => {});
-    socket.on("close", () => {
-      clearInterval(timer);
-      resolve(got);
-    });
-  });
-}

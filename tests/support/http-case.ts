@@ -1,6 +1,6 @@
 /** HTTP requests and answers as text: parsed, sent over a socket of either HTTP version, compared with wildcards. */
 import { connect as connectHttp2, constants } from "node:http2";
-import { connect } from "node:net";
+import { dial, type Where } from "./dial.ts";
 
 export interface HttpRequest {
   readonly method: string;
@@ -66,11 +66,11 @@ export interface RawExchange {
 }
 
 /** Writes bytes and reads until the server closes; rejects after `timeoutMs`. */
-export function exchangeBytes(port: number, bytes: Uint8Array, timeoutMs = 5000): Promise<RawExchange> {
+export function exchangeBytes(where: Where, bytes: Uint8Array, timeoutMs = 5000): Promise<RawExchange> {
   const started = performance.now();
   return new Promise((resolve, reject) => {
     const chunks: Buffer[] = [];
-    const socket = connect(port, "127.0.0.1", () => socket.write(bytes));
+    const socket = dial(where, () => socket.write(bytes));
     socket.on("data", (chunk: Buffer) => chunks.push(chunk));
     socket.on("error", (error: NodeJS.ErrnoException) => {
       // A server that refuses before it has read everything resets the connection: its answer may be here already.

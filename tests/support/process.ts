@@ -19,15 +19,15 @@ export interface ServeOptions {
   readonly mode?: "development" | "production";
   /** What no flag may say, for the list of processes shows flags: a database's password. */
   readonly env?: Readonly<Record<string, string>>;
-  /** How many files it may open. Default: as many as this process. */
-  readonly files?: number;
+  /** How many files it may have open. Default: as many as we may. */
+  readonly openFiles?: number;
 }
 
 /** Resolves when it serves. @throws Error when it ends before. */
 export function serve(
   dataDir: string,
   more: readonly string[] = [],
-  { mode = "development", env = {}, files }: ServeOptions = {},
+  { mode = "development", env = {}, openFiles }: ServeOptions = {},
 ): Promise<Running> {
   const flags = [
     "--mode",
@@ -41,12 +41,10 @@ export function serve(
     "--authentication",
     "off",
   ];
-  const program = [process.execPath, script, "serve", ...flags, ...more] as const;
-  const [command, ...args] =
-    files === undefined
-      ? program
-      : (["sh", "-c", `ulimit -n ${files} && exec "$0" "$@"`, ...program] as const);
-  const child = spawn(command, args, {
+  const command = [process.execPath, script, "serve", ...flags, ...more];
+  const [program = "", ...args] =
+    openFiles === undefined ? command : ["sh", "-c", `ulimit -n ${openFiles}; exec "$0" "$@"`, ...command];
+  const child = spawn(program, args, {
     stdio: ["ignore", "pipe", "pipe"],
     env: { ...process.env, ...env },
   });
@@ -54,15 +52,15 @@ export function serve(
   const lines: string[] = [];
   createInterface({ input: child.stdout }).on("line", (line) => lines.push(line));
   return new Promise((resolve, reject) => {
-    let port = "";
+    let base = "";
     const said: string[] = [];
     child.once("close", (code) => reject(new Error(`ended with ${code}: ${said.join("\n")}`)));
     createInterface({ input: child.stderr }).on("line", (line) => {
       said.push(line);
-      port = /REST\s+http:\/\/localhost:(\d+)/.exec(line)?.[1] ?? port;
+      const [, scheme, port] = /REST\s+(https?):\/\/localhost:(\d+)/.exec(line) ?? [];
+      if (port !== undefined) base = `${scheme}://127.0.0.1:${port}`;
       const grpc = /gRPC\s+[\d.]+:(\d+)/.exec(line)?.[1];
-      if (grpc !== undefined)
-        resolve({ child, base: `http://127.0.0.1:${port}`, grpcPort: Number(grpc), lines, ended });
+      if (grpc !== undefined) resolve({ child, base, grpcPort: Number(grpc), lines, ended });
     });
   });
 }

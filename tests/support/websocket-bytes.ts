@@ -1,7 +1,8 @@
 /** WebSockets byte by byte: frames as a client writes them, rules or not. @see https://www.rfc-editor.org/rfc/rfc6455 */
 import assert from "node:assert/strict";
 import { randomBytes } from "node:crypto";
-import { connect, type Socket } from "node:net";
+import type { Socket } from "node:net";
+import { dial, type Where } from "./dial.ts";
 
 export const text = 1;
 export const binary = 2;
@@ -61,8 +62,8 @@ export class Raw {
   #open = false;
 
   /** @param early written together with the handshake. @param headers further lines of it. */
-  constructor(port: number, path: string, early: Buffer = Buffer.alloc(0), headers: readonly string[] = []) {
-    this.socket = connect(port, "127.0.0.1", () =>
+  constructor(where: Where, path: string, early: Buffer = Buffer.alloc(0), headers: readonly string[] = []) {
+    this.socket = dial(where, () =>
       this.socket.write(
         Buffer.concat([
           Buffer.from(

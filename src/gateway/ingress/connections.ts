@@ -1,5 +1,5 @@
 /** The open connections of both ports: who may have one, and when the last is over. */
-import type { Socket } from "node:net";
+import type { Server, Socket } from "node:net";
 import type { TLSSocket } from "node:tls";
 import { connectionCap } from "./connection-cap.ts";
 import type { StalledSockets } from "./stalled.ts";
@@ -19,7 +19,10 @@ export interface ConnectionOptions {
 export class Connections {
   readonly #options: ConnectionOptions;
   readonly #most: number;
+  /** Of TCP, each counted from the moment it is accepted: one that never ends its handshake takes a file, too. */
   readonly #sockets = new Set<Socket>();
+  /** What is spoken over TLS on some of them. */
+  readonly #secure = new Set<TLSSocket>();
 
   constructor(options: ConnectionOptions) {
     this.#options = options;
@@ -30,32 +33,48 @@ export class Connections {
     return this.#sockets.size;
   }
 
+  /**
+   * Has a server that listens hear of connections only as long as there are not too many.
+   *
+   * @param goOn with a connection. Default: who listened so far, with a handshake or the first bytes.
+   */
+  guard(server: Server, goOn: (socket: Socket) => void = takeListeners(server)): void {
+    server.on("connection", (socket: Socket) => {
+      if (this.#track(socket)) goOn(socket);
+    });
+  }
+
   /** False: there are as many connections as the process can carry, and this one is over. */
-  track(socket: Socket): boolean {
+  #track(socket: Socket): boolean {
     if (this.#sockets.size >= this.#most) {
       this.#options.shed();
       socket.destroy();
       return false;
     }
     this.#sockets.add(socket);
-    const leave = this.#options.stalled.watch(socket);
-    socket.once("close", () => {
-      this.#sockets.delete(socket);
-      leave();
-    });
+    socket.once("close", () => this.#sockets.delete(socket));
+    // Over TLS answers wait in the socket that is made of this one.
+    if (this.#options.tls === undefined) this.#watch(socket);
     return true;
   }
 
-  /** The same over TLS. False: there are too many, or the client's certificate is not good, and the connection is over. */
+  /** After the handshake. False: the client's certificate is not good, and the connection is over. */
   admit(socket: TLSSocket): boolean {
-    if (!this.track(socket)) return false;
+    this.#secure.add(socket);
+    socket.once("close", () => this.#secure.delete(socket));
+    this.#watch(socket);
     socket.on("error", swallow);
     if (this.#options.tls?.accepts(socket) !== false) return true;
     socket.destroy();
     return false;
   }
 
+  #watch(socket: Socket): void {
+    socket.once("close", this.#options.stalled.watch(socket));
+  }
+
   destroyAll(): void {
+    for (const socket of this.#secure) socket.destroy();
     for (const socket of this.#sockets) socket.destroy();
   }
 
@@ -66,6 +85,14 @@ export class Connections {
       await new Promise<void>((resolve) => socket?.once("close", () => resolve()));
     }
   }
+}
+
+function takeListeners(server: Server): (socket: Socket) => void {
+  const listeners = server.listeners("connection") as ((this: Server, socket: Socket) => void)[];
+  server.removeAllListeners("connection");
+  return (socket) => {
+    for (const listener of listeners) listener.call(server, socket);
+  };
 }
 
 /** A reset connection has nobody left to tell. */

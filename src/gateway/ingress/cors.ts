@@ -73,6 +73,15 @@ export class Cors {
     };
   }
 
+  /** Of what is for nobody's pages: listed or not, an origin is told no when it asks, and nothing that opens the answer. */
+  judgeClosed(exchange: Pick<Exchange, "method" | "headers">): { readonly refused: Refusal } | undefined {
+    const { origin, "access-control-request-method": asked } = exchange.headers;
+    if (origin === undefined || asked === undefined || exchange.method !== "OPTIONS") return undefined;
+    return {
+      refused: refusedOrigin(String(origin), "this is for operators, whatever PORTICO_CORS_ORIGINS lists"),
+    };
+  }
+
   /** Browsers let any page open a socket and leave the question to us: our own pages may, and those that may call. */
   refuseSocket(origin: string | undefined, host: string | undefined): Refusal | undefined {
     if (origin === undefined || this.#allowed(origin) !== undefined) return undefined;
@@ -103,12 +112,12 @@ function requestedHeaders(asked: string | string[] | undefined): string {
   return names.filter((name) => /^[a-z0-9-]{1,64}$/.test(name)).join(", ");
 }
 
-function refusedOrigin(origin: string): Refusal {
+function refusedOrigin(origin: string, why = "the operator lists origins in PORTICO_CORS_ORIGINS"): Refusal {
   return {
     status: 403,
     error: new RpcError("permission_denied", {
       reason: "CORS_ORIGIN_FOREIGN",
-      message: `pages of ${origin.slice(0, 200)} may not call; the operator lists origins in PORTICO_CORS_ORIGINS`,
+      message: `pages of ${origin.slice(0, 200)} may not call; ${why}`,
     }),
   };
 }

@@ -36,7 +36,11 @@ export function createHttp1(options: Http1Options): Server {
     tls === undefined
       ? createServer(settings, serve)
       : (createHttpsServer(
-          { ...settings, ...tls.serverOptions(), ALPNProtocols: ["h2", "http/1.1"] },
+          {
+            ...settings,
+            ...tls.serverOptions(limits.tlsHandshakeTimeoutMs),
+            ALPNProtocols: ["h2", "http/1.1"],
+          },
           serve,
         ) as unknown as Server);
   // RFC 9110 section 10.1.1 leaves it to us what to do with what nobody knows; node would answer without our headers.
@@ -93,12 +97,12 @@ function takeConnections(server: Server, { limits, tls, connections, onHttp2 }: 
     onHttp2(socket);
   };
   if (tls === undefined) {
-    server.on("connection", (socket: Socket) => {
-      if (connections.track(socket))
-        peek(socket, limits.headersTimeoutMs, (isHttp2) => give(socket, isHttp2));
-    });
+    connections.guard(server, (socket) =>
+      peek(socket, limits.headersTimeoutMs, (isHttp2) => give(socket, isHttp2)),
+    );
     return;
   }
+  connections.guard(server);
   tls.keepCurrent(server as unknown as Parameters<Tls["keepCurrent"]>[0]);
   server.on("secureConnection", (socket: TLSSocket) => {
     if (connections.admit(socket)) give(socket, socket.alpnProtocol === "h2");

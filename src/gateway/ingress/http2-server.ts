@@ -23,7 +23,10 @@ export function createHttp2(options: Http2Options): Http2Server {
   const server =
     tls === undefined
       ? createServer(settings)
-      : (createSecureServer({ ...settings, ...tls.serverOptions() }) as unknown as Http2Server);
+      : (createSecureServer({
+          ...settings,
+          ...tls.serverOptions(limits.tlsHandshakeTimeoutMs),
+        }) as unknown as Http2Server);
   tls?.keepCurrent(server as unknown as Parameters<Tls["keepCurrent"]>[0]);
   // Node makes a socket's session before anybody else hears of either, and does not say which is whose.
   let latest: Socket | undefined;
@@ -32,6 +35,7 @@ export function createHttp2(options: Http2Options): Http2Server {
       latest = socket;
     });
   server.on("session", (session) => sessions.add(session, { idleMs, socket: latest }));
+  server.on("unknownProtocol", (socket: Socket) => requests.onOtherProtocol(socket));
   server.on("stream", requests.streamsFor(options.choose));
   return server;
 }

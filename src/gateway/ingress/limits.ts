@@ -18,6 +18,8 @@ export interface ListenerLimits {
   readonly maxRequestsPerConnection: number;
   /** How long an answer waits for a client that reads none of it, in milliseconds. Default 60 000. */
   readonly stalledTimeoutMs: number;
+  /** Longest time of a handshake of TLS, in milliseconds. Default 5000. */
+  readonly tlsHandshakeTimeoutMs: number;
   /** Streams at once on one HTTP/2 connection. Default 100; node:http2 has no limit of its own. */
   readonly http2MaxStreams: number;
   /** What may be sent of a stream's body, and of all of a connection's, before it is read, in bytes. Defaults 65 536 and 1 048 576. */
@@ -70,6 +72,7 @@ export const defaultLimits: ListenerLimits = {
   keepAliveMs: 5000,
   maxRequestsPerConnection: 1000,
   stalledTimeoutMs: 60_000,
+  tlsHandshakeTimeoutMs: 5000,
   http2MaxStreams: 100,
   http2StreamWindowBytes: 65_536,
   http2ConnectionWindowBytes: 1_048_576,

@@ -4,7 +4,6 @@
  */
 import type { Server } from "node:http";
 import type { Http2Server } from "node:http2";
-import type { Socket } from "node:net";
 import type { TLSSocket } from "node:tls";
 import type { Refusal as RefusedRequest } from "#rpc/refusal.ts";
 import { classify } from "./classify.ts";
@@ -94,7 +93,7 @@ class TwoPorts implements Listener {
       limits.http2ConnectionWindowBytes,
     );
     const serving = {
-      ...{ adapters, clock, limits, stalled, encrypted: this.#tls !== undefined },
+      ...{ adapters, clock, limits, stalled },
       transportSecurity: options.tls && transportSecurityFor(options.tls),
       cors: new Cors(options.cors ?? { origins: [], credentials: false }),
       proxies: new Proxies(options.proxies ?? { trusted: [], hops: 1 }),
@@ -183,8 +182,9 @@ class TwoPorts implements Listener {
       },
       choose: () => this.#options.adapters.grpc,
     });
-    if (tls === undefined) server.on("connection", (socket: Socket) => this.#connections.track(socket));
-    else server.prependListener("secureConnection", (socket: TLSSocket) => this.#connections.admit(socket));
+    this.#connections.guard(server);
+    if (tls !== undefined)
+      server.prependListener("secureConnection", (socket: TLSSocket) => this.#connections.admit(socket));
     return server;
   }
 

@@ -42,7 +42,7 @@ export function refuseHttp1(head: Head, limits: ListenerLimits): Refusal | undef
     return refusal(
       421,
       "HOST_FOREIGN",
-      "the request line names a whole URL: this is no proxy; send the path alone",
+      "the request line names a whole URL, and not one of whom Host names here: this is no proxy; send the path alone",
     );
   }
   return refuseUrl(url, limits);

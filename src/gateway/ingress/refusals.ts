@@ -4,7 +4,7 @@ import type { Duplex } from "node:stream";
 import { requestIdFrom } from "#gateway/wire/request-id.ts";
 import { RpcError } from "#rpc/error.ts";
 import { bodyTooSlow } from "./body-limit.ts";
-import type { Exchange } from "./exchange.ts";
+import type { Exchange, ResponseHeaders } from "./exchange.ts";
 import type { ListenerLimits } from "./limits.ts";
 import { STATUS_CODES } from "./node-http.ts";
 import { type Refusal, tooManyHeaders } from "./precheck.ts";
@@ -16,6 +16,12 @@ export function replyRefusal(exchange: Exchange, refused: Refusal): string {
   const id = requestIdFrom(exchange.headers["x-request-id"]);
   exchange.reply(refused.status, secure("application/json; charset=utf-8", id), errorBody(refused, id));
   return id;
+}
+
+/** @param allowed what CORS says to it. */
+export function replyPreflight(exchange: Exchange, allowed: ResponseHeaders): void {
+  const id = requestIdFrom(exchange.headers["x-request-id"]);
+  exchange.replyHeadersOnly(204, { ...secure("text/plain; charset=utf-8", id), ...allowed });
 }
 
 function errorBody(refused: Refusal, requestId: string): string {
@@ -40,8 +46,19 @@ export interface Refused {
   readonly bytesOut: number;
 }
 
+export interface RawAnswer {
+  /** Default: a new one. */
+  readonly id?: string;
+  /** What answers over TLS say of it. */
+  readonly transportSecurity: string | undefined;
+}
+
 /** A request without an exchange - no socket's yet, or one that was not read - is answered as HTTP, and its connection is over. */
-export function refuseSocket(socket: Duplex, refused: Refusal, id = requestIdFrom(undefined)): Refused {
+export function refuseSocket(
+  socket: Duplex,
+  refused: Refusal,
+  { id = requestIdFrom(undefined), transportSecurity }: RawAnswer,
+): Refused {
   const body = errorBody(refused, id);
   const { error } = refused;
   if (socket.destroyed) return { error, id, bytesOut: 0 };
@@ -49,6 +66,7 @@ export function refuseSocket(socket: Duplex, refused: Refusal, id = requestIdFro
   const headers = {
     ...secure("application/json; charset=utf-8", id),
     ...(retry === undefined ? {} : { "retry-after": retry }),
+    ...(transportSecurity === undefined ? {} : { "strict-transport-security": transportSecurity }),
   };
   endWith(
     socket,
@@ -92,19 +110,28 @@ export interface ParseError extends NodeJS.ErrnoException {
 export function refuseRaw(
   error: ParseError,
   socket: Socket,
-  { limits, isFirst }: { readonly limits: ListenerLimits; readonly isFirst: boolean },
+  about: RawAnswer & { readonly limits: ListenerLimits; readonly isFirst: boolean },
 ): Refused | undefined {
   const isParsers = error.code?.startsWith("HPE_") === true || error.code === "ERR_HTTP_REQUEST_TIMEOUT";
   if (socket.destroyed || !socket.writable || !isParsers) {
     socket.destroy();
     return undefined;
   }
-  const foreign = isFirst ? foreignProtocol(error) : undefined;
+  const foreign = about.isFirst ? foreignProtocol(error) : undefined;
   if (foreign !== undefined) {
     socket.destroy();
     return { error: foreign, id: requestIdFrom(undefined), bytesOut: 0 };
   }
-  return refuseSocket(socket, refusalOf(error, limits));
+  return refuseSocket(socket, refusalOf(error, about.limits), about);
+}
+
+/** In the words of what its client most likely speaks. */
+export function refuseOtherProtocol(socket: Socket, answer: RawAnswer): Refused {
+  socket.on("error", () => socket.destroy());
+  const message =
+    "this port speaks HTTP/2 alone, for gRPC: offer h2 in the handshake (ALPN), or ask the HTTP port, which speaks other protocols too";
+  const error = new RpcError("invalid_argument", { reason: "PROTOCOL_VERSION_UNKNOWN", message });
+  return refuseSocket(socket, { status: 505, error }, answer);
 }
 
 function refusalOf(error: ParseError, limits: ListenerLimits): Refusal {

@@ -15,8 +15,10 @@ import { Http1Exchange } from "./http1-exchange.ts";
 import type { Http1Request } from "./http1-request.ts";
 import { Http2Exchange } from "./http2-exchange.ts";
 import type { ListenerLimits } from "./limits.ts";
+import { toOriginForm } from "./origin-form.ts";
+import { isForOperators } from "./pages/pages.ts";
 import { joinCredentials, type Refusal, refuseFields, refuseHttp1, refuseUrl } from "./precheck.ts";
-import { type ParseError, refuseRaw, replyRefusal } from "./refusals.ts";
+import { type ParseError, refuseOtherProtocol, refuseRaw, replyPreflight, replyRefusal } from "./refusals.ts";
 import type { StalledSockets } from "./stalled.ts";
 
 /** Who serves requests, and who hears of those that nobody does. */
@@ -81,6 +83,7 @@ export class Requests {
     // Node says `Connection: close` with the last answer that a connection carries, and leaves the closing to the client.
     if ((response as LastOnConnection).maxRequestsOnConnectionReached) response.shouldKeepAlive = false;
     joinCredentials(request.headers, request.rawHeaders);
+    toOriginForm(request, this.encrypted);
     const address = this.#proxies.addressOf(request.headers, request.socket);
     const forwarded = dropClaims(request.headers);
     const exchange = new Http1Exchange(request, response, startedAtMs, this, address);
@@ -130,7 +133,10 @@ export class Requests {
     }
     // A closed socket has no address any more.
     const peer = peerOf(socket, undefined);
-    const refused = refuseRaw(error, socket, { limits: this.#limits, isFirst: answer === undefined });
+    const { transportSecurity } = this;
+    const refused = refuseRaw(error, socket, {
+      ...{ limits: this.#limits, isFirst: answer === undefined, transportSecurity },
+    });
     if (refused === undefined) return;
     this.#options.onRefused?.({
       ...{ ...refused, method: undefined, protocol: "rest", peer },
@@ -138,16 +144,35 @@ export class Requests {
     });
   }
 
-  /** What is mounted knows its own pages' origins. */
+  /** A client of TLS that does not say that it speaks HTTP/2, on the port that speaks nothing else. */
+  onOtherProtocol(socket: Socket): void {
+    const peer = peerOf(socket, undefined);
+    const refused = refuseOtherProtocol(socket, this);
+    const startedAtMs = this.#options.clock.monotonic();
+    this.#options.onRefused?.({
+      ...{ ...refused, method: undefined, protocol: "grpc", peer },
+      ...{ startedAtMs, bytesIn: 0 },
+    });
+  }
+
   #handle(exchange: Exchange, adapter: Adapter): void {
-    const judged = adapter === this.#options.adapters.mounted ? undefined : this.#cors.judge(exchange);
+    const judged = this.#judgeOrigin(exchange, adapter);
     if (judged === undefined) adapter.handle(exchange);
     else if ("refused" in judged) this.#refuse(exchange, adapter, judged.refused);
-    else if ("preflight" in judged) exchange.replyHeadersOnly(204, judged.preflight);
+    else if ("preflight" in judged) replyPreflight(exchange, judged.preflight);
     else {
       exchange.common = judged.common;
       adapter.handle(exchange);
     }
+  }
+
+  /** What is mounted knows its own pages' origins. */
+  #judgeOrigin(exchange: Exchange, adapter: Adapter): ReturnType<Cors["judge"]> {
+    const { mounted, pages } = this.#options.adapters;
+    if (adapter === mounted) return undefined;
+    return adapter === pages && isForOperators(exchange.path)
+      ? this.#cors.judgeClosed(exchange)
+      : this.#cors.judge(exchange);
   }
 
   /** Answered in its adapter's stead, and told to who watches. */

@@ -54,8 +54,8 @@ export class Tls {
     this.#timer = setInterval(() => this.#look(), lookEveryMs).unref();
   }
 
-  /** For servers that listen. */
-  serverOptions(): SecureContextOptions & {
+  /** For servers that listen. @param handshakeTimeout in milliseconds. */
+  serverOptions(handshakeTimeout: number): SecureContextOptions & {
     readonly requestCert: boolean;
     readonly rejectUnauthorized: boolean;
     readonly handshakeTimeout: number;
@@ -66,7 +66,7 @@ export class Tls {
       requestCert: clientCertificate !== "off",
       // Without "require" a client may show none; one that is not good is refused by `accepts`.
       rejectUnauthorized: clientCertificate === "require",
-      handshakeTimeout: 10_000,
+      handshakeTimeout,
     };
   }
 

@@ -9,6 +9,7 @@ import { dropClaims, type Proxies, peerOf } from "./client-headers.ts";
 import { swallow } from "./connections.ts";
 import type { Cors } from "./cors.ts";
 import type { ListenerLimits } from "./limits.ts";
+import { toOriginForm } from "./origin-form.ts";
 import { joinCredentials, type Refusal, refuseHttp1 } from "./precheck.ts";
 import { refuseSocket } from "./refusals.ts";
 import type { Serving } from "./requests.ts";
@@ -21,7 +22,8 @@ export interface UpgradeOptions extends Serving {
   readonly cors: Cors;
   readonly proxies: Proxies;
   readonly stalled: StalledSockets;
-  readonly encrypted: boolean;
+  /** What answers over TLS say of it. */
+  readonly transportSecurity: string | undefined;
 }
 
 export class Upgrades {
@@ -38,11 +40,12 @@ export class Upgrades {
 
   /** Never rejects. */
   async onUpgrade(request: IncomingMessage, socket: Duplex, head: Buffer): Promise<void> {
-    const { adapters, clock, cors, limits, proxies } = this.#options;
+    const { adapters, clock, cors, limits, proxies, transportSecurity } = this.#options;
     const startedAtMs = clock.monotonic();
     // Its own errors are those of a client that left.
     socket.on("error", swallow);
     joinCredentials(request.headers, request.rawHeaders);
+    toOriginForm(request, transportSecurity !== undefined);
     const address = proxies.addressOf(request.headers, request.socket);
     dropClaims(request.headers);
     const { url = "", headers } = request;
@@ -51,7 +54,8 @@ export class Upgrades {
       cors.refuseSocket(headers.origin, headers.host) ??
       (await this.#upgrade({ request, socket, head }, address));
     if (refused === undefined) return;
-    const told = refuseSocket(socket, refused, requestIdFrom(headers["x-request-id"]));
+    const id = requestIdFrom(headers["x-request-id"]);
+    const told = refuseSocket(socket, refused, { id, transportSecurity });
     const isGraphql = adapters.graphql?.owns(url.split("?", 1)[0] ?? "") === true;
     const protocol = isGraphql ? "graphql" : "websocket";
     const peer = peerOf(request.socket, address);
@@ -63,9 +67,9 @@ export class Upgrades {
     address: string | undefined,
   ): Promise<Refusal | undefined> {
     const { request } = upgrade;
-    const { adapters, encrypted, stalled } = this.#options;
+    const { adapters, stalled, transportSecurity } = this.#options;
     if (adapters.webSockets === undefined) return undefined;
-    const certificates = encrypted ? certificatesOf(request.socket) : undefined;
+    const certificates = transportSecurity !== undefined ? certificatesOf(request.socket) : undefined;
     const peer = {
       ...peerOf(request.socket, address),
       ...(certificates === undefined ? {} : { certificates }),

@@ -1,5 +1,6 @@
 /** Writes an attack on a connection of its own and sees how the server ends it. */
-import { connect } from "node:net";
+import type { Socket } from "node:net";
+import { dial, type Where } from "../../support/dial.ts";
 import { type Frame, frameBytes, parseFrames } from "../http2-bytes.ts";
 import type { Attack } from "./http2-attacks.ts";
 
@@ -18,7 +19,7 @@ const one = frameBytes(6, 0, 0, Buffer.alloc(8));
 const patienceMs = 5000;
 
 export function attack(
-  port: number,
+  where: Where,
   { sends, reads = true, ends }: Attack,
   withinMs = patienceMs,
 ): Promise<Ending> {
@@ -26,7 +27,7 @@ export function attack(
   return new Promise((resolve) => {
     const chunks: Buffer[] = [];
     let closed = false;
-    const socket = connect(port, "127.0.0.1", () => {
+    const socket = dial(where, () => {
       socket.write(preface);
       let at = 0;
       const write = (): void => {
@@ -85,8 +86,8 @@ export interface Http2Connection {
 }
 
 /** A client that answers PINGs and SETTINGS, and does what it is told besides. @param window of each stream, in bytes. */
-export function openHttp2(port: number, { window = 65_535 } = {}): Http2Connection {
-  const socket = connect(port, "127.0.0.1");
+export function openHttp2(where: Where, { window = 65_535 } = {}): Http2Connection {
+  const socket = dial(where);
   const initialWindow = Buffer.alloc(6);
   initialWindow.writeUInt16BE(4);
   initialWindow.writeUInt32BE(window, 2);
@@ -121,8 +122,8 @@ export function openHttp2(port: number, { window = 65_535 } = {}): Http2Connecti
 }
 
 /** Writes the frames and waits until stream 1 is over. */
-export async function say(port: number, frames: readonly Buffer[]): Promise<readonly Frame[]> {
-  const connection = openHttp2(port);
+export async function say(where: Where, frames: readonly Buffer[]): Promise<readonly Frame[]> {
+  const connection = openHttp2(where);
   connection.write(Buffer.concat(frames));
   try {
     return await connection.until(
@@ -132,4 +133,66 @@ export async function say(port: number, frames: readonly Buffer[]): Promise<read
   } finally {
     connection.end();
   }
+}
+
+/** A client that closes nothing by itself, writes on, and so hears when the server has closed. */
+export function pour(where: Where, sent: string, ms: number): Promise<{ closed: boolean; got: string }> {
+  return new Promise((resolve) => {
+    let got = "";
+    const socket = dial(where, undefined, true);
+    const over = (closed: boolean): void => {
+      clearInterval(poking);
+      clearTimeout(timer);
+      socket.destroy();
+      resolve({ closed, got });
+    };
+    const poking = setInterval(() => {
+      if (socket.writableLength === 0) socket.write("\r\n");
+    }, 100);
+    const timer = setTimeout(() => over(false), ms);
+    socket.on("error", () => {});
+    socket.on("data", (chunk: Buffer) => {
+      got += chunk.toString("latin1");
+    });
+    socket.once("close", () => over(true));
+    socket.write(sent);
+  });
+}
+
+/** Who reads nothing hears of the end when it writes. */
+export async function closedWithin(socket: Socket, ms: number): Promise<boolean> {
+  return await new Promise((resolve) => {
+    const poking = setInterval(() => {
+      if (socket.writableLength === 0) socket.write("\r\n");
+    }, 100);
+    const over = (closed: boolean): void => {
+      clearInterval(poking);
+      clearTimeout(timer);
+      socket.destroy();
+      resolve(closed);
+    };
+    const timer: NodeJS.Timeout = setTimeout(() => over(false), ms);
+    socket.once("close", () => over(true));
+  });
+}
+
+/** Writes letter by letter until the server closes. */
+export function drip(where: Where, sent: string, everyMs: number): Promise<string> {
+  return new Promise((resolve) => {
+    let got = "";
+    let at = 0;
+    const socket = dial(where);
+    const timer = setInterval(() => {
+      socket.write(sent.charAt(at));
+      at += 1;
+    }, everyMs);
+    socket.on("data", (chunk: Buffer) => {
+      got += chunk.toString("latin1");
+    });
+    socket.on("error", () => {});
+    socket.on("close", () => {
+      clearInterval(timer);
+      resolve(got);
+    });
+  });
 }

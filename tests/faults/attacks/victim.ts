@@ -2,12 +2,14 @@
 import assert from "node:assert/strict";
 import { mkdtempSync, readFileSync, rmSync } from "node:fs";
 import http from "node:http";
+import https from "node:https";
 import { tmpdir } from "node:os";
 import path from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
-import { ask, bpmnXml } from "../../support/portico.ts";
+import { bpmnXml } from "../../support/portico.ts";
 import { type Running, serve } from "../../support/process.ts";
 import { queuedMs, undisturbedMs } from "../../support/thread-time.ts";
+import { writeTlsFiles } from "../../support/tls-files.ts";
 
 /** The timers are shortened to keep the tests short; what they do is the same. */
 const shortened = {
@@ -17,11 +19,14 @@ const shortened = {
   "http2-first-request-timeout-ms": 700,
   "http2-header-block-timeout-ms": 700,
   "websocket-first-message-timeout-ms": 700,
+  "tls-handshake-timeout-ms": 700,
 };
 
 export interface Victim {
   readonly httpPort: number;
   readonly grpcPort: number;
+  /** PEM: who signed its certificate; empty where both ports are in clear text. */
+  readonly ca: string;
   /** What an attack cost. @throws AssertionError where it cost more than an attack may. */
   survives(attack: () => Promise<void>): Promise<Cost>;
   stop(): Promise<void>;
@@ -37,38 +42,33 @@ const maxCpuMs = 500;
 const maxGrownMb = 32;
 const maxProbeMs = 300;
 
-export async function startVictim(): Promise<Victim> {
+export async function startVictim(over: "clear text" | "TLS" = "clear text"): Promise<Victim> {
   const dataDir = mkdtempSync(path.join(tmpdir(), "portico-attacks-"));
+  const tls = over === "TLS" ? await writeTlsFiles(dataDir) : { flags: [], ca: "" };
   const flags = Object.entries(shortened).flatMap(([name, value]) => [`--${name}`, String(value)]);
-  const running = await serve(dataDir, ["--database-url", "memory:", "--log-level", "silent", ...flags]);
-  const created = await ask(running.base, "POST", "/api/v1/bpmn?documentId=kept", {
-    body: { xml: bpmnXml() },
-  });
-  assert.equal(created.status, 201);
-  const httpPort = Number(new URL(running.base).port);
-  await warmUp(httpPort);
+  const running = await serve(dataDir, [
+    ...["--database-url", "memory:", "--log-level", "silent", ...flags, ...tls.flags],
+  ]);
+  const { child, base, grpcPort } = running;
+  const asker = new Asker(base, tls.ca);
+  assert.equal(await asker.create("kept"), 201);
+  // So that what is measured is the attack, and not code that is compiled for the first time and a heap that grows to its usual size.
+  for (let call = 0; call < 2000; call += 1) await asker.get("kept");
+  asker.close();
   return {
-    httpPort,
-    grpcPort: running.grpcPort,
-    survives: (attack) => measure(running, httpPort, attack),
+    ...{ httpPort: Number(new URL(base).port), grpcPort, ca: tls.ca },
+    survives: (attack) => measure(running, tls.ca, attack),
     stop: async () => {
-      running.child.kill("SIGKILL");
+      child.kill("SIGKILL");
       await running.ended;
       rmSync(dataDir, { recursive: true, force: true });
     },
   };
 }
 
-/** So that what is measured is the attack, and not code that is compiled for the first time and a heap that grows to its usual size. */
-async function warmUp(port: number): Promise<void> {
-  const agent = new http.Agent({ keepAlive: true });
-  for (let call = 0; call < 2000; call += 1) await get(agent, port);
-  agent.destroy();
-}
-
-async function measure({ child }: Running, port: number, attack: () => Promise<void>): Promise<Cost> {
+async function measure({ child, base }: Running, ca: string, attack: () => Promise<void>): Promise<Cost> {
   const pid = child.pid ?? 0;
-  const probe = startProbe(port, pid);
+  const probe = startProbe(new Asker(base, ca), pid);
   await sleep(100);
   const idleFrom = performance.now();
   const before = { cpuMs: cpuMsOf(pid), rss: rssMbOf(pid) };
@@ -98,15 +98,14 @@ async function measure({ child }: Running, port: number, attack: () => Promise<v
 }
 
 /** Asks for a document over HTTP/1, one after the other. What either process waits for a processor is the machine's, not the attack's. */
-function startProbe(port: number, pid: number): { stop(): Promise<{ slowestMs: number; count: number }> } {
-  const agent = new http.Agent({ keepAlive: true });
+function startProbe(asker: Asker, pid: number): { stop(): Promise<{ slowestMs: number; count: number }> } {
   let slowestMs = 0;
   let count = 0;
   let on = true;
   const loop = (async () => {
     while (on) {
       const started = undisturbedMs() - queuedMs(pid);
-      const status = await get(agent, port);
+      const status = await asker.get("kept");
       assert.equal(status, 200);
       slowestMs = Math.max(slowestMs, undisturbedMs() - queuedMs(pid) - started);
       count += 1;
@@ -117,20 +116,48 @@ function startProbe(port: number, pid: number): { stop(): Promise<{ slowestMs: n
     stop: async () => {
       on = false;
       await loop;
-      agent.destroy();
+      asker.close();
       return { slowestMs, count };
     },
   };
 }
 
-function get(agent: http.Agent, port: number): Promise<number | undefined> {
-  return new Promise((resolve, reject) => {
-    http
-      .get({ host: "127.0.0.1", port, path: "/api/v1/bpmn/kept", agent }, (response) => {
-        response.resume().once("end", () => resolve(response.statusCode));
-      })
-      .once("error", reject);
-  });
+/** A client of documents over HTTP/1 that keeps its connection. */
+class Asker {
+  readonly #base: string;
+  readonly #agent: http.Agent;
+
+  constructor(base: string, ca: string) {
+    this.#base = base;
+    this.#agent = base.startsWith("https:")
+      ? new https.Agent({ keepAlive: true, ca })
+      : new http.Agent({ keepAlive: true });
+  }
+
+  get(id: string): Promise<number | undefined> {
+    return this.#ask(`/api/v1/bpmn/${id}`, { method: "GET" }, undefined);
+  }
+
+  create(id: string): Promise<number | undefined> {
+    const headers = { "content-type": "application/json" };
+    return this.#ask(`/api/v1/bpmn?documentId=${id}`, { method: "POST", headers }, { xml: bpmnXml() });
+  }
+
+  close(): void {
+    this.#agent.destroy();
+  }
+
+  #ask(target: string, how: http.RequestOptions, body: object | undefined): Promise<number | undefined> {
+    const client = this.#base.startsWith("https:") ? https : http;
+    return new Promise((resolve, reject) => {
+      client
+        .request(this.#base + target, { ...how, agent: this.#agent }, (response) => {
+          response.resume().once("end", () => resolve(response.statusCode));
+        })
+        .once("error", reject)
+        .end(body === undefined ? undefined : JSON.stringify(body));
+    });
+  }
 }
 
 /** User and system time; /proc counts in ticks of 10 ms. @see proc_pid_stat(5) */

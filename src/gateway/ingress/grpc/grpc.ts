@@ -25,6 +25,7 @@ import { localPrincipal } from "#rpc/principal.ts";
 import type { Reply } from "#rpc/reply.ts";
 import { closeCall, refuseExchange } from "../close.ts";
 import type { Adapter, Exchange } from "../exchange.ts";
+import { secure } from "../rest/security-headers.ts";
 import {
   type RequestFormat,
   readFormat,
@@ -75,12 +76,13 @@ function handle(exchange: Exchange, settings: Settings): void {
   const format = readFormat(exchange.headers);
   if (format === undefined || exchange.http !== 2 || exchange.method !== "POST") {
     const isType = format === undefined || exchange.http !== 2;
-    const error = isType ? replyNoType(exchange, protocol) : replyNoPost(exchange);
+    const error = isType ? replyNoType(exchange, protocol, id) : replyNoPost(exchange, id);
     refuseExchange(runtime, exchange, { id, protocol, error });
     return;
   }
-  // A client that names its request hears the name back; the others find it in errors.
-  const reply = new GrpcReply(exchange, format, { id, echo: given !== undefined, ownDetails });
+  // A client that names its request hears the name back, and so does every page; the others find it in errors.
+  const echo = given !== undefined || protocol === "grpc-web";
+  const reply = new GrpcReply(exchange, format, { id, echo, ownDetails });
   let method: Method | undefined;
   try {
     method = findMethod(runtime, exchange.path);
@@ -101,20 +103,20 @@ const accepted: Readonly<Partial<Record<Protocol, string>>> = {
 };
 
 /** In HTTP's words: who sends another type reads no gRPC status. */
-function replyNoType(exchange: Exchange, protocol: Protocol): RpcError {
+function replyNoType(exchange: Exchange, protocol: Protocol, id: string): RpcError {
   const types = accepted[protocol] ?? "";
   const over = exchange.http === 2 ? "" : " over HTTP/2";
   const message =
     protocol === "grpc"
       ? `this is no gRPC${over}; send ${types}, or ask the HTTP port, which speaks other protocols too`
       : `this is no content type of gRPC-Web; send ${types}`;
-  const headers = { "content-type": "text/plain; charset=utf-8", "accept-post": types };
+  const headers = { ...secure("text/plain; charset=utf-8", id), "accept-post": types };
   exchange.reply(415, headers, `${message}\n`);
   return new RpcError("invalid_argument", { reason: "CONTENT_TYPE_UNSUPPORTED", message });
 }
 
-function replyNoPost(exchange: Exchange): RpcError {
-  exchange.reply(405, { allow: "POST" }, undefined);
+function replyNoPost(exchange: Exchange, id: string): RpcError {
+  exchange.reply(405, { ...secure("text/plain; charset=utf-8", id), allow: "POST" }, undefined);
   return new RpcError("unimplemented", {
     reason: "METHOD_NOT_BOUND",
     message: `gRPC is always POST; this is ${exchange.method.slice(0, 20)}`,

@@ -76,6 +76,8 @@ function stalledEvent({ reason, message }: RpcError, id: unknown, last: Uint8Arr
 
 function headersOf(response: Response, own: ResponseHeaders): ResponseHeaders {
   const headers: ResponseHeaders = { ...own, ...Object.fromEntries(response.headers) };
+  // What a tool says is for who asked alone; the library lets it be kept.
+  if (headers["cache-control"] !== own["cache-control"]) headers["cache-control"] = "no-store, no-transform";
   // Those of one connection are not the library's to say.
   for (const name of ["connection", "keep-alive", "transfer-encoding"]) delete headers[name];
   return headers;

@@ -36,6 +36,7 @@ async function serve(mounted: Mounted, exchange: Exchange): Promise<void> {
   const common: ResponseHeaders = {
     "cache-control": "no-store",
     "content-security-policy": "default-src 'none'; frame-ancestors 'none'",
+    "cross-origin-resource-policy": "same-origin",
     "referrer-policy": "no-referrer",
     "x-content-type-options": "nosniff",
     "x-frame-options": "DENY",

@@ -1,8 +1,8 @@
 /**
  * What is not the API: the API reference, its OpenAPI document, health and metrics, under exact paths.
  *
- * Pages come whole from this process and ask nothing of any other: no script, no font and no style from elsewhere. Metrics are for peers
- * on this machine, and for callers of the installation's own tenant who may read them.
+ * Pages come whole from this process and ask nothing of any other: no script, no font and no style from elsewhere. Metrics have
+ * readers of their own (`metrics-page.ts`).
  */
 import { createHash } from "node:crypto";
 import type { DescMessage } from "@bufbuild/protobuf";
@@ -14,17 +14,14 @@ import {
 } from "#gateway/describe/describe.ts";
 import type { Runtime } from "#gateway/dispatch/dispatch.ts";
 import { requestIdFrom } from "#gateway/wire/request-id.ts";
-import type { Metadata } from "#rpc/metadata.ts";
-import type { Peer } from "#rpc/peer.ts";
-import { allows, homeTenant, type Principal } from "#rpc/principal.ts";
 import type { Reasons } from "#rpc/reasons.ts";
-import { readMetadata } from "../connect/read.ts";
 import type { Adapter, Exchange, ResponseHeaders } from "../exchange.ts";
 import { retryAfterSeconds } from "../rest/error-body.ts";
 import { secure } from "../rest/security-headers.ts";
 import { docsPage } from "./docs-page.ts";
 import { errorsPage } from "./errors-page.ts";
 import { contentSecurityPolicy } from "./html.ts";
+import { type MetricsReaders, refuseReader } from "./metrics-page.ts";
 
 /** Where the pages are: no method of a contract can be there. */
 export const pagePaths = [
@@ -41,22 +38,22 @@ export const pagePaths = [
   "/.well-known/jwks.json",
 ] as const;
 
-export interface PagesOptions {
+/** For who runs the server: CORS opens them to nobody. */
+const operatorPages: ReadonlySet<string> = new Set(["/livez", "/readyz", "/health", "/metrics"]);
+
+export function isForOperators(path: string): boolean {
+  return operatorPages.has(path);
+}
+
+export interface PagesOptions extends MetricsReaders {
   runtime(): Runtime;
   /** False while starting and draining. */
   ready(): boolean;
   renderMetrics(): string | Promise<string>;
-  /** Who asks for metrics from elsewhere; absent: nobody may. */
-  readonly authenticator?: {
-    principalOf(caller: { readonly metadata: Metadata; readonly peer: Peer }): Principal | Promise<Principal>;
-  };
   /** RFC 7517: the keys that verify access tokens. */
   publicKeys(): Promise<object>;
   /** Every area's: what `/docs/errors` explains. */
   readonly reasons: readonly Reasons[];
-  serverUrl(): string;
-  /** Whether callers have to show who they are. */
-  readonly authentication: boolean;
   /** Whether there is a page to try methods on. Default true. */
   readonly docs?: boolean;
   readonly version: string;
@@ -225,38 +222,12 @@ function oncePerRuntime<T>(options: PagesOptions, make: (runtime: Runtime) => T)
   };
 }
 
-/** Metrics are the installation's, not a tenant's. */
-const metricsScope = "telemetry:read";
-
 async function metrics(exchange: Exchange, options: PagesOptions): Promise<Page> {
-  if (!isHere(exchange, options) && !(await mayRead(exchange, options)))
-    return text(
-      403,
-      `metrics are for peers on this machine, no proxies among them, and for callers with ${metricsScope}`,
-    );
+  const refused = await refuseReader(exchange, options);
+  if (refused !== undefined) return text(403, refused);
   return {
     status: 200,
     type: "text/plain; version=0.0.4; charset=utf-8",
     body: await options.renderMetrics(),
   };
-}
-
-async function mayRead({ headers, peer }: Exchange, { authenticator }: PagesOptions): Promise<boolean> {
-  try {
-    const principal = await authenticator?.principalOf({ metadata: readMetadata(headers), peer });
-    return principal?.tenant === homeTenant && allows(principal.scopes, metricsScope);
-  } catch {
-    // A credential that is none is as none.
-    return false;
-  }
-}
-
-/** Whether a program on this machine asks for itself: what a proxy here passes on comes from here, too, and from anybody. */
-function isHere({ peer, headers, forwarded }: Exchange, { authentication }: PagesOptions): boolean {
-  // Without authentication everybody on loopback may do everything anyway.
-  return isLoopback(peer.address) && !(authentication && (forwarded || headers.via !== undefined));
-}
-
-function isLoopback(address: string): boolean {
-  return address === "::1" || address.startsWith("127.") || address.startsWith("::ffff:127.");
 }
