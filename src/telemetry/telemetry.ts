@@ -10,6 +10,7 @@ import type { Registry } from "@bufbuild/protobuf";
 import type { Call } from "#rpc/call.ts";
 import type { Interceptor } from "#rpc/interceptor.ts";
 import type { Refusal } from "#rpc/refusal.ts";
+import type { RequestHead, TracedRequest } from "#rpc/request.ts";
 import type { Clock } from "#std/clock.ts";
 import { bodyOf } from "./bodies.ts";
 import { CallMetrics } from "./call-metrics.ts";
@@ -19,7 +20,7 @@ import { ProcessMetrics } from "./process-metrics.ts";
 import { linesOf } from "./prometheus.ts";
 import { type MetricsPushOptions, Pusher } from "./pushing.ts";
 import { type PoolState, StoreMetrics } from "./store-metrics.ts";
-import { traceOf } from "./trace.ts";
+import { parseTraceparent, traceOf } from "./trace.ts";
 import type { Tracing, TracingOptions } from "./tracing.ts";
 import { type Watched, watch } from "./watch.ts";
 
@@ -58,6 +59,8 @@ export interface Telemetry {
   readonly interceptor: Interceptor;
   /** What came and never became a call. */
   refused(refusal: Refusal): void;
+  /** For requests that may be several calls; undefined: nobody receives traces. */
+  readonly traceRequest: ((head: RequestHead) => TracedRequest) | undefined;
   readonly turned: Turned;
   /** The storage's port. */
   readonly store: StoreMetrics;
@@ -106,6 +109,7 @@ async function loadTracing(options: TracingOptions): Promise<Tracing> {
 
 class Watcher implements Telemetry {
   readonly interceptor: Interceptor;
+  readonly traceRequest: Telemetry["traceRequest"];
   readonly turned: Turned;
   readonly store = new StoreMetrics();
   readonly #options: TelemetryOptions;
@@ -125,6 +129,7 @@ class Watcher implements Telemetry {
   constructor(options: TelemetryOptions, tracing: Tracing | undefined) {
     this.#options = options;
     this.#tracing = tracing;
+    this.traceRequest = tracing && ((head) => tracing.request(head));
     this.#random = options.random ?? Math.random;
     this.#log = createLog(options.logLevel, options.logFile);
     this.#writesLines = this.#log.isLevelEnabled("info");
@@ -198,8 +203,16 @@ class Watcher implements Telemetry {
       .method(method?.name)
       .observe(protocol, { code: error.code, durationMs, bytesIn, bytesOut, messagesIn: 0, messagesOut: 0 });
     this.#failed(error.reason);
-    if (error.code === "internal") this.#log.error(refusalLineOf(refusal, durationMs), "call failed");
-    else if (this.#writesLines) this.#log.info(refusalLineOf(refusal, durationMs), "call");
+    const span = this.#tracing?.refused(refusal, durationMs);
+    const failed = error.code === "internal";
+    if (!failed && !this.#writesLines) return;
+    const line = refusalLineOf(refusal, {
+      durationMs,
+      traceId: span?.traceId ?? parseTraceparent(refusal.trace?.traceparent)?.traceId,
+      spanId: span?.sampled === true ? span.spanId : undefined,
+    });
+    if (failed) this.#log.error(line, "call failed");
+    else this.#log.info(line, "call");
   }
 
   renderMetrics(): string {

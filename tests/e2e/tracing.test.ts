@@ -41,6 +41,7 @@ before(async () => {
       endpoint: `${receiver.url}/`,
       headers: { authorization: "Bearer of-the-collector" },
       ...{ ratio: 0, serviceName: "edge", version: "1.2.3", isWorker: false, encrypted: false },
+      serverUrl: () => "https://edge.example",
     },
   });
   echo = await startEcho({ interceptors: [telemetry.interceptor, service] });
@@ -243,7 +244,8 @@ describe("a trace", () => {
     await ask(base(), "POST", "/v1/echo", { body: { nope: 1 }, headers });
     const [refused] = await receiver.find((one) => one.traceId === traceId && one.kind === 2);
     assert.equal(refused?.attributes["http.response.status_code"], 400);
-    assert.equal(refused?.attributes["error.type"], "FIELD_UNKNOWN");
+    assert.equal(refused?.attributes["error.type"], undefined);
+    assert.equal(refused?.attributes["portico.reason"], "FIELD_UNKNOWN");
     assert.equal(refused?.status.code ?? 0, 0);
     const id = "9".repeat(32);
     const failing = { traceparent: `00-${id}-00f067aa0ba902b7-01`, "echo-plan": '{"throws":"hunter2"}' };
@@ -252,6 +254,7 @@ describe("a trace", () => {
     const [failed] = await receiver.find((one) => one.traceId === id && one.kind === 2);
     assert.equal(answer.headers.get("traceparent"), `00-${id}-${failed?.spanId}-01`);
     assert.deepEqual(failed?.status, { code: 2, message: "INTERNAL" });
+    assert.equal(failed?.attributes["error.type"], "500");
     assert.ok(!receiver.text().includes("hunter2"));
   });
 
