@@ -1,6 +1,6 @@
 /**
- * Credentials that somebody put where none belong: a key pasted into a path, a token given as a name. Known by their form, they are taken out of
- * what is written down: traces, logs, audit.
+ * Credentials that somebody put where none belong: a key pasted into a path, a token given as a name. Known by their form, they are taken out of what is
+ * written down - traces, logs, audit - and of what errors tell.
  */
 
 const forms: readonly (readonly [RegExp, string])[] = [
@@ -11,17 +11,21 @@ const forms: readonly (readonly [RegExp, string])[] = [
   [/(?<![A-Za-z0-9_-])eyJ[\w-]{7,}(?:\.[\w-]*){0,4}/g, "eyJ…"],
 ];
 
-export function withoutCredentials(text: string): string {
-  return forms.reduce((rest, [form, instead]) => rest.replace(form, instead), text);
-}
+/** Most texts have none, and need no second look. */
+const suspicious = /(?:ptk|prt|ptt)_|eyJ|%[2-7]/i;
 
-/** Of a raw path: what is percent-encoded is looked at as well. */
-export function pathWithoutCredentials(path: string): string {
-  const plain = withoutCredentials(path);
+/** What is percent-encoded is looked at as well. A text that has none is as it was. */
+export function withoutCredentials(text: string): string {
+  if (!suspicious.test(text)) return text;
+  const plain = cleaned(text);
   if (!plain.includes("%")) return plain;
   const decoded = unescaped(plain);
-  const clean = withoutCredentials(decoded);
+  const clean = cleaned(decoded);
   return clean === decoded ? plain : clean;
+}
+
+function cleaned(text: string): string {
+  return forms.reduce((rest, [form, instead]) => rest.replace(form, instead), text);
 }
 
 function unescaped(path: string): string {

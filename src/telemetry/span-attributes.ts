@@ -9,7 +9,7 @@
 import type { Attributes } from "@opentelemetry/api";
 import type { Call } from "#rpc/call.ts";
 import { codes, type ErrorCode, httpStatusOf } from "#rpc/code.ts";
-import { pathWithoutCredentials } from "#rpc/credentials-in-text.ts";
+import { withoutCredentials } from "#rpc/credentials-in-text.ts";
 import type { RpcError } from "#rpc/error.ts";
 import type { Peer, Protocol } from "#rpc/peer.ts";
 import type { Refusal } from "#rpc/refusal.ts";
@@ -148,7 +148,7 @@ function httpOf(
 ): Attributes {
   return {
     "http.request.method": httpMethods.has(httpMethod) ? httpMethod : "_OTHER",
-    "url.path": pathWithoutCredentials(path ?? ""),
+    "url.path": withoutCredentials(path ?? ""),
     "url.scheme": encrypted ? "https" : "http",
   };
 }
