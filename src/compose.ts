@@ -339,7 +339,7 @@ function adaptersOf(
       metaTools: config.mcpMetaTools === "on",
       secret: readSecret(config),
     }),
-    ...(authenticated ? { mounted: createMount(users.oauth) } : {}),
+    ...(authenticated ? { mounted: createMount(users.oauth, runtime) } : {}),
     pages: createPages({
       ...{ runtime, ready, reasons, version, renderMetrics },
       publicKeys: () => users.signingKeys.published(),

@@ -92,7 +92,13 @@ export interface TelemetryOptions {
 
 /** Reasons that say that something was turned away for load, and what it is then called. Calls are told of by who turns them away. */
 const shedReasons: ReadonlyMap<string, string> = new Map([["SOCKETS_LIMITED", "socket"]]);
-const limitedReasons: ReadonlyMap<string, string> = new Map([["RATE_LIMITED", "call"]]);
+const limitedReasons: ReadonlyMap<string, string> = new Map([
+  ["RATE_LIMITED", "call"],
+  ["SOCKET_CALLS_LIMITED", "call"],
+  ["CREDIT_EXCEEDED", "message"],
+  ["SOCKET_FRAME_TOO_LARGE", "frame"],
+  ["SOCKET_FRAMES_LIMITED", "frame"],
+]);
 
 export async function createTelemetry(options: TelemetryOptions): Promise<Telemetry> {
   const { tracing, push } = options;
@@ -254,12 +260,15 @@ class Watcher implements Telemetry {
 
   #timesOf(call: Call): Times {
     const now = this.#options.clock.monotonic();
-    const { serviceStartedAtMs: started, serviceEndedAtMs: ended, dispatchedAtMs } = call;
+    const { serviceStartedAtMs: started, serviceEndedAtMs: ended, dispatchedAtMs, part } = call;
+    // One that ends with its request was over itself before.
+    const overAtMs = part?.overAtMs ?? now;
     // A service that goes on after its call is over had all the time until now; one that never began had none.
-    const serviceMs = started === call.startedAtMs ? 0 : (ended >= started ? ended : now) - started;
-    // A query's calls begin when it asks for them, not when it came.
-    const beganAtMs = call.protocol === "graphql" ? dispatchedAtMs : call.startedAtMs;
-    return { durationMs: now - beganAtMs, serviceMs, gatewayMs: now - dispatchedAtMs - serviceMs };
+    const serviceMs = started === call.startedAtMs ? 0 : (ended >= started ? ended : overAtMs) - started;
+    // Of several calls of a request the first has what comes before and behind them; the others begin when they are asked for.
+    const beganAtMs = part?.isFirst === false ? dispatchedAtMs : call.startedAtMs;
+    const gatewayMs = overAtMs - dispatchedAtMs - serviceMs + (part?.sharedMs ?? 0);
+    return { durationMs: now - beganAtMs, serviceMs, gatewayMs };
   }
 
   #failed(reason: string): void {

@@ -14,10 +14,12 @@ import {
 } from "#gateway/describe/describe.ts";
 import type { Runtime } from "#gateway/dispatch/dispatch.ts";
 import { requestIdFrom } from "#gateway/wire/request-id.ts";
+import { type RpcError, toRpcError } from "#rpc/error.ts";
 import type { Metadata } from "#rpc/metadata.ts";
 import type { Peer } from "#rpc/peer.ts";
 import { allows, homeTenant, type Principal } from "#rpc/principal.ts";
 import type { Reasons } from "#rpc/reasons.ts";
+import { refuseExchange } from "../close.ts";
 import { readMetadata } from "../connect/read.ts";
 import type { Adapter, Exchange, ResponseHeaders } from "../exchange.ts";
 import { retryAfterSeconds } from "../rest/error-body.ts";
@@ -25,6 +27,7 @@ import { secure } from "../rest/security-headers.ts";
 import { docsPage } from "./docs-page.ts";
 import { errorsPage } from "./errors-page.ts";
 import { contentSecurityPolicy } from "./html.ts";
+import { refusalOf } from "./refusal-of.ts";
 
 /** Where the pages are: no method of a contract can be there. */
 export const pagePaths = [
@@ -72,6 +75,8 @@ interface Page {
   readonly body: string | Uint8Array;
   /** May be kept by a client and asked for again by this; absent: not. */
   readonly etag?: string;
+  /** Why there is none, for those who watch; absent: there is one, or who asks is told to come again. */
+  readonly refusal?: RpcError | undefined;
 }
 
 export function createPages(options: PagesOptions): Pages {
@@ -124,24 +129,40 @@ export function createPages(options: PagesOptions): Pages {
           { ...pageHeaders("text/plain; charset=utf-8", id), allow: "GET, HEAD" },
           "use GET\n",
         );
+        tell(exchange, refusalOf(405, "METHOD_NOT_BOUND"), { id, options });
         return;
       }
       const make = byPath.get(exchange.path) ?? (() => schema(exchange.path, options, messages()));
       const page = makePage(make, exchange);
-      if (page instanceof Promise) void page.then((made) => send(exchange, made, id));
-      else send(exchange, page, id);
+      const answer = (made: Page): void => {
+        send(exchange, made, id);
+        tell(exchange, made.refusal, { id, options });
+      };
+      if (page instanceof Promise) void page.then(answer);
+      else answer(page);
     },
   };
 }
 
+function tell(
+  exchange: Exchange,
+  error: RpcError | undefined,
+  { id, options }: { readonly id: string; readonly options: PagesOptions },
+): void {
+  if (error !== undefined) refuseExchange(options.runtime(), exchange, { id, protocol: "rest", error });
+}
+
 /** A page that cannot be made is an answer like any other: what went wrong inside is not for its reader. */
 function makePage(make: MakePage, exchange: Exchange): Page | Promise<Page> {
-  const broken = (): Page => text(500, "internal error: the page could not be made");
+  const broken = (thrown: unknown): Page => ({
+    ...text(500, "internal error: the page could not be made"),
+    refusal: toRpcError(thrown),
+  });
   try {
     const page = make(exchange);
     return page instanceof Promise ? page.catch(broken) : page;
-  } catch {
-    return broken();
+  } catch (thrown) {
+    return broken(thrown);
   }
 }
 
@@ -166,8 +187,11 @@ function pageHeaders(type: string, id: string): ResponseHeaders {
   return headers;
 }
 
-function text(status: number, body: string): Page {
-  return { status, type: "text/plain; charset=utf-8", body: `${body}\n` };
+/** @param reason of what is not given. */
+function text(status: number, body: string, reason = "PAGE_REFUSED"): Page {
+  // That the process is not ready is for who asks whether it is.
+  const refusal = status === 503 ? undefined : refusalOf(status, reason);
+  return { status, type: "text/plain; charset=utf-8", body: `${body}\n`, refusal };
 }
 
 function htmlPage(body: string): Page {
@@ -233,6 +257,7 @@ async function metrics(exchange: Exchange, options: PagesOptions): Promise<Page>
     return text(
       403,
       `metrics are for peers on this machine, no proxies among them, and for callers with ${metricsScope}`,
+      "METRICS_CLOSED",
     );
   return {
     status: 200,
