@@ -1,3 +1,4 @@
+/** What a query was refused for, as an error of ours. */
 import type { GraphQLError } from "graphql";
 import { codes, type ErrorCode } from "#rpc/code.ts";
 import { RpcError } from "#rpc/error.ts";
