@@ -244,15 +244,17 @@ describe("a line for what the pages and the authorization server refuse", () => 
 describe("a line for what ends a socket", () => {
   const wrong = { protocol: "websocket", code: "invalid_argument", reason: "SOCKET_FRAME_INVALID" };
   const tooMuch = { protocol: "websocket", code: "resource_exhausted" };
-  const send =
-    (...pieces: readonly Buffer[]) =>
+  const send = (...pieces: readonly Buffer[]) => sendTo("/ws", {}, ...pieces);
+  const sendTo =
+    (target: string, own: Record<string, string>, ...pieces: readonly Buffer[]) =>
     async (headers: Record<string, string>) => {
       const port = Number(new URL(running.base).port);
-      const lines = Object.entries(headers).map(([name, value]) => `${name}: ${value}`);
-      const raw = await new Raw(port, "/ws", Buffer.alloc(0), lines).opened();
+      const lines = Object.entries({ ...headers, ...own }).map(([name, value]) => `${name}: ${value}`);
+      const raw = await new Raw(port, target, Buffer.alloc(0), lines).opened();
       for (const piece of pieces) raw.socket.write(piece);
       await raw.until(() => raw.ended, 5000);
     };
+  const graphql = { "sec-websocket-protocol": "graphql-transport-ws" };
   const many = (count: number, one: Buffer): Buffer => Buffer.concat(Array<Buffer>(count).fill(one));
   const rows: readonly (readonly [
     string,
@@ -277,6 +279,30 @@ describe("a line for what ends a socket", () => {
       "too many PINGs at once",
       { ...tooMuch, reason: "SOCKET_FRAMES_LIMITED", limited: "frame" },
       send(many(5000, frame(ping, "a"))),
+    ],
+    [
+      "what is none of GraphQL's messages (4400)",
+      { ...wrong, protocol: "graphql" },
+      sendTo("/graphql", graphql, frame(text, '{"type":"nope"}')),
+    ],
+    [
+      "an operation before GraphQL knows its client (4401)",
+      { protocol: "graphql", code: "unauthenticated", reason: "SOCKET_UNAUTHENTICATED" },
+      sendTo(
+        "/graphql",
+        graphql,
+        frame(text, '{"id":"1","type":"subscribe","payload":{"query":"{ __typename }"}}'),
+      ),
+    ],
+    [
+      "a message of GraphQL that is too large (1009)",
+      { ...tooMuch, protocol: "graphql", reason: "SOCKET_FRAME_TOO_LARGE", limited: "frame" },
+      sendTo("/graphql", graphql, frame(text, Buffer.alloc(1024 * 1024 + 1, 32))),
+    ],
+    [
+      "a kind of data that a method of its own socket does not take (4400)",
+      { ...wrong, principal: "users/admin" },
+      (headers) => sendTo("/api/v1/bpmn:upload", key, frame(binary, "\xff"))(headers),
     ],
     [
       "a credential that is none (4401)",

@@ -56,8 +56,13 @@ export function serveSingle(options: SingleOptions): (error: RpcError) => void {
   const refuseFrame = (why: string): void => {
     const error = closedFor(closeCodes.badFrame, why);
     socket.close(closeCodes.badFrame, why);
-    const { peer, startedAtMs, headers } = options.head;
     if (error === undefined) return;
+    // A call that runs ends with it, and has a line of its own.
+    if (call !== undefined) {
+      call.cancel(error);
+      return;
+    }
+    const { peer, startedAtMs, headers } = options.head;
     runtime.refused({
       ...{ id, method, peer, startedAtMs, error, bytesIn, bytesOut: 0 },
       ...{ protocol: "websocket", trace: traceHeadersOf(headers) },
