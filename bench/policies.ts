@@ -18,7 +18,7 @@ const reply = { kind: "unary" } as Reply;
 /** Nobody listens there: what is measured is what a call waits for, not what is sent behind its back. */
 const tracing = {
   ...{ endpoint: "http://127.0.0.1:9", headers: {}, serviceName: "bench", version: "0" },
-  ...{ isWorker: false, encrypted: false },
+  ...{ isWorker: false, encrypted: false, serverUrl: () => "http://localhost:8000" },
 };
 const watching: readonly (readonly [string, Partial<TelemetryOptions>])[] = [
   ["metrics", {}],

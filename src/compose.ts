@@ -130,7 +130,7 @@ export async function start(config: Config, siblings?: Siblings): Promise<Portic
   const catalog = catalogOf(config);
   const telemetry = await createTelemetry({
     ...{ logLevel: config.logLevel, logBodyRatio: config.logBodies, clock, registry: catalog.registry },
-    ...receiversOf(config, siblings !== undefined),
+    ...receiversOf(config, siblings !== undefined, () => url()),
   });
   const storage = await openStorage({
     url: config.databaseUrl,
@@ -160,6 +160,7 @@ export async function start(config: Config, siblings?: Siblings): Promise<Portic
     services: [...served, health.service, ...reflection],
     clock,
     onRefused: (refusal) => telemetry.refused(refusal),
+    traceRequest: telemetry.traceRequest,
     interceptors: [
       telemetry.interceptor, // outermost: sees every call, the refused ones too
       createDeprecation({ noticeOf: (method) => catalog.optionsOf(method).deprecation }), // refused callers are told too
@@ -216,10 +217,10 @@ export async function start(config: Config, siblings?: Siblings): Promise<Portic
 }
 
 /** Who is sent traces and metrics. Each of several processes pushes its own: none knows the others' start, and each may end alone. */
-function receiversOf({ tracing, metricsPush, tls }: Config, isWorker: boolean) {
+function receiversOf({ tracing, metricsPush, tls }: Config, isWorker: boolean, serverUrl: () => string) {
   const about = { version, isWorker };
   return {
-    tracing: tracing && { ...tracing, ...about, encrypted: tls !== undefined },
+    tracing: tracing && { ...tracing, ...about, encrypted: tls !== undefined, serverUrl },
     push: metricsPush && { ...metricsPush, ...about },
   };
 }
@@ -353,7 +354,7 @@ function adaptersOf(
       metaTools: config.mcpMetaTools === "on",
       secret: readSecret(config),
     }),
-    ...(authenticated ? { mounted: createMount(users.oauth) } : {}),
+    ...(authenticated ? { mounted: createMount(users.oauth, runtime) } : {}),
     pages: createPages({
       ...{ runtime, ready, reasons, version, renderMetrics },
       publicKeys: () => users.signingKeys.published(),

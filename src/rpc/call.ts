@@ -14,6 +14,7 @@ import type { Method } from "./method.ts";
 import type { Payload } from "./payload.ts";
 import type { Peer, Protocol } from "./peer.ts";
 import type { Principal } from "./principal.ts";
+import type { RequestPart } from "./request.ts";
 import type { CommitWriter, UnitOfWork } from "./unit-of-work.ts";
 
 /** Unary and stream are two shapes of one union: a unary call never touches an iterator. */
@@ -65,6 +66,11 @@ export interface CallHead extends UnitOfWork {
   /** Of a call that came as a plain HTTP request to a route: which, and with which path. */
   readonly route: CallRoute | undefined;
   readonly path: string | undefined;
+  /** Of such a call: the method that was sent, which may be HEAD where the route has GET, and the status of its answer, 0 until there is one. */
+  readonly httpMethod: string | undefined;
+  httpStatus: number;
+  /** Of a call that is one of several of its request, or may be; undefined: it is all of it. */
+  part: RequestPart | undefined;
   /** `std/clock` readings in milliseconds; `startedAtMs` until it is so far. Dispatch and whoever watches calls set them. */
   dispatchedAtMs: number;
   serviceStartedAtMs: number;
@@ -99,6 +105,7 @@ export interface CallStart {
   readonly startedAtMs: number;
   readonly route?: CallRoute | undefined;
   readonly path?: string | undefined;
+  readonly httpMethod?: string | undefined;
   readonly input?: CallInput | undefined;
 }
 
@@ -115,6 +122,9 @@ class CallState implements CallHead {
   readonly startedAtMs: number;
   readonly route: CallRoute | undefined;
   readonly path: string | undefined;
+  readonly httpMethod: string | undefined;
+  httpStatus: number;
+  part: RequestPart | undefined;
   dispatchedAtMs: number;
   serviceStartedAtMs: number;
   serviceEndedAtMs: number;
@@ -148,6 +158,9 @@ class CallState implements CallHead {
     this.startedAtMs = start.startedAtMs;
     this.route = start.route;
     this.path = start.path;
+    this.httpMethod = start.httpMethod;
+    this.httpStatus = 0;
+    this.part = undefined;
     this.dispatchedAtMs = start.startedAtMs;
     this.serviceStartedAtMs = start.startedAtMs;
     this.serviceEndedAtMs = start.startedAtMs;

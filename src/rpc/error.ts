@@ -6,11 +6,12 @@
  */
 import type { Message } from "@bufbuild/protobuf";
 import { codes, type ErrorCode } from "./code.ts";
+import { withoutCredentials } from "./credentials-in-text.ts";
 
 export interface RpcErrorOptions {
   /** Stable name, declared in the owner's `reasons.ts`; empty: somebody else's error, passed on as it is. */
   readonly reason: string;
-  /** Safe to show; lower case, no final period, no secrets; says what, why and what to do next. */
+  /** Safe to show; lower case, no final period, no secrets (what has the form of one is taken out); says what, why and what to do next. */
   readonly message: string;
   /** Facts for programs: `google.rpc.ErrorInfo.metadata`. */
   readonly metadata?: Readonly<Record<string, string>>;
@@ -29,11 +30,13 @@ export class RpcError extends Error {
   readonly details: readonly Message[];
 
   constructor(code: ErrorCode, options: RpcErrorOptions) {
-    super(options.message, options.cause === undefined ? undefined : { cause: options.cause });
+    // What is not found is named in it: somebody may have asked for a key. Another's error is passed on as it is.
+    const message = options.reason === "" ? options.message : withoutCredentials(options.message);
+    super(message, options.cause === undefined ? undefined : { cause: options.cause });
     this.name = "RpcError";
     this.code = code;
     this.reason = options.reason;
-    this.metadata = options.metadata ?? {};
+    this.metadata = options.metadata === undefined ? {} : cleaned(options);
     this.details = options.details ?? [];
   }
 
@@ -47,4 +50,9 @@ export class RpcError extends Error {
 export function toRpcError(thrown: unknown): RpcError {
   if (thrown instanceof RpcError) return thrown;
   return new RpcError("internal", { reason: "INTERNAL", message: "internal error", cause: thrown });
+}
+
+function cleaned({ metadata = {}, reason }: RpcErrorOptions): Readonly<Record<string, string>> {
+  if (reason === "") return metadata;
+  return Object.fromEntries(Object.entries(metadata).map(([name, text]) => [name, withoutCredentials(text)]));
 }

@@ -1,6 +1,6 @@
 /**
  * What of a message may be written down: ProtoJSON in which fields that the contract marks `sensitive` are masked at any depth - in lists,
- * in maps, inside `google.protobuf.Any` - and long texts and lists are cut. What cannot be told apart (a type that the registry does not
+ * in maps, inside `google.protobuf.Any` - long texts and lists are cut, and what has the form of a credential is taken out of the rest. What cannot be told apart (a type that the registry does not
  * have, an extension) is not written at all.
  */
 import {
@@ -15,6 +15,7 @@ import {
 import { type ReflectMessage, reflect } from "@bufbuild/protobuf/reflect";
 import { type Any, AnySchema, anyUnpack } from "@bufbuild/protobuf/wkt";
 import { sensitive } from "#gen/portico/options/v1/options_pb.ts";
+import { withoutCredentials } from "./credentials-in-text.ts";
 
 export interface RedactOptions {
   /** For messages inside `google.protobuf.Any`. */
@@ -148,9 +149,9 @@ function cut(value: unknown): unknown {
         .slice(0, maxElements)
         .map(([key, one]) => [cut(key), cut(one)]),
     );
-  return typeof value === "string" && value.length > maxText
-    ? `${value.slice(0, maxText)}… (${value.length} characters)`
-    : value;
+  if (typeof value !== "string") return value;
+  if (value.length <= maxText) return withoutCredentials(value);
+  return `${withoutCredentials(value.slice(0, maxText))}… (${value.length} characters)`;
 }
 
 function isObject(value: unknown): value is Json {

@@ -73,7 +73,10 @@ export function lineOf(call: Call, line: Line): object {
   };
 }
 
-export function refusalLineOf(refusal: Refusal, durationMs: number): object {
+export function refusalLineOf(
+  refusal: Refusal,
+  { durationMs, traceId, spanId }: Pick<Line, "traceId" | "spanId"> & { readonly durationMs: number },
+): object {
   const { error } = refusal;
   return {
     // Not what was asked for: it may be anything.
@@ -85,7 +88,9 @@ export function refusalLineOf(refusal: Refusal, durationMs: number): object {
     bytesIn: refusal.bytesIn,
     bytesOut: refusal.bytesOut,
     peer: refusal.peer.address,
+    principal: refusal.principal?.name,
     requestId: refusal.id,
+    ...{ traceId, spanId },
     ...causeIn(error),
   };
 }

@@ -1,13 +1,9 @@
 /**
- * Traces by OpenTelemetry: one server span a call, named and described by the semantic conventions for RPC, or for HTTP where the call came
- * to a route. The caller's `traceparent`, `tracestate` and `baggage` are read from the call's metadata, whatever protocol brought it; what
- * is said back is `traceparent`. A caller that decided about sampling is followed.
- *
- * @see https://opentelemetry.io/docs/specs/semconv/rpc/rpc-spans/
- * @see https://opentelemetry.io/docs/specs/semconv/http/http-spans/
+ * Traces by OpenTelemetry: one server span a call, or a request that may be several, whose calls are then inside it; and one of what was
+ * refused before it was a call. The caller's `traceparent`, `tracestate` and `baggage` are read from the call's metadata, whatever protocol
+ * brought it; what is said back is `traceparent`. A caller that decided about sampling is followed. What spans say is in span-attributes.ts.
  */
 import {
-  type Attributes,
   type Context,
   context,
   createContextKey,
@@ -34,27 +30,23 @@ import {
   TracerProvider,
 } from "@opentelemetry/sdk-trace";
 import type { Call } from "#rpc/call.ts";
-import { codes, type ErrorCode, httpStatusOf } from "#rpc/code.ts";
 import type { RpcError } from "#rpc/error.ts";
 import type { Metadata } from "#rpc/metadata.ts";
-import type { Protocol } from "#rpc/peer.ts";
+import type { Refusal, TraceHeaders } from "#rpc/refusal.ts";
+import type { RequestHead, TracedRequest } from "#rpc/request.ts";
 import { resourceOf } from "./resource.ts";
+import {
+  attributesOfCall,
+  attributesOfRefusal,
+  attributesOfRequest,
+  type End,
+  endOf,
+  nameOfCall,
+  nameOfRefusal,
+  type ServerPlace,
+} from "./span-attributes.ts";
 import { SpanSender } from "./span-sender.ts";
 import type { CallSpan, Tracing, TracingOptions, TracingParts } from "./tracing.ts";
-
-/** Codes that are the server's failure; the others are the caller's and leave a server span's status unset. */
-const serverErrors: ReadonlySet<ErrorCode> = new Set([
-  ...(["unknown", "deadline_exceeded", "unimplemented", "internal", "unavailable", "data_loss"] as const),
-]);
-
-const systems: Readonly<Record<Exclude<Protocol, "rest">, string>> = {
-  grpc: "grpc",
-  "grpc-web": "grpc",
-  connect: "connectrpc",
-  websocket: "portico.websocket",
-  graphql: "graphql",
-  mcp: "jsonrpc",
-};
 
 interface OtelSpan extends CallSpan {
   readonly span: Span;
@@ -64,6 +56,11 @@ interface OtelSpan extends CallSpan {
 const fromMetadata: TextMapGetter<Metadata> = {
   get: (metadata, name) => metadata.get(name),
   keys: (metadata) => [...metadata.entries()].map(([name]) => name),
+};
+
+const fromHeaders: TextMapGetter<TraceHeaders> = {
+  get: (headers, name) => headers[name as keyof TraceHeaders],
+  keys: (headers) => Object.keys(headers),
 };
 
 /** Says that a call without a caller's trace was chosen to begin one. */
@@ -133,15 +130,35 @@ export function openTelemetry(options: TracingOptions, parts: TracingParts): Tra
   const mine = trace.setGlobalTracerProvider(provider);
   propagation.setGlobalPropagator(propagator);
   context.setGlobalContextManager(new AsyncLocalStorageContextManager().enable());
-  const { ratio, encrypted } = options;
-  const about = { tracer: provider.getTracer("portico", options.version), encrypted };
+  const { ratio } = options;
+  const about = { tracer: provider.getTracer("portico", options.version), place: options };
+  /** Undefined: nobody decided to trace it, and chance does not either. */
+  const parentOf = (metadata: Metadata): Context | undefined => {
+    if (metadata.get("traceparent") !== undefined || metadata.get("baggage") !== undefined)
+      return propagator.extract(ROOT_CONTEXT, metadata, fromMetadata);
+    return Math.random() < ratio ? chosenRoot : undefined;
+  };
   return {
     begin: (call) => {
-      const { metadata } = call;
-      const known = metadata.get("traceparent") !== undefined || metadata.get("baggage") !== undefined;
-      if (!known && Math.random() >= ratio) return untraced();
-      const parent = known ? propagator.extract(ROOT_CONTEXT, metadata, fromMetadata) : chosenRoot;
-      return begin(call, parent, about);
+      const request = call.part?.trace as OtelRequest | undefined;
+      if (request?.sampled === false) return request;
+      const parent = request?.context ?? parentOf(call.metadata);
+      return parent === undefined ? untraced() : begin(call, parent, about);
+    },
+    request: (head) => {
+      const parent = parentOf(head.metadata);
+      return new OtelRequest(parent === undefined ? untraced() : beginRequest(head, parent, about), head);
+    },
+    refused: (refusal, durationMs) => {
+      const request = refusal.request as OtelRequest | undefined;
+      if (request !== undefined) {
+        request.end(refusal.error);
+        return request;
+      }
+      const known = refusal.trace?.traceparent !== undefined;
+      if (!known && Math.random() >= ratio) return undefined;
+      const parent = known ? propagator.extract(ROOT_CONTEXT, refusal.trace, fromHeaders) : chosenRoot;
+      return traceRefusal(refusal, { ...about, parent, durationMs });
     },
     run: (span, handler, call) =>
       span === undefined ? handler(call) : context.with((span as OtelSpan).context, handler, undefined, call),
@@ -158,47 +175,94 @@ export function openTelemetry(options: TracingOptions, parts: TracingParts): Tra
   };
 }
 
-function begin(
-  call: Call,
-  parent: Context,
-  { tracer, encrypted }: { readonly tracer: Tracer; readonly encrypted: boolean },
-): OtelSpan {
-  const { route } = call;
-  const span = tracer.startSpan(
-    call.protocol === "rest" && route !== undefined
-      ? `${route.httpMethod} ${route.template}`
-      : call.method.name,
-    { kind: SpanKind.SERVER },
-    parent,
-  );
+interface About {
+  readonly tracer: Tracer;
+  readonly place: ServerPlace;
+}
+
+function begin(call: Call, parent: Context, { tracer, place }: About): OtelSpan {
+  const { part } = call;
+  const isInside = part?.trace !== undefined;
+  const kind = isInside ? SpanKind.INTERNAL : SpanKind.SERVER;
+  const begun = opened(tracer.startSpan(nameOfCall(call), { kind }, parent), parent);
+  if (!begun.sampled) return begun;
+  begun.span.setAttributes(attributesOfCall(call, place));
+  // Of a request with several the answer says its own.
+  if (!isInside) call.responseHeaders.set("traceparent", traceparentOf(begun));
+  return begun;
+}
+
+/** By the conventions, until it is known what the operation is: clients choose the names of their own. */
+const unknownOperation = "GraphQL Operation";
+
+function beginRequest(head: RequestHead, parent: Context, { tracer, place }: About): OtelSpan {
+  const begun = opened(tracer.startSpan(unknownOperation, { kind: SpanKind.SERVER }, parent), parent);
+  if (begun.sampled) begun.span.setAttributes(attributesOfRequest(head, place));
+  return begun;
+}
+
+function opened(span: Span, parent: Context): OtelSpan {
   const { traceId, spanId, traceFlags } = span.spanContext();
   const sampled = (traceFlags & TraceFlags.SAMPLED) !== 0;
-  if (sampled) {
-    span.setAttributes(attributesOf(call, encrypted));
-    call.responseHeaders.set("traceparent", `00-${traceId}-${spanId}-01`);
-  }
   return { span, context: trace.setSpan(parent, span), traceId, spanId, sampled };
 }
 
-/** Nothing that a caller chooses the content of, apart from the path: queries and metadata carry credentials. */
-function attributesOf(call: Call, encrypted: boolean): Attributes {
-  const { protocol, route, peer } = call;
-  const common: Attributes = {
-    "rpc.method": call.method.name,
-    "client.address": peer.address,
-    "network.peer.address": peer.address,
-    "network.peer.port": peer.port,
-    "portico.protocol": protocol,
-    "portico.request_id": call.id,
-  };
-  if (protocol !== "rest") return { ...common, "rpc.system.name": systems[protocol] };
-  return {
-    ...common,
-    "http.request.method": route?.httpMethod === "*" ? "_OTHER" : (route?.httpMethod ?? "_OTHER"),
-    ...(route === undefined ? {} : { "http.route": route.template }),
-    "url.path": call.path ?? "",
-    "url.scheme": encrypted ? "https" : "http",
-  };
+function traceparentOf({ traceId, spanId }: CallSpan): string {
+  return `00-${traceId}-${spanId}-01`;
+}
+
+class OtelRequest implements TracedRequest, OtelSpan {
+  readonly span: Span;
+  readonly context: Context;
+  readonly traceId: string | undefined;
+  readonly spanId: string | undefined;
+  readonly sampled: boolean;
+  readonly #head: RequestHead;
+
+  constructor({ span, context: active, traceId, spanId, sampled }: OtelSpan, head: RequestHead) {
+    this.span = span;
+    this.context = active;
+    this.traceId = traceId;
+    this.spanId = spanId;
+    this.sampled = sampled;
+    this.#head = head;
+  }
+
+  get traceparent(): string | undefined {
+    return this.sampled ? traceparentOf(this) : undefined;
+  }
+
+  named(operation: string, name: string | undefined): void {
+    if (!this.sampled) return;
+    this.span.updateName(operation);
+    this.span.setAttribute("graphql.operation.type", operation);
+    if (name !== undefined) this.span.setAttribute("graphql.operation.name", name);
+  }
+
+  end(error: RpcError | undefined): void {
+    if (!this.span.isRecording()) return;
+    if (error !== undefined) finish(this.span, endOf(this.#head.protocol, error), error);
+    this.span.end();
+  }
+}
+
+/** It is over before anybody hears of it. */
+function traceRefusal(
+  refusal: Refusal,
+  { tracer, place, parent, durationMs }: About & { readonly parent: Context; readonly durationMs: number },
+): CallSpan {
+  const ended = Date.now();
+  const options = { kind: SpanKind.SERVER, startTime: ended - durationMs };
+  const begun = opened(tracer.startSpan(nameOfRefusal(refusal), options, parent), parent);
+  if (begun.sampled) {
+    begun.span.setAttributes(attributesOfRefusal(refusal, place));
+    const { protocol, error, httpStatus, principal } = refusal;
+    if (principal !== undefined && principal.name !== "")
+      begun.span.setAttribute("enduser.id", principal.name);
+    finish(begun.span, endOf(protocol, error, httpStatus), error);
+  }
+  begun.span.end(ended);
+  return begun;
 }
 
 function end(span: Span, call: Call, error: RpcError | undefined): void {
@@ -207,21 +271,17 @@ function end(span: Span, call: Call, error: RpcError | undefined): void {
     return;
   }
   const { protocol, principal } = call;
-  const code = error?.code ?? "ok";
   span.setAttribute(
     "portico.service_ms",
     Math.round((call.serviceEndedAtMs - call.serviceStartedAtMs) * 1000) / 1000,
   );
   if (principal.name !== "") span.setAttribute("enduser.id", principal.name);
-  if (protocol === "rest")
-    span.setAttribute("http.response.status_code", error === undefined ? 200 : httpStatusOf(error));
-  else if (protocol !== "connect") span.setAttribute("rpc.status_code", codes[code].label);
-  else if (error !== undefined) span.setAttribute("rpc.status_code", code);
-  if (error !== undefined) {
-    span.setAttribute("error.type", error.reason === "" ? code : error.reason);
-    const failed = protocol === "rest" ? httpStatusOf(error) >= 500 : serverErrors.has(error.code);
-    // The reason is public; a message may repeat what the caller sent.
-    if (failed) span.setStatus({ code: SpanStatusCode.ERROR, message: error.reason });
-  }
+  finish(span, endOf(protocol, error, call.httpStatus), error);
   span.end();
+}
+
+/** The reason is public; a message may repeat what the caller sent. */
+function finish(span: Span, { attributes, failed }: End, error: RpcError | undefined): void {
+  span.setAttributes(attributes);
+  if (failed) span.setStatus({ code: SpanStatusCode.ERROR, message: error?.reason ?? "" });
 }

@@ -1,8 +1,8 @@
 /** How the process is: time that the event loop is late, memory, processor, open files. */
 import { readdirSync } from "node:fs";
-import { performance } from "node:perf_hooks";
 import { getHeapStatistics } from "node:v8";
 import type { Clock } from "#std/clock.ts";
+import { BusyShare, busySeconds } from "./busy-share.ts";
 import { type Family, gauge, Histogram, noLabels } from "./instruments.ts";
 
 const lagBounds = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 5];
@@ -11,17 +11,20 @@ const everyMs = 50;
 
 export class ProcessMetrics {
   readonly #lag = new Histogram(lagBounds);
+  readonly #busy: BusyShare;
   readonly #timer: NodeJS.Timeout;
   /** Since 1970: when the process started. */
   readonly startedAtSeconds: number;
 
   constructor(clock: Clock) {
     this.startedAtSeconds = clock.now() / 1000 - process.uptime();
+    this.#busy = new BusyShare(clock.monotonic());
     let expected = clock.monotonic() + everyMs;
     this.#timer = setInterval(() => {
       const now = clock.monotonic();
       this.#lag.observe(Math.max(0, now - expected) / 1000);
       expected = now + everyMs;
+      this.#busy.tick(now);
     }, everyMs).unref();
   }
 
@@ -52,8 +55,8 @@ export class ProcessMetrics {
       gauge("nodejs_external_memory_bytes", "Memory of buffers outside the heap.", memory.external),
       gauge(
         "nodejs_eventloop_utilization_ratio",
-        "Part of the time since the start in which the event loop was busy.",
-        performance.eventLoopUtilization().utilization,
+        `Part of the last ${busySeconds} seconds in which the event loop was busy.`,
+        this.#busy.share,
       ),
       {
         kind: "histogram",

@@ -1,10 +1,9 @@
 /** Credentials in texts that are not ours: a library's error may quote what it was given. */
+import { withoutCredentials } from "#rpc/credentials-in-text.ts";
 
 const forms: readonly (readonly [RegExp, string])[] = [
   // What JSON.parse quotes of its input.
   [/"[\s\S]*"(\.\.\.)? is not valid JSON/g, '"…" is not valid JSON'],
-  [/ptk_(live|test)_[A-Za-z0-9_]+/g, "ptk_…"],
-  [/eyJ[\w-]+\.[\w-]+(\.[\w-]*)?/g, "eyJ…"],
   [/\b(Bearer|Basic|DPoP)\s+[^\s"',;]+/gi, "$1 …"],
   [/:\/\/[^/\s@]+@/g, "://…@"],
   [
@@ -15,5 +14,6 @@ const forms: readonly (readonly [RegExp, string])[] = [
 const maxCharacters = 4000;
 
 export function scrubbed(text: string): string {
-  return forms.reduce((rest, [form, instead]) => rest.replace(form, instead), text.slice(0, maxCharacters));
+  const short = withoutCredentials(text.slice(0, maxCharacters));
+  return forms.reduce((rest, [form, instead]) => rest.replace(form, instead), short);
 }

@@ -10,6 +10,7 @@ import type { Registry } from "@bufbuild/protobuf";
 import type { Call } from "#rpc/call.ts";
 import type { Interceptor } from "#rpc/interceptor.ts";
 import type { Refusal } from "#rpc/refusal.ts";
+import type { RequestHead, TracedRequest } from "#rpc/request.ts";
 import type { Clock } from "#std/clock.ts";
 import { bodyOf } from "./bodies.ts";
 import { CallMetrics } from "./call-metrics.ts";
@@ -19,7 +20,7 @@ import { ProcessMetrics } from "./process-metrics.ts";
 import { linesOf } from "./prometheus.ts";
 import { type MetricsPushOptions, Pusher } from "./pushing.ts";
 import { type PoolState, StoreMetrics } from "./store-metrics.ts";
-import { traceOf } from "./trace.ts";
+import { parseTraceparent, traceOf } from "./trace.ts";
 import type { Tracing, TracingOptions, TracingParts } from "./tracing.ts";
 import { type Watched, watch } from "./watch.ts";
 
@@ -58,6 +59,8 @@ export interface Telemetry {
   readonly interceptor: Interceptor;
   /** What came and never became a call. */
   refused(refusal: Refusal): void;
+  /** For requests that may be several calls; undefined: nobody receives traces. */
+  readonly traceRequest: ((head: RequestHead) => TracedRequest) | undefined;
   readonly turned: Turned;
   /** The storage's port. */
   readonly store: StoreMetrics;
@@ -89,7 +92,13 @@ export interface TelemetryOptions {
 
 /** Reasons that say that something was turned away for load, and what it is then called. Calls are told of by who turns them away. */
 const shedReasons: ReadonlyMap<string, string> = new Map([["SOCKETS_LIMITED", "socket"]]);
-const limitedReasons: ReadonlyMap<string, string> = new Map([["RATE_LIMITED", "call"]]);
+const limitedReasons: ReadonlyMap<string, string> = new Map([
+  ["RATE_LIMITED", "call"],
+  ["SOCKET_CALLS_LIMITED", "call"],
+  ["CREDIT_EXCEEDED", "message"],
+  ["SOCKET_FRAME_TOO_LARGE", "frame"],
+  ["SOCKET_FRAMES_LIMITED", "frame"],
+]);
 
 /** Of streams that are told to go on elsewhere. */
 const planned: ReadonlySet<string> = new Set(["SERVER_DRAINING"]);
@@ -111,6 +120,7 @@ async function loadTracing(options: TracingOptions, parts: TracingParts): Promis
 
 class Watcher implements Telemetry {
   readonly interceptor: Interceptor;
+  readonly traceRequest: Telemetry["traceRequest"];
   readonly turned: Turned;
   readonly store = new StoreMetrics();
   readonly #options: TelemetryOptions;
@@ -130,6 +140,7 @@ class Watcher implements Telemetry {
   constructor(options: TelemetryOptions, log: Log, tracing: Tracing | undefined) {
     this.#options = options;
     this.#tracing = tracing;
+    this.traceRequest = tracing && ((head) => tracing.request(head));
     this.#random = options.random ?? Math.random;
     this.#log = log;
     this.#writesLines = this.#log.isLevelEnabled("info");
@@ -204,8 +215,16 @@ class Watcher implements Telemetry {
       .method(method?.name, method !== undefined && method.kind !== "unary")
       .observe(protocol, { code: error.code, durationMs, bytesIn, bytesOut, messagesIn: 0, messagesOut: 0 });
     this.#failed(error.reason);
-    if (error.code === "internal") this.#log.error(refusalLineOf(refusal, durationMs), "call failed");
-    else if (this.#writesLines) this.#log.info(refusalLineOf(refusal, durationMs), "call");
+    const span = this.#tracing?.refused(refusal, durationMs);
+    const failed = error.code === "internal";
+    if (!failed && !this.#writesLines) return;
+    const line = refusalLineOf(refusal, {
+      durationMs,
+      traceId: span?.traceId ?? parseTraceparent(refusal.trace?.traceparent)?.traceId,
+      spanId: span?.sampled === true ? span.spanId : undefined,
+    });
+    if (failed) this.#log.error(line, "call failed");
+    else this.#log.info(line, "call");
   }
 
   renderMetrics(): string {
@@ -254,12 +273,15 @@ class Watcher implements Telemetry {
 
   #timesOf(call: Call): Times {
     const now = this.#options.clock.monotonic();
-    const { serviceStartedAtMs: started, serviceEndedAtMs: ended, dispatchedAtMs } = call;
+    const { serviceStartedAtMs: started, serviceEndedAtMs: ended, dispatchedAtMs, part } = call;
+    // One that ends with its request was over itself before.
+    const overAtMs = part?.overAtMs ?? now;
     // A service that goes on after its call is over had all the time until now; one that never began had none.
-    const serviceMs = started === call.startedAtMs ? 0 : (ended >= started ? ended : now) - started;
-    // A query's calls begin when it asks for them, not when it came.
-    const beganAtMs = call.protocol === "graphql" ? dispatchedAtMs : call.startedAtMs;
-    return { durationMs: now - beganAtMs, serviceMs, gatewayMs: now - dispatchedAtMs - serviceMs };
+    const serviceMs = started === call.startedAtMs ? 0 : (ended >= started ? ended : overAtMs) - started;
+    // Of several calls of a request the first has what comes before and behind them; the others begin when they are asked for.
+    const beganAtMs = part?.isFirst === false ? dispatchedAtMs : call.startedAtMs;
+    const gatewayMs = overAtMs - dispatchedAtMs - serviceMs + (part?.sharedMs ?? 0);
+    return { durationMs: now - beganAtMs, serviceMs, gatewayMs };
   }
 
   #failed(reason: string): void {

@@ -5,7 +5,9 @@
 import type { Call } from "#rpc/call.ts";
 import type { RpcError } from "#rpc/error.ts";
 import type { Handler } from "#rpc/interceptor.ts";
+import type { Refusal } from "#rpc/refusal.ts";
 import type { Reply } from "#rpc/reply.ts";
+import type { RequestHead, TracedRequest } from "#rpc/request.ts";
 import type { Clock } from "#std/clock.ts";
 import type { Family } from "./instruments.ts";
 
@@ -19,6 +21,10 @@ export interface CallSpan {
 
 export interface Tracing {
   begin(call: Call): CallSpan;
+  /** A request whose calls will be inside it. */
+  request(head: RequestHead): TracedRequest;
+  /** What was refused is over when it is told. @returns undefined: nobody traces it. */
+  refused(refusal: Refusal, durationMs: number): CallSpan | undefined;
   /** Runs the handler with the span, and with the caller's baggage, as what is active. */
   run(span: CallSpan | undefined, handler: Handler, call: Call): Reply | Promise<Reply>;
   end(span: CallSpan, call: Call, error: RpcError | undefined): void;
@@ -40,6 +46,8 @@ export interface TracingOptions {
   readonly isWorker: boolean;
   /** Of every answer's scheme. */
   readonly encrypted: boolean;
+  /** Where the server is, as its operator says; without a slash at the end. */
+  serverUrl(): string;
 }
 
 export interface TracingParts {

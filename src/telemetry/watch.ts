@@ -75,6 +75,7 @@ function failed(thrown: unknown, call: Call): RpcError {
 function countMessages(next: Handler): Handler {
   const counted = (reply: Reply, call: Call): Reply => {
     if (reply.kind === "stream") return { kind: "stream", responses: new Followed(reply.responses, call) };
+    (call.watched as Watched).messagesOut = 1;
     return reply;
   };
   return (call) => {

@@ -90,6 +90,17 @@ describe("the access log", () => {
     assert.equal((await linesOf("stream-1")).length, 1);
   });
 
+  test("counts the one answer of a stream of requests", async () => {
+    const answer = await ask(running.base, "POST", "/api/v1/bpmn:upload?metadata.displayName=Up", {
+      headers: { "content-type": "application/xml", "x-request-id": "upload-1" },
+      body: bpmnXml("up", "Up"),
+    });
+    assert.ok(answer.status < 300, answer.text);
+    const [line] = await linesOf("upload-1");
+    assert.deepEqual([line?.code, line?.messagesOut], ["ok", 1]);
+    assert.ok(Number(line?.messagesIn) >= 1);
+  });
+
   test("counts what agents are sent: of tools, resources and prompts", async () => {
     const xml = bpmnXml("p", "A name of some length");
     await ask(running.base, "POST", "/api/v1/bpmn?documentId=sized", { body: { xml } });

@@ -10,6 +10,7 @@ import path from "node:path";
 import { after, before, describe, test } from "node:test";
 import { WebSocket } from "ws";
 import { createLogService } from "#gateway/admin/admin.ts";
+import type { Refusal } from "#rpc/refusal.ts";
 import { systemClock as clock } from "#std/clock.ts";
 import { createTelemetry } from "#telemetry/telemetry.ts";
 import { ask, bpmnXml, startPortico, type TestPortico } from "../support/portico.ts";
@@ -113,10 +114,11 @@ describe("/metrics", () => {
       name: "users/a",
       credential: "",
     };
+    const refused: string[] = [];
     const statusFor = async (who: typeof principal | Error, from: string): Promise<number> => {
       const pages = createPages({
         ...{
-          runtime: () => undefined as never,
+          runtime: () => ({ refused: ({ error }: Refusal) => refused.push(error.reason) }) as never,
           ready: () => true,
           reasons: [],
           version: "0",
@@ -141,6 +143,7 @@ describe("/metrics", () => {
     assert.equal(await statusFor({ ...principal, scopes: new Set(["bpmn:read"]) }, address), 403);
     assert.equal(await statusFor({ ...principal, tenant: "acme", scopes: new Set(["*"]) }, address), 403);
     assert.equal(await statusFor(new Error("no credential"), address), 403);
+    assert.deepEqual(refused, Array(3).fill("METRICS_CLOSED"));
     return undefined;
   });
 });

@@ -41,9 +41,16 @@ before(async () => {
       endpoint: `${receiver.url}/`,
       headers: { authorization: "Bearer of-the-collector" },
       ...{ ratio: 0, serviceName: "edge", version: "1.2.3", isWorker: false, encrypted: false },
+      serverUrl: () => "https://edge.example",
     },
   });
-  echo = await startEcho({ interceptors: [telemetry.interceptor, service] });
+  echo = await startEcho({
+    interceptors: [telemetry.interceptor, service],
+    watching: {
+      traceRequest: telemetry.traceRequest,
+      onRefused: (refusal) => telemetry.refused(refusal),
+    },
+  });
 });
 after(async () => {
   await echo.close();
@@ -152,10 +159,10 @@ const protocols: Readonly<Record<string, (sent: Sent) => Promise<string | null |
 };
 
 describe("a trace", () => {
-  for (const [protocol, call] of Object.entries(protocols))
+  for (const [protocol, send] of Object.entries(protocols))
     test(`goes on over ${protocol}: in, through the service, and back`, async () => {
       const traceId = Buffer.from(protocol.padEnd(16, "-")).toString("hex");
-      const answered = await call({
+      const answered = await send({
         traceparent: `00-${traceId}-00f067aa0ba902b7-01`,
         baggage: "team=blue,region=eu%20west",
       });
@@ -163,15 +170,28 @@ describe("a trace", () => {
       assert.ok(span !== undefined, "no span came");
       assert.deepEqual(more, []);
       assert.equal(span.parentSpanId, "00f067aa0ba902b7");
-      assert.deepEqual(
-        [span.scope, span.resource["service.name"], span.resource["service.version"]],
-        ["portico", "edge", "1.2.3"],
+      assert.equal(answered, `00-${traceId}-${span.spanId}-01`);
+      // A request of GraphQL may be several calls: they are inside it.
+      const isRequest = protocol === "graphql";
+      if (isRequest)
+        assert.deepEqual([span.name, span.attributes["graphql.operation.type"]], ["mutation", "mutation"]);
+      const [inner] = await receiver.find(
+        (one) => one.traceId === traceId && one.parentSpanId === span.spanId,
       );
-      assert.equal(span.attributes["rpc.method"], "test.v1.Echo/Unary");
-      assert.equal(span.attributes["portico.protocol"], protocol);
-      assert.equal(span.attributes["client.address"], "127.0.0.1");
-      assert.ok(span.durationNs > 0n);
-      assert.deepEqual(span.status.code ?? 0, 0);
+      const call = isRequest ? inner : span;
+      assert.ok(call !== undefined);
+      for (const one of [span, call]) {
+        assert.deepEqual(
+          [one.scope, one.resource["service.name"], one.resource["service.version"]],
+          ["portico", "edge", "1.2.3"],
+        );
+        assert.equal(one.attributes["portico.protocol"], protocol);
+        assert.equal(one.attributes["client.address"], "127.0.0.1");
+        assert.equal(one.attributes["server.address"], "edge.example");
+        assert.ok(one.durationNs > 0n);
+        assert.deepEqual(one.status.code ?? 0, 0);
+      }
+      assert.equal(call.attributes["rpc.method"], "test.v1.Echo/Unary");
       if (protocol === "rest") {
         assert.equal(span.name, "POST /v1/echo");
         const { attributes: of } = span;
@@ -181,27 +201,44 @@ describe("a trace", () => {
         );
         assert.equal(of["url.scheme"], "http");
       } else {
-        assert.equal(span.name, "test.v1.Echo/Unary");
-        assert.equal(span.attributes["rpc.system.name"], systems[protocol]);
-        assert.equal(span.attributes["rpc.status_code"], protocol === "connect" ? undefined : "OK");
+        assert.equal(call.name, "test.v1.Echo/Unary");
+        assert.equal(call.attributes["rpc.system.name"], systems[protocol]);
+        assert.equal(call.attributes["rpc.status_code"], protocol === "connect" ? undefined : "OK");
       }
       // What the service itself sends and records belongs to the call.
       const carrier = sentOn.get(traceId);
-      assert.equal(carrier?.traceparent, `00-${traceId}-${span.spanId}-01`);
+      assert.equal(carrier?.traceparent, `00-${traceId}-${call.spanId}-01`);
       assert.equal(carrier?.baggage, "team=blue,region=eu%20west");
       const [inside] = await receiver.find((one) => one.traceId === traceId && one.name === "inside");
-      assert.equal(inside?.parentSpanId, span.spanId);
-      assert.equal(answered, `00-${traceId}-${span.spanId}-01`);
+      assert.equal(inside?.parentSpanId, call.spanId);
     });
 
-  test("of several calls that one answer stands for is the first one's", async () => {
+  test("of several calls that one answer stands for is one, with one span for all of them", async () => {
+    const query = 'mutation Both { a: unary(text: "a") { text } b: unary(text: "b") { text } }';
     const traceId = "3".repeat(32);
-    const query = 'mutation { a: unary(text: "a") { text } b: unary(text: "b") { text } }';
     const headers = { traceparent: `00-${traceId}-00f067aa0ba902b7-01` };
     const answer = await ask(base(), "POST", "/graphql", { body: { query }, headers });
-    const spans = await receiver.find((one) => one.traceId === traceId && one.kind === 2);
-    const starts = spans.map(({ spanId }) => `00-${traceId}-${spanId}-01`);
-    assert.ok(starts.includes(answer.headers.get("traceparent") ?? ""), answer.text);
+    const [request, ...others] = await receiver.find((one) => one.traceId === traceId && one.kind === 2);
+    assert.deepEqual(others, [], answer.text);
+    assert.equal(answer.headers.get("traceparent"), `00-${traceId}-${request?.spanId}-01`);
+    assert.deepEqual(
+      [
+        request?.name,
+        request?.attributes["graphql.operation.type"],
+        request?.attributes["graphql.operation.name"],
+      ],
+      ["mutation", "mutation", "Both"],
+    );
+    const calls = await receiver.find(
+      (one) => one.traceId === traceId && one.name.startsWith("test.v1.Echo/"),
+    );
+    assert.deepEqual(
+      calls.map(({ parentSpanId, kind }) => [parentSpanId, kind]),
+      Array(2).fill([request?.spanId, 1]),
+    );
+  });
+
+  test("of a subscription is one too, and ends with it", async () => {
     const subscription = 'subscription { serverStream(text: "hi") { text } }';
     const stream = await fetch(`${base()}/graphql`, {
       method: "POST",
@@ -243,7 +280,8 @@ describe("a trace", () => {
     await ask(base(), "POST", "/v1/echo", { body: { nope: 1 }, headers });
     const [refused] = await receiver.find((one) => one.traceId === traceId && one.kind === 2);
     assert.equal(refused?.attributes["http.response.status_code"], 400);
-    assert.equal(refused?.attributes["error.type"], "FIELD_UNKNOWN");
+    assert.equal(refused?.attributes["error.type"], undefined);
+    assert.equal(refused?.attributes["portico.reason"], "FIELD_UNKNOWN");
     assert.equal(refused?.status.code ?? 0, 0);
     const id = "9".repeat(32);
     const failing = { traceparent: `00-${id}-00f067aa0ba902b7-01`, "echo-plan": '{"throws":"hunter2"}' };
@@ -252,6 +290,7 @@ describe("a trace", () => {
     const [failed] = await receiver.find((one) => one.traceId === id && one.kind === 2);
     assert.equal(answer.headers.get("traceparent"), `00-${id}-${failed?.spanId}-01`);
     assert.deepEqual(failed?.status, { code: 2, message: "INTERNAL" });
+    assert.equal(failed?.attributes["error.type"], "500");
     assert.ok(!receiver.text().includes("hunter2"));
   });
 
@@ -300,6 +339,55 @@ describe("an installation that traces", () => {
     assert.deepEqual([span?.traceId, span?.spanId, span?.parentSpanId], [traceId, spanId, ""]);
     assert.equal(span?.name, "GET /api/v1/bpmn/{id}");
     assert.equal(span?.attributes["http.response.status_code"], 404);
+    await own.close();
+  });
+
+  test("decides once for a request of GraphQL, and has a span for one that is refused", async () => {
+    const own = await startOtlpReceiver();
+    const portico = await startPortico({ otlpEndpoint: own.url, traceRatio: "1" });
+    const query = '{ a: getBPMN(id: "x") { id } b: listBPMN { totalSize } c: getBPMN(id: "y") { id } }';
+    await ask(portico.base, "POST", "/graphql", { body: { query } });
+    await ask(portico.base, "POST", "/graphql", { body: { query: "{ nope }" } });
+    await ask(portico.base, "POST", "/graphql", {
+      body: "{",
+      headers: { "content-type": "application/json" },
+    });
+    await portico.stop();
+    const roots = own.spans.filter(({ parentSpanId }) => parentSpanId === "");
+    assert.deepEqual(
+      roots.map(({ name, kind, attributes: of }) => [
+        name,
+        kind,
+        of["rpc.status_code"],
+        of["portico.reason"],
+      ]),
+      [
+        ["query", 2, undefined, undefined],
+        ["GraphQL Operation", 2, "INVALID_ARGUMENT", "QUERY_INVALID"],
+        ["GraphQL Operation", 2, "INVALID_ARGUMENT", "QUERY_INVALID"],
+      ],
+    );
+    const [request] = roots;
+    const calls = own.spans.filter(
+      ({ traceId, parentSpanId }) => traceId === request?.traceId && parentSpanId !== "",
+    );
+    assert.deepEqual(
+      calls.map(({ kind, parentSpanId }) => [kind, parentSpanId]),
+      Array(3).fill([1, request?.spanId]),
+    );
+    await own.close();
+  });
+
+  test("is none for what chance leaves out, whatever is in a request", async () => {
+    const own = await startOtlpReceiver();
+    const portico = await startPortico({ otlpEndpoint: own.url, traceRatio: "0" });
+    const query = "{ a: listBPMN { totalSize } b: listBPMN { totalSize } }";
+    const answer = await ask(portico.base, "POST", "/graphql", { body: { query } });
+    assert.equal(answer.status, 200, answer.text);
+    assert.equal(answer.headers.get("traceparent"), null);
+    await ask(portico.base, "POST", "/nothing", {});
+    await portico.stop();
+    assert.deepEqual(own.spans, []);
     await own.close();
   });
 });

@@ -3,7 +3,12 @@ import { execFileSync } from "node:child_process";
 import path from "node:path";
 import { type DescMessage, type DescMethod, fromBinary, type Message, toBinary } from "@bufbuild/protobuf";
 import { type Catalog, loadCatalog } from "#gateway/catalog/catalog.ts";
-import { createDeadline, createDeprecation, createRuntime } from "#gateway/dispatch/dispatch.ts";
+import {
+  createDeadline,
+  createDeprecation,
+  createRuntime,
+  type RuntimeOptions,
+} from "#gateway/dispatch/dispatch.ts";
 import {
   createConnect,
   createGraphql,
@@ -43,6 +48,8 @@ export interface EchoOptions {
   readonly heartbeatMs?: number;
   /** Outside the deadline; calls are then timed, and agents reach every method. */
   readonly interceptors?: readonly Interceptor[];
+  /** Of requests that may be several calls, and of what is refused. */
+  readonly watching?: Pick<RuntimeOptions, "traceRequest" | "onRefused">;
   readonly webSocketLimits?: Parameters<typeof createWebSockets>[0]["limits"];
   readonly graphqlIntrospection?: boolean;
   readonly proxies?: Parameters<typeof listen>[0]["proxies"];
@@ -62,6 +69,7 @@ export async function startEcho(options: EchoOptions = {}): Promise<EchoServer> 
       createValidate({ registry: catalog.registry }),
     ],
     ...(options.interceptors === undefined ? {} : { clock }),
+    ...options.watching,
   });
   const { maxMessageBytes, limits, heartbeatMs, webSocketLimits } = options;
   const graphql = createGraphql({

@@ -141,7 +141,7 @@ export async function startIdentity(
         ...{ clock, runtime: () => runtime, version: "0.0.0", serverUrl: () => base, authenticator },
         metaTools: options.mcpMetaTools === true,
       }),
-      mounted: createMount(users.oauth),
+      mounted: createMount(users.oauth, () => runtime),
       pages: createPages({
         ...{
           runtime: () => runtime,

@@ -11,6 +11,8 @@ export interface Running {
   readonly grpcPort: number;
   /** Lines on standard output so far. */
   readonly lines: readonly string[];
+  /** Lines on standard error so far. */
+  readonly said: readonly string[];
   /** Exit code; null after a signal. */
   readonly ended: Promise<number | null>;
 }
@@ -60,7 +62,7 @@ export function serve(
       const [, scheme, port] = /REST\s+(https?):\/\/localhost:(\d+)/.exec(line) ?? [];
       if (port !== undefined) base = `${scheme}://127.0.0.1:${port}`;
       const grpc = /gRPC\s+[\d.]+:(\d+)/.exec(line)?.[1];
-      if (grpc !== undefined) resolve({ child, base, grpcPort: Number(grpc), lines, ended });
+      if (grpc !== undefined) resolve({ child, base, grpcPort: Number(grpc), lines, said, ended });
     });
   });
 }

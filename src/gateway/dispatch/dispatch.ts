@@ -12,6 +12,7 @@ import type { Handler, Interceptor } from "#rpc/interceptor.ts";
 import type { Method } from "#rpc/method.ts";
 import type { Refusal } from "#rpc/refusal.ts";
 import type { Reply } from "#rpc/reply.ts";
+import type { RequestHead, TracedRequest } from "#rpc/request.ts";
 import type { HostedService } from "#rpc/service.ts";
 import type { Clock } from "#std/clock.ts";
 import { localHandler } from "./local-handler.ts";
@@ -30,6 +31,8 @@ export interface Runtime {
   dispatch(call: Call): Reply | Promise<Reply>;
   /** For adapters: something came that is no call. */
   refused(refusal: Refusal): void;
+  /** For adapters of requests that may be several calls. @returns undefined: nobody traces. */
+  traceRequest(head: RequestHead): TracedRequest | undefined;
 }
 
 export interface RuntimeOptions {
@@ -41,6 +44,8 @@ export interface RuntimeOptions {
   readonly clock?: Clock;
   /** Hears of what never became a call. */
   onRefused?(refusal: Refusal): void;
+  /** Traces requests that may be several calls; absent: nobody does. */
+  readonly traceRequest?: ((head: RequestHead) => TracedRequest) | undefined;
 }
 
 export function createRuntime(options: RuntimeOptions): Runtime {
@@ -64,6 +69,7 @@ export function createRuntime(options: RuntimeOptions): Runtime {
       }
     },
     refused: (refusal) => options.onRefused?.(refusal),
+    traceRequest: (head) => options.traceRequest?.(head),
   };
 }
 

@@ -51,6 +51,8 @@ export interface Exchange {
   /** HTTP/2: one HEADERS frame with END_STREAM and no body (gRPC's Trailers-Only). HTTP/1: an empty answer. */
   replyHeadersOnly(status: number, headers: ResponseHeaders): void;
   readonly started: boolean;
+  /** Of the answer, once it began; 0: it did not. */
+  readonly status: number;
   /** Bytes of the body so far, as they were on the connection, in each direction. */
   readonly bytesIn: number;
   readonly bytesOut: number;

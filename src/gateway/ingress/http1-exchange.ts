@@ -89,6 +89,10 @@ export class Http1Exchange implements Exchange, BodyOwner {
     return this.#response.headersSent;
   }
 
+  get status(): number {
+    return this.#response.headersSent ? this.#response.statusCode : 0;
+  }
+
   readBody(maxBytes: number): Promise<Uint8Array> {
     return new Promise((resolve, reject) => {
       this.collectBody(maxBytes, (error, body) => (error === undefined ? resolve(body) : reject(error)));

@@ -146,6 +146,11 @@ export class Http2Exchange implements Exchange, Guarded, BodyOwner {
     return this.#stream.headersSent;
   }
 
+  get status(): number {
+    const { headersSent, sentHeaders } = this.#stream;
+    return headersSent ? Number(sentHeaders?.[":status"] ?? 0) : 0;
+  }
+
   readBody(maxBytes: number): Promise<Uint8Array> {
     return new Promise((resolve, reject) => {
       this.collectBody(maxBytes, (error, body) => (error === undefined ? resolve(body) : reject(error)));

@@ -92,6 +92,50 @@ export const reasons = {
     meaning:
       "the client stopped reading, and what it was sent waited longer than `PORTICO_HTTP_STALLED_TIMEOUT_MS`",
   },
+  SOCKET_FRAME_INVALID: {
+    code: "invalid_argument",
+    meaning:
+      "a frame of a WebSocket is none of its protocol's, and the socket was closed (1002, 1007, 4400, 4406, 4409)",
+  },
+  SOCKET_FRAME_TOO_LARGE: {
+    code: "resource_exhausted",
+    meaning: "a message of a WebSocket is larger than the limit, and the socket was closed (1009)",
+  },
+  SOCKET_FRAMES_LIMITED: {
+    code: "resource_exhausted",
+    meaning:
+      "a WebSocket brought more PING and PONG frames than a client may send, or a message in more pieces, and was closed (1008)",
+  },
+  SOCKET_SILENT: {
+    code: "deadline_exceeded",
+    meaning: "the first frame of a WebSocket did not come in time, and the socket was closed (4408)",
+  },
+  SOCKET_UNAUTHENTICATED: {
+    code: "unauthenticated",
+    meaning: "a WebSocket was closed because its client did not say who it is (4401, 4403)",
+  },
+  AGENT_REQUEST_INVALID: {
+    code: "invalid_argument",
+    meaning:
+      "an agent's request is no JSON-RPC, none that the Model Context Protocol has, or names a tool, prompt or resource that is not there",
+  },
+  AGENT_SESSION_UNKNOWN: {
+    code: "not_found",
+    meaning: "an agent's session is none of this process's: it begins again with initialize",
+  },
+  OAUTH_REFUSED: {
+    code: "invalid_argument",
+    meaning:
+      "the authorization server refused a request at `/oauth2/`; its answer says why, in OAuth's words",
+  },
+  METRICS_CLOSED: {
+    code: "permission_denied",
+    meaning: "`/metrics` is for peers on this machine and for callers with the scope `telemetry:read`",
+  },
+  PAGE_REFUSED: {
+    code: "not_found",
+    meaning: "a page or a document that the gateway has of its own was asked for wrongly, or is not there",
+  },
   CREDIT_EXCEEDED: {
     code: "resource_exhausted",
     meaning: "a client sent more messages of a call than the server had given credit for",

@@ -5,6 +5,7 @@ import { requestIdFrom } from "#gateway/wire/request-id.ts";
 import { httpStatusOf } from "#rpc/code.ts";
 import { RpcError } from "#rpc/error.ts";
 import type { Peer } from "#rpc/peer.ts";
+import { traceHeadersOf } from "#rpc/refusal.ts";
 import { dropClaims, type Proxies, peerOf } from "./client-headers.ts";
 import { swallow } from "./connections.ts";
 import type { Cors } from "./cors.ts";
@@ -59,7 +60,10 @@ export class Upgrades {
     const isGraphql = adapters.graphql?.owns(url.split("?", 1)[0] ?? "") === true;
     const protocol = isGraphql ? "graphql" : "websocket";
     const peer = peerOf(request.socket, address);
-    this.#options.onRefused?.({ ...told, ...{ method: undefined, protocol, peer, startedAtMs, bytesIn: 0 } });
+    this.#options.onRefused?.({
+      ...{ ...told, method: undefined, protocol, peer, startedAtMs, bytesIn: 0 },
+      trace: traceHeadersOf(headers),
+    });
   }
 
   async #upgrade(

@@ -19,6 +19,8 @@ export interface Ready {
   readonly document: DocumentNode;
   readonly operation: `${OperationTypeNode}`;
   readonly cost: number;
+  /** Of the operation, as its client calls it; undefined: it does not. */
+  readonly name: string | undefined;
   readonly asked: Asked;
 }
 
@@ -67,7 +69,8 @@ export class Documents {
         reason: "QUERY_INVALID",
         message: "there is no such operation in the query; name one with operationName",
       });
-    return { kind: "ready", document, cost, operation: operation.operation, asked };
+    const name = operation.name?.value;
+    return { kind: "ready", document, cost, operation: operation.operation, name, asked };
   }
 
   /** The sum of what several operations of one request cost. */

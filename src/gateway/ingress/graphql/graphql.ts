@@ -11,9 +11,13 @@ import type { GraphQLSchema } from "graphql";
 import type { Runtime } from "#gateway/dispatch/dispatch.ts";
 import { requestIdFrom } from "#gateway/wire/request-id.ts";
 import { codes, httpStatusOf } from "#rpc/code.ts";
-import { toRpcError } from "#rpc/error.ts";
+import { type RpcError, toRpcError } from "#rpc/error.ts";
+import { Metadata } from "#rpc/metadata.ts";
+import { systemClock } from "#std/clock.ts";
 import { refuseExchange } from "../close.ts";
+import { readMetadata } from "../connect/read.ts";
 import type { Adapter, Exchange } from "../exchange.ts";
+import { SharedRequest } from "../shared-request.ts";
 import type { GraphqlOptions } from "./options.ts";
 import { isPageAsked, pagePaths, servePage } from "./page.ts";
 import { type Answering, replyErrors } from "./reply.ts";
@@ -62,14 +66,33 @@ export function createGraphql(options: GraphqlOptions): Graphql {
 
 async function serve(exchange: Exchange, current: () => Promise<Server>, runtime: Runtime): Promise<void> {
   const id = requestIdFrom(exchange.headers["x-request-id"]);
+  const { peer, startedAtMs } = exchange;
+  const { metadata, refused } = metadataOf(exchange);
+  const trace = runtime.traceRequest({ ...{ id, peer, metadata }, protocol: "graphql" });
+  const request = new SharedRequest({ clock: systemClock, startedAtMs, trace });
   let type: AnswerType = "application/json";
   try {
+    if (refused !== undefined) throw refused;
     type = answerTypeOf(exchange);
-    await (await current()).answer({ exchange, type, id });
+    await (await current()).answer({ exchange, type, id, metadata, request });
   } catch (thrown) {
+    const plain = type === "text/event-stream" ? "application/json" : type;
     if (exchange.started) exchange.reset();
-    else refuse({ exchange, id, type: type === "text/event-stream" ? "application/json" : type }, thrown);
-    refuseExchange(runtime, exchange, { id, protocol: "graphql", error: toRpcError(thrown) });
+    else refuse({ exchange, id, metadata, request, type: plain }, thrown);
+    refuseExchange(runtime, exchange, {
+      ...{ id, protocol: "graphql", error: toRpcError(thrown), request: trace },
+    });
+  } finally {
+    request.end();
+  }
+}
+
+/** A request whose metadata is none is answered like every other that is refused. */
+function metadataOf({ headers }: Exchange): { readonly metadata: Metadata; readonly refused?: RpcError } {
+  try {
+    return { metadata: readMetadata(headers) };
+  } catch (thrown) {
+    return { metadata: new Metadata(), refused: toRpcError(thrown) };
   }
 }
 

@@ -13,6 +13,7 @@ import { localPrincipal } from "#rpc/principal.ts";
 import type { Reply } from "#rpc/reply.ts";
 import type { ResponseHeaders } from "../exchange.ts";
 import { retryAfter, statusToJson } from "../rest/error-body.ts";
+import type { SharedRequest } from "../shared-request.ts";
 import { hearCall, say } from "../told-headers.ts";
 import { Loader } from "./joins.ts";
 import { leavable } from "./leavable.ts";
@@ -23,6 +24,8 @@ export interface OperationOptions {
   readonly metadata: Metadata;
   readonly peer: Peer;
   readonly startedAtMs: number;
+  /** What its calls are parts of. */
+  readonly request: SharedRequest;
   /** Of the whole operation, in milliseconds; absent: the client did not say. */
   readonly timeoutMs?: number | undefined;
   /** Of a request with several; absent: it is the only one. */
@@ -109,6 +112,11 @@ export class Operation {
     for (const call of [...this.#running]) call.cancel(error);
   }
 
+  /** The answer is written, or nobody is there to take it. */
+  end(): void {
+    this.#options.request.end();
+  }
+
   #begin(method: Method, request: unknown, place: string): AdapterCall<Call> {
     const { id, peer, startedAtMs, timeoutMs } = this.#options;
     const metadata = method.sideEffectFree ? this.#options.metadata : this.#metadataOf(method, place);
@@ -124,6 +132,7 @@ export class Operation {
     call.flushHeaders = () => {};
     if (this.#gone) call.cancel(clientGone());
     this.#running.add(call);
+    this.#options.request.begin(call);
     return call;
   }
 
@@ -166,7 +175,7 @@ export class Operation {
   #over(call: AdapterCall<Call>): void {
     this.#running.delete(call);
     hearCall(call, this.headers);
-    call.close();
+    this.#options.request.over(call);
   }
 }
 

@@ -2,9 +2,11 @@
 import type { ExecutionResult } from "graphql";
 import { codes } from "#rpc/code.ts";
 import type { RpcError } from "#rpc/error.ts";
+import type { Metadata } from "#rpc/metadata.ts";
 import type { Exchange, ResponseHeaders } from "../exchange.ts";
 import { eventTooLarge, isWithin } from "../rest/event-size.ts";
 import { secure } from "../rest/security-headers.ts";
+import type { SharedRequest } from "../shared-request.ts";
 import type { Refusal } from "./documents.ts";
 import type { Results } from "./engine.ts";
 import type { AnswerType } from "./request.ts";
@@ -14,6 +16,9 @@ export interface Answering {
   readonly type: AnswerType;
   /** Of the request. */
   readonly id: string;
+  readonly metadata: Metadata;
+  /** What its calls are parts of. */
+  readonly request: SharedRequest;
 }
 
 /** What the caller and the server are to blame for, not the query: HTTP's own clients and proxies act on these. */
@@ -131,9 +136,11 @@ function errorEvent({ id }: Answering, { code, reason, message }: RpcError): str
 /** The client left while being told; there is nobody else to tell. */
 function gone(): void {}
 
-function headersOf({ type, id }: Answering): ResponseHeaders {
+function headersOf({ type, id, request }: Answering): ResponseHeaders {
   const headers = secure(`${type}; charset=utf-8`, id);
   headers.vary = "Accept";
+  const traceparent = request.trace?.traceparent;
+  if (traceparent !== undefined) headers.traceparent = traceparent;
   return headers;
 }
 

@@ -47,21 +47,28 @@ export function takesEvents({ headers }: Pick<Exchange, "headers">): boolean {
 }
 
 /**
+ * @param onBody the last byte of it is here.
  * @returns a list where the client sent one.
  * @throws RpcError QUERY_INVALID, MESSAGE_MALFORMED, METHOD_NOT_BOUND, CONTENT_TYPE_UNSUPPORTED, ENCODING_UNSUPPORTED, PAYLOAD_TOO_LARGE.
  */
 export async function readAsked(
   exchange: Exchange,
   { body, json, maxBatch }: RequestLimits,
+  onBody: () => void,
 ): Promise<Asked | readonly Asked[]> {
-  if (exchange.method === "GET") return askedByGet(exchange.query, json);
+  if (exchange.method === "GET") {
+    onBody();
+    return askedByGet(exchange.query, json);
+  }
   if (exchange.method !== "POST")
     throw new RpcError("unimplemented", {
       reason: "METHOD_NOT_BOUND",
       message: `${exchange.method.slice(0, 20)} is not possible here; use GET or POST`,
     });
   checkContentType(exchange.headers["content-type"]);
-  const sent = parseJson(await readPackedBody(exchange, body), "the body", json);
+  const bytes = await readPackedBody(exchange, body);
+  onBody();
+  const sent = parseJson(bytes, "the body", json);
   if (!Array.isArray(sent)) return toAsked(sent);
   if (sent.length === 0 || sent.length > maxBatch)
     throw new RpcError("resource_exhausted", {

@@ -7,10 +7,12 @@ import type { Runtime } from "#gateway/dispatch/dispatch.ts";
 import { readTimeout } from "#gateway/wire/grpc-timeout.ts";
 import { RpcError } from "#rpc/error.ts";
 import type { Method } from "#rpc/method.ts";
-import { readMetadata } from "../connect/read.ts";
+import { refuseExchange } from "../close.ts";
 import type { Exchange, ResponseHeaders } from "../exchange.ts";
 import { hearTold } from "../told-headers.ts";
+import type { Ready, Refusal } from "./documents.ts";
 import { Engine } from "./engine.ts";
+import { errorIn } from "./error-in.ts";
 import { Operation, type OperationOptions } from "./operation.ts";
 import type { GraphqlOptions } from "./options.ts";
 import {
@@ -44,8 +46,9 @@ export function createServer(runtime: Runtime, options: GraphqlOptions): Server 
     schema: engine.schema,
     sockets: createSocketServer(engine, options.initMs),
     answer: async (answering) => {
-      const { exchange, type } = answering;
-      const asked = await readAsked(exchange, limitsOfRequests);
+      const { exchange, type, request } = answering;
+      request.wait();
+      const asked = await readAsked(exchange, limitsOfRequests, () => request.resume());
       const context: Context = { engine, answering, runtime, events };
       if (isBatch(asked)) await answerBatch(context, asked);
       else if (type === "text/event-stream") await answerEvents(context, asked);
@@ -76,13 +79,12 @@ function isBatch(asked: Asked | readonly Asked[]): asked is readonly Asked[] {
 }
 
 function operationOf(
-  { answering: { exchange, id }, runtime }: Context,
+  { answering: { exchange, id, metadata, request }, runtime }: Context,
   batch?: OperationOptions["batch"],
 ): Operation {
   const { headers, peer, startedAtMs } = exchange;
   return new Operation({
-    ...{ runtime, id, peer, startedAtMs },
-    metadata: readMetadata(headers),
+    ...{ runtime, id, peer, startedAtMs, metadata, request },
     timeoutMs: readTimeout(headers),
     ...(batch === undefined ? {} : { batch }),
   });
@@ -91,16 +93,19 @@ function operationOf(
 async function answerOne(context: Context, asked: Asked): Promise<void> {
   const { engine, answering } = context;
   const ready = engine.prepare(asked, isReadOnly(answering.exchange));
-  if (ready.kind === "refused") return replyRefusal(answering, ready);
+  if (ready.kind === "refused") return refuseQuery(context, ready);
   if (ready.operation === "subscription") {
     if (!takesEvents(answering.exchange)) throw noSubscriptions();
     const events: Context = { ...context, answering: { ...answering, type: "text/event-stream" } };
     return await answerEvents(events, asked);
   }
+  name(context, ready);
   const operation = operationOf(context);
   const running = engine.execute(ready, operation);
   if (running instanceof Promise) answering.exchange.onAbort(() => operation.cancel());
-  replyResult(answering, running instanceof Promise ? await running : running, operation.headers);
+  const result = running instanceof Promise ? await running : running;
+  replyResult(answering, result, operation.headers);
+  tellUncalled(context, result);
 }
 
 /** One after the other: a mutation may be what the next one stands on. */
@@ -108,7 +113,7 @@ async function answerBatch(context: Context, all: readonly Asked[]): Promise<voi
   const { engine, answering } = context;
   if (answering.type === "text/event-stream") throw noSubscriptions();
   const prepared = engine.prepareAll(all);
-  if ("kind" in prepared) return replyRefusal(answering, prepared);
+  if ("kind" in prepared) return refuseQuery(context, prepared);
   if (prepared.some(({ operation }) => operation === "subscription")) throw noSubscriptions();
   const results: ExecutionResult[] = [];
   const said: ResponseHeaders = {};
@@ -126,16 +131,19 @@ async function answerBatch(context: Context, all: readonly Asked[]): Promise<voi
     hearTold(operation.headers, said);
   }
   replyResults(answering, results, said);
+  for (const result of results) tellUncalled(context, result);
 }
 
 async function answerEvents(context: Context, asked: Asked): Promise<void> {
   const { engine, answering } = context;
   const ready = engine.prepare(asked, isReadOnly(answering.exchange));
   if (ready.kind === "refused") {
-    if (ready.status === 405) return replyRefusal({ ...answering, type: "application/json" }, ready);
+    if (ready.status === 405) return refuseQuery(asJson(context), ready);
+    tellRefused(context, ready.errors);
     // graphql-sse: a page's EventSource can read nothing else.
     return await replyEvents(answering, [{ errors: ready.errors }], context.events);
   }
+  name(context, ready);
   const operation = operationOf(context);
   answering.exchange.onAbort(() => operation.cancel());
   const results =
@@ -147,12 +155,42 @@ async function answerEvents(context: Context, asked: Asked): Promise<void> {
     cancel: (error: RpcError) => operation.cancel(error),
   };
   if (Symbol.asyncIterator in results) return await replyEvents(answering, results, about);
+  tellUncalled(context, results);
   const status = startStatusOf(results);
   if (status === undefined) return await replyEvents(answering, [results], about);
   replyErrors({ ...answering, type: "application/json" }, status, {
     errors: results.errors ?? [],
     said: operation.headers,
   });
+}
+
+/** Once it is known what is asked. */
+function name({ answering: { request } }: Context, { operation, name: given }: Ready): void {
+  request.trace?.named(operation, given);
+}
+
+function asJson(context: Context): Context {
+  return { ...context, answering: { ...context.answering, type: "application/json" } };
+}
+
+/** A query that is refused is no call: those who watch hear of it here. */
+function refuseQuery(context: Context, refusal: Refusal): void {
+  replyRefusal(context.answering, refusal);
+  tellRefused(context, refusal.errors);
+}
+
+/** Variables that do not fit are found when it runs, and before anything does. */
+function tellUncalled(context: Context, { data, errors = [] }: ExecutionResult): void {
+  if (data === undefined) tellRefused(context, errors);
+}
+
+function tellRefused(
+  { runtime, answering: { exchange, id, request } }: Context,
+  errors: Refusal["errors"],
+): void {
+  const error = errorIn(errors);
+  if (error === undefined || request.called) return;
+  refuseExchange(runtime, exchange, { id, protocol: "graphql", error, request: request.trace });
 }
 
 function isReadOnly({ method }: Exchange): boolean {

@@ -1,4 +1,5 @@
 /** graphql-transport-ws, as its own library speaks it, over our engine. @see https://github.com/enisdenjo/graphql-ws/blob/master/PROTOCOL.md */
+import type { GraphQLError } from "graphql";
 import { type Context, makeServer, type Server } from "graphql-ws";
 import { maxCalls } from "../websocket/session.ts";
 import { refused } from "./documents.ts";
@@ -7,8 +8,10 @@ import { Operation, type OperationOptions } from "./operation.ts";
 
 /** Of one socket: what its operations are given. */
 export interface SocketContext {
-  /** @param shown what the client said of itself with its first message. */
+  /** Of one that came just now. @param shown what the client said of itself with its first message. */
   operationOptions(shown: Readonly<Record<string, unknown>>): OperationOptions;
+  /** An operation that is refused is no call: those who watch hear of it here. */
+  refused(options: OperationOptions, errors: readonly GraphQLError[]): readonly GraphQLError[];
   /** Those that run, and their ids. */
   readonly operations: Map<Operation, string>;
   /** The library's own, once an operation came. */
@@ -26,13 +29,15 @@ export function createSocketServer(engine: Engine, initMs = 10_000): SocketServe
     onSubscribe: (context, id, { query, variables, operationName }) => {
       const { extra, connectionParams = {} } = context;
       extra.library = context;
-      if (extra.operations.size >= maxCalls) return tooMany().errors;
+      const options = extra.operationOptions(connectionParams);
+      if (extra.operations.size >= maxCalls) return extra.refused(options, tooMany().errors);
       const ready = engine.prepare(
         { query, variables: variables ?? undefined, operationName: operationName ?? undefined },
         false,
       );
-      if (ready.kind === "refused") return ready.errors;
-      const operation = new Operation(extra.operationOptions(connectionParams));
+      if (ready.kind === "refused") return extra.refused(options, ready.errors);
+      options.request.trace?.named(ready.operation, ready.name);
+      const operation = new Operation(options);
       extra.operations.set(operation, id);
       return engine.argumentsOf(ready, operation);
     },
@@ -41,7 +46,11 @@ export function createSocketServer(engine: Engine, initMs = 10_000): SocketServe
 }
 
 function endOf({ operations }: SocketContext, id: string): void {
-  for (const [operation, its] of operations) if (its === id) operations.delete(operation);
+  for (const [operation, its] of operations) {
+    if (its !== id) continue;
+    operations.delete(operation);
+    operation.end();
+  }
 }
 
 function tooMany() {

@@ -8,9 +8,15 @@ import type { Runtime } from "#gateway/dispatch/dispatch.ts";
 import { requestIdFrom } from "#gateway/wire/request-id.ts";
 import type { RpcError } from "#rpc/error.ts";
 import type { Peer } from "#rpc/peer.ts";
+import { traceHeadersOf } from "#rpc/refusal.ts";
+import type { TracedRequest } from "#rpc/request.ts";
 import type { Clock } from "#std/clock.ts";
 import { readMetadata } from "../connect/read.ts";
 import type { RequestHeaders } from "../exchange.ts";
+import { SharedRequest } from "../shared-request.ts";
+import { closeCodes } from "../websocket/close-codes.ts";
+import { closedFor } from "../websocket/closed-for.ts";
+import { errorIn } from "./error-in.ts";
 import type { Server } from "./server.ts";
 import type { SocketContext } from "./socket-server.ts";
 
@@ -28,41 +34,62 @@ export interface GraphqlSocketOptions {
   readonly json: JsonCheck;
 }
 
-/** What is thrown at us is the library's: it closes with the code of its protocol. */
-const internalError = 4500;
-const badRequest = 4400;
-
 export function serveGraphqlSocket(server: Server, options: GraphqlSocketOptions): void {
   const { socket, headers, clock, runtime, maxWaitingBytes, json } = options;
   const peer = { ...options.peer, connection: socket };
+  const told = (about: { readonly id: string; readonly error: RpcError; readonly request?: TracedRequest }) =>
+    runtime().refused({
+      ...{ ...about, protocol: "graphql", method: undefined, peer, trace: traceHeadersOf(headers) },
+      ...{ startedAtMs: receivedAtMs, bytesIn: 0, bytesOut: 0 },
+    });
+  let receivedAtMs = clock.monotonic();
   const context: SocketContext = {
     operations: new Map(),
-    operationOptions: (shown) => ({
-      ...{ runtime: runtime(), id: requestIdFrom(undefined), peer, startedAtMs: clock.monotonic() },
-      metadata: readMetadata({ ...headers, ...credentialIn(shown) }),
-    }),
+    operationOptions: (shown) => {
+      const metadata = readMetadata({ ...headers, ...credentialIn(shown) });
+      const id = requestIdFrom(undefined);
+      const trace = runtime().traceRequest({ id, peer, metadata, protocol: "graphql" });
+      const request = new SharedRequest({ clock, startedAtMs: receivedAtMs, trace });
+      return { ...{ runtime: runtime(), id, peer, metadata, request }, startedAtMs: receivedAtMs };
+    },
+    refused: ({ id, request: { trace } }, errors) => {
+      const error = errorIn(errors);
+      if (error !== undefined) told({ id, error, ...(trace === undefined ? {} : { request: trace }) });
+      return errors;
+    },
+  };
+  const close = (code: number, reason: string, cause?: unknown): void => {
+    const error = closedFor(code, reason, cause);
+    if (error !== undefined) told({ id: requestIdFrom(undefined), error });
+    socket.close(code, reason);
   };
   const closed = server.sockets.opened(
     {
       protocol: socket.protocol,
       send: (data) => sendAndWait(socket, data, maxWaitingBytes),
-      close: (code, reason) => socket.close(code, reason),
+      close: (code = closeCodes.normal, reason = "") => close(code, reason),
       onMessage: (listener) =>
         socket.on("message", (data: Buffer) => {
+          receivedAtMs = clock.monotonic();
           try {
             checkJson(data, json);
           } catch (error) {
-            socket.close(badRequest, (error as RpcError).message);
+            close(closeCodes.badFrame, (error as RpcError).message);
             return;
           }
-          listener(data.toString("utf8")).catch(() => socket.close(internalError, "internal error"));
+          listener(data.toString("utf8")).catch((thrown: unknown) =>
+            close(closeCodes.graphqlInternal, "internal error", thrown),
+          );
           cancelForgotten(context);
         }),
     },
     context,
   );
   socket.on("close", (code, reason) => {
-    for (const operation of context.operations.keys()) operation.cancel();
+    for (const operation of context.operations.keys()) {
+      operation.cancel();
+      operation.end();
+    }
     void closed(code, reason.toString());
   });
 }
@@ -74,6 +101,7 @@ function cancelForgotten({ operations, library }: SocketContext): void {
     if (id in library.subscriptions) continue;
     operations.delete(operation);
     operation.cancel();
+    operation.end();
   }
 }
 

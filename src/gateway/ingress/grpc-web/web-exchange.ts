@@ -57,6 +57,10 @@ export class WebExchange implements Exchange {
     return this.#inner.started;
   }
 
+  get status(): number {
+    return this.#inner.status;
+  }
+
   get bytesIn(): number {
     return this.#inner.bytesIn;
   }

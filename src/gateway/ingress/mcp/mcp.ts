@@ -15,17 +15,20 @@ import { readTimeout } from "#gateway/wire/grpc-timeout.ts";
 import { requestIdFrom } from "#gateway/wire/request-id.ts";
 import { httpStatusOf } from "#rpc/code.ts";
 import { type RpcError, toRpcError } from "#rpc/error.ts";
+import type { Principal } from "#rpc/principal.ts";
 import { type Clock, systemClock } from "#std/clock.ts";
 import { refuseExchange } from "../close.ts";
 import { readMetadata } from "../connect/read.ts";
 import type { Adapter, Exchange, ResponseHeaders } from "../exchange.ts";
 import { readPackedBody } from "../packed-body.ts";
 import { secure } from "../rest/security-headers.ts";
+import { SharedRequest } from "../shared-request.ts";
 import { readBody } from "./body.ts";
 import { checkOrigin, type Gate, principalOf } from "./gate.ts";
 import { type ListenStream, listenedTo, openListen } from "./listen.ts";
 import { metaTools } from "./meta-tools.ts";
 import { offersOf } from "./offers.ts";
+import { refusalIn } from "./refusal-in.ts";
 import { callerOf, createServer, type ServerParts } from "./server.ts";
 import { type SessionLimits, Sessions } from "./sessions.ts";
 import type { Caller } from "./use.ts";
@@ -96,6 +99,14 @@ interface Asked {
   readonly caller: Caller;
 }
 
+/** Of a request, as far as it is known. */
+interface Known {
+  readonly id: string;
+  readonly own: ResponseHeaders;
+  readonly began: SharedRequest;
+  principal: Principal | undefined;
+}
+
 class Mcp {
   readonly #options: McpOptions;
   readonly #streams = new Set<ListenStream>();
@@ -113,25 +124,37 @@ class Mcp {
   async handle(exchange: Exchange): Promise<void> {
     const id = requestIdFrom(exchange.headers["x-request-id"]);
     const own = secure("application/json; charset=utf-8", id);
+    const { clock = systemClock } = this.#options;
+    const began = new SharedRequest({ clock, startedAtMs: exchange.startedAtMs });
+    const known: Known = { id, own, began, principal: undefined };
     try {
       if (exchange.path !== path) replyJson(exchange, this.#resource(), own);
-      else await this.#serve(exchange, { id, own });
+      else await this.#serve(exchange, known);
     } catch (thrown) {
       const error = toRpcError(thrown);
       if (exchange.started) exchange.reset();
       else this.#refuse(exchange, error, own);
-      refuseExchange(this.#options.runtime(), exchange, { id, protocol: "mcp", error });
+      this.#tellRefused(exchange, known, error);
+    } finally {
+      began.end();
     }
   }
 
-  async #serve(exchange: Exchange, { id, own }: { id: string; own: ResponseHeaders }): Promise<void> {
+  #tellRefused(exchange: Exchange, { id, principal }: Known, error: RpcError): void {
+    refuseExchange(this.#options.runtime(), exchange, { id, principal, protocol: "mcp", error });
+  }
+
+  async #serve(exchange: Exchange, known: Known): Promise<void> {
+    const { id, own, began } = known;
     checkOrigin(this.#options, exchange);
     const metadata = readMetadata(exchange.headers);
     const principal = await principalOf(this.#options, exchange, metadata);
+    known.principal = principal;
     const gone = new AbortController();
     exchange.onAbort(() => gone.abort());
     exchange.onStalled((error) => gone.abort(error));
     const { signal } = gone;
+    began.wait();
     const body =
       exchange.method === "POST"
         ? await readPackedBody(exchange, {
@@ -140,12 +163,13 @@ class Mcp {
             inflationFreeBytes: this.#options.inflationFreeBytes,
           })
         : undefined;
+    began.resume();
     const read = body === undefined ? nothing : readBody(body, this.#options);
     const request = toRequest(exchange, { base: this.#options.serverUrl(), body, signal });
     const timeoutMs = readTimeout(exchange.headers);
     const caller: Caller = {
       ...{ principal, metadata, peer: exchange.peer, id },
-      ...{ gone: signal, timeoutMs, told: own, arguments: read.arguments },
+      ...{ gone: signal, timeoutMs, told: own, arguments: read.arguments, request: began },
     };
     // The library hands on what it was given here, and nothing of it to the client.
     const authInfo = {
@@ -156,7 +180,11 @@ class Mcp {
     const loaded = await this.#loaded;
     const asked: Asked = { request, body: read.body, authInfo, caller };
     const { id: of } = (asked.body ?? {}) as { readonly id?: unknown };
-    await this.#respond(loaded, asked, (response) => replyWith(exchange, response, { own, signal, id: of }));
+    await this.#respond(loaded, asked, async (response) => {
+      const answer = await replyWith(exchange, response, { own, signal, id: of });
+      const refused = began.called ? undefined : refusalIn(answer);
+      if (refused !== undefined) this.#tellRefused(exchange, known, refused);
+    });
   }
 
   /** To a session, to the stream of a listener, or by itself. */

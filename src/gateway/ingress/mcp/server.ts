@@ -180,12 +180,11 @@ class Handlers {
   }
 
   #use(context: ServerContext, input?: Use["input"]): Use {
-    const { runtime, clock } = this.#parts;
-    // A round began when it was answered, however long the person took.
-    return {
-      ...{ runtime: runtime(), caller: tracedCallerOf(context), signal: context.mcpReq.signal, input },
-      startedAtMs: clock.monotonic(),
-    };
+    const { runtime } = this.#parts;
+    const caller = tracedCallerOf(context);
+    // The first call began with its request; a later round when it was answered, however long the person took.
+    const { nextStartedAtMs: startedAtMs } = caller.request;
+    return { runtime: runtime(), caller, signal: context.mcpReq.signal, input, startedAtMs };
   }
 
   /** The library's types are those of the wire's schemas, which it checks; ours are of what we make. */
@@ -214,6 +213,7 @@ class Handlers {
       } catch (thrown) {
         const questions = questionsIn(toRpcError(thrown));
         if (questions === undefined) throw thrown;
+        callerOf(context).request.wait();
         const state: RoundState = {
           of: digestOf(of.name, of.arguments()),
           state: questions.state,

@@ -10,6 +10,7 @@ import type { Peer } from "#rpc/peer.ts";
 import { localPrincipal, type Principal } from "#rpc/principal.ts";
 import type { Reply } from "#rpc/reply.ts";
 import type { ResponseHeaders } from "../exchange.ts";
+import type { SharedRequest } from "../shared-request.ts";
 import { hearCall } from "../told-headers.ts";
 
 /** Who asks, and what of the HTTP request calls need. */
@@ -27,6 +28,8 @@ export interface Caller {
   readonly arguments?: string | undefined;
   /** Headers of the answer: what calls say of their limits is kept here. */
   readonly told: ResponseHeaders;
+  /** What its calls are parts of. */
+  readonly request: SharedRequest;
 }
 
 /** The circumstances of a use. */
@@ -72,7 +75,8 @@ export async function use<T>(
   take: (reply: Reply, call: UnaryCall) => T | Promise<T>,
 ): Promise<T> {
   const call = callOf(options, asked.method, asked.request);
-  const { gone } = options.caller;
+  const { gone, request } = options.caller;
+  request.begin(call);
   const leave = (): void => call.cancel(gone.reason instanceof RpcError ? gone.reason : clientGone());
   const signals = [options.signal, gone];
   for (const signal of signals) {
@@ -88,7 +92,7 @@ export async function use<T>(
     call.failedBy ??= toRpcError(thrown);
     throw thrown;
   } finally {
-    call.close();
+    request.over(call);
     for (const signal of signals) signal.removeEventListener("abort", leave);
   }
 }

@@ -25,6 +25,7 @@ export async function watch(options: Use, uri: string, watcher: Watcher): Promis
       reason: "METHOD_UNKNOWN",
       message: `nothing tells of changes of ${uri.slice(0, 200)}; read it again instead`,
     });
+  options.caller.request.delegate();
   const call = callOf(options, about.method, about.request(variables));
   const began = Promise.withResolvers<undefined>();
   call.flushHeaders = () => began.resolve(undefined);

@@ -30,17 +30,18 @@ const holdHeadersMs = 1000;
 /**
  * @param own headers of every answer; what is added to them while the first message is made is said too.
  * @param signal fires when the client leaves, or reads nothing: with the RpcError that says so. @param id of the request.
+ * @returns the answer; of a stream its last piece.
  */
 export async function replyWith(
   exchange: Exchange,
   response: Response,
   { own, signal, id }: { readonly own: ResponseHeaders; readonly signal: AbortSignal; readonly id: unknown },
-): Promise<void> {
+): Promise<Uint8Array> {
   const isStream = response.headers.get("content-type")?.startsWith("text/event-stream") === true;
   if (response.body === null || !isStream) {
     const body = new Uint8Array(await response.arrayBuffer());
     exchange.reply(response.status, headersOf(response, own), body.length === 0 ? undefined : body);
-    return;
+    return body;
   }
   const reader = response.body.getReader();
   // Who stops reading ends what is made for it.
@@ -62,6 +63,7 @@ export async function replyWith(
   }
   if (signal.reason instanceof RpcError) exchange.endWith(stalledEvent(signal.reason, id, last));
   else exchange.end();
+  return last;
 }
 
 /** Ends a stream that nobody reads: the request's answer, where it has none yet. What waits goes before it, as long again. */

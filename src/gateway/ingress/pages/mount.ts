@@ -1,8 +1,12 @@
 /** Something that serves paths of its own, mounted beside the API: plain requests in, plain answers out, over any HTTP. */
+
+import type { Runtime } from "#gateway/dispatch/dispatch.ts";
 import { requestIdFrom } from "#gateway/wire/request-id.ts";
-import { toRpcError } from "#rpc/error.ts";
+import { type RpcError, toRpcError } from "#rpc/error.ts";
+import { refuseExchange } from "../close.ts";
 import type { Exchange, ResponseHeaders } from "../exchange.ts";
 import type { Pages } from "./pages.ts";
+import { refusalOf } from "./refusal-of.ts";
 
 export interface Mounted {
   owns(path: string): boolean;
@@ -25,14 +29,23 @@ export interface Mounted {
 /** Forms and their like: nothing mounted takes files. */
 const maxBodyBytes = 64 * 1024;
 
-export function createMount(mounted: Mounted): Pages {
+/** @param runtime hears of what was refused. */
+export function createMount(mounted: Mounted, runtime: () => Pick<Runtime, "refused">): Pages {
   return {
     owns: (path) => mounted.owns(path),
-    handle: (exchange) => void serve(mounted, exchange),
+    handle: (exchange) => void serve(mounted, exchange, runtime),
   };
 }
 
-async function serve(mounted: Mounted, exchange: Exchange): Promise<void> {
+async function serve(
+  mounted: Mounted,
+  exchange: Exchange,
+  runtime: () => Pick<Runtime, "refused">,
+): Promise<void> {
+  const id = requestIdFrom(exchange.headers["x-request-id"]);
+  const refused = (error: RpcError | undefined): void => {
+    if (error !== undefined) refuseExchange(runtime(), exchange, { id, protocol: "rest", error });
+  };
   const common: ResponseHeaders = {
     "cache-control": "no-store",
     "content-security-policy": "default-src 'none'; frame-ancestors 'none'",
@@ -40,7 +53,7 @@ async function serve(mounted: Mounted, exchange: Exchange): Promise<void> {
     "referrer-policy": "no-referrer",
     "x-content-type-options": "nosniff",
     "x-frame-options": "DENY",
-    "x-request-id": requestIdFrom(exchange.headers["x-request-id"]),
+    "x-request-id": id,
   };
   try {
     const { method, path, query, headers } = exchange;
@@ -54,10 +67,12 @@ async function serve(mounted: Mounted, exchange: Exchange): Promise<void> {
       address: exchange.peer.address,
     });
     exchange.reply(answer.status, { ...common, ...answer.headers }, answer.body);
+    refused(refusalOf(answer.status, "OAUTH_REFUSED"));
   } catch (error) {
     const tooLarge = toRpcError(error).reason === "PAYLOAD_TOO_LARGE";
     const text = { ...common, "content-type": "text/plain; charset=utf-8" };
     if (tooLarge) exchange.reply(413, text, `a request here has at most ${maxBodyBytes} bytes\n`);
     else exchange.reply(500, text, "internal error: try again\n");
+    refused(toRpcError(error));
   }
 }

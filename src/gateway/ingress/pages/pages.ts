@@ -14,7 +14,9 @@ import {
 } from "#gateway/describe/describe.ts";
 import type { Runtime } from "#gateway/dispatch/dispatch.ts";
 import { requestIdFrom } from "#gateway/wire/request-id.ts";
+import { type RpcError, toRpcError } from "#rpc/error.ts";
 import type { Reasons } from "#rpc/reasons.ts";
+import { refuseExchange } from "../close.ts";
 import type { Adapter, Exchange, ResponseHeaders } from "../exchange.ts";
 import { retryAfterSeconds } from "../rest/error-body.ts";
 import { secure } from "../rest/security-headers.ts";
@@ -22,6 +24,7 @@ import { docsPage } from "./docs-page.ts";
 import { errorsPage } from "./errors-page.ts";
 import { contentSecurityPolicy } from "./html.ts";
 import { type MetricsReaders, refuseReader } from "./metrics-page.ts";
+import { refusalOf } from "./refusal-of.ts";
 
 /** Where the pages are: no method of a contract can be there. */
 export const pagePaths = [
@@ -69,6 +72,8 @@ interface Page {
   readonly body: string | Uint8Array;
   /** May be kept by a client and asked for again by this; absent: not. */
   readonly etag?: string;
+  /** Why there is none, for those who watch; absent: there is one, or who asks is told to come again. */
+  readonly refusal?: RpcError | undefined;
 }
 
 export function createPages(options: PagesOptions): Pages {
@@ -121,24 +126,40 @@ export function createPages(options: PagesOptions): Pages {
           { ...pageHeaders("text/plain; charset=utf-8", id), allow: "GET, HEAD" },
           "use GET\n",
         );
+        tell(exchange, refusalOf(405, "METHOD_NOT_BOUND"), { id, options });
         return;
       }
       const make = byPath.get(exchange.path) ?? (() => schema(exchange.path, options, messages()));
       const page = makePage(make, exchange);
-      if (page instanceof Promise) void page.then((made) => send(exchange, made, id));
-      else send(exchange, page, id);
+      const answer = (made: Page): void => {
+        send(exchange, made, id);
+        tell(exchange, made.refusal, { id, options });
+      };
+      if (page instanceof Promise) void page.then(answer);
+      else answer(page);
     },
   };
 }
 
+function tell(
+  exchange: Exchange,
+  error: RpcError | undefined,
+  { id, options }: { readonly id: string; readonly options: PagesOptions },
+): void {
+  if (error !== undefined) refuseExchange(options.runtime(), exchange, { id, protocol: "rest", error });
+}
+
 /** A page that cannot be made is an answer like any other: what went wrong inside is not for its reader. */
 function makePage(make: MakePage, exchange: Exchange): Page | Promise<Page> {
-  const broken = (): Page => text(500, "internal error: the page could not be made");
+  const broken = (thrown: unknown): Page => ({
+    ...text(500, "internal error: the page could not be made"),
+    refusal: toRpcError(thrown),
+  });
   try {
     const page = make(exchange);
     return page instanceof Promise ? page.catch(broken) : page;
-  } catch {
-    return broken();
+  } catch (thrown) {
+    return broken(thrown);
   }
 }
 
@@ -163,8 +184,11 @@ function pageHeaders(type: string, id: string): ResponseHeaders {
   return headers;
 }
 
-function text(status: number, body: string): Page {
-  return { status, type: "text/plain; charset=utf-8", body: `${body}\n` };
+/** @param reason of what is not given. */
+function text(status: number, body: string, reason = "PAGE_REFUSED"): Page {
+  // That the process is not ready is for who asks whether it is.
+  const refusal = status === 503 ? undefined : refusalOf(status, reason);
+  return { status, type: "text/plain; charset=utf-8", body: `${body}\n`, refusal };
 }
 
 function htmlPage(body: string): Page {
@@ -224,7 +248,7 @@ function oncePerRuntime<T>(options: PagesOptions, make: (runtime: Runtime) => T)
 
 async function metrics(exchange: Exchange, options: PagesOptions): Promise<Page> {
   const refused = await refuseReader(exchange, options);
-  if (refused !== undefined) return text(403, refused);
+  if (refused !== undefined) return text(403, refused, "METRICS_CLOSED");
   return {
     status: 200,
     type: "text/plain; version=0.0.4; charset=utf-8",

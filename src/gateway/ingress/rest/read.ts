@@ -137,6 +137,7 @@ function startOf(
     startedAtMs: exchange.startedAtMs,
     route,
     path: exchange.path,
+    httpMethod: exchange.method,
   };
 }
 

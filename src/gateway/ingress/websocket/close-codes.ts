@@ -17,6 +17,8 @@ export const closeCodes = {
   initTimeout: 4408,
   duplicateId: 4409,
   tooMany: 4429,
+  /** graphql-ws's own for what went wrong here. */
+  graphqlInternal: 4500,
 } as const;
 
 /** A single call that failed closes its socket with 4000 and its google.rpc.Code. */

@@ -8,11 +8,13 @@ import { clientGone } from "#rpc/call.ts";
 import { RpcError, toRpcError } from "#rpc/error.ts";
 import { Metadata } from "#rpc/metadata.ts";
 import type { Peer } from "#rpc/peer.ts";
-import { localPrincipal } from "#rpc/principal.ts";
+import { localPrincipal, type Principal } from "#rpc/principal.ts";
+import { type TraceHeaders, traceHeadersOf } from "#rpc/refusal.ts";
 import type { Clock } from "#std/clock.ts";
 import { checkBinaries, isWithheld } from "../client-headers.ts";
 import { tooManyHeaders } from "../precheck.ts";
 import { closeCodes, shortened } from "./close-codes.ts";
+import { closedFor } from "./closed-for.ts";
 import { Credit } from "./credit.ts";
 import type { FrameCodec, Incoming, Outgoing } from "./frames.ts";
 import { Outlet } from "./outlet.ts";
@@ -34,12 +36,14 @@ export interface SessionOptions {
   /** Of a call's metadata, as of a request's headers. */
   readonly maxHeaders: number;
   readonly maxHeaderBytes: number;
+  /** What came with the upgrade. */
+  readonly trace: TraceHeaders;
 }
 
 /** Who a connection's credential stands for. */
 export interface SocketAuthenticator {
   /** @throws RpcError `unauthenticated`. */
-  principalOf(caller: Caller): unknown;
+  principalOf(caller: Caller): Principal | Promise<Principal>;
   /** Milliseconds since 1970; undefined: it does not end. */
   expiryOf(caller: Caller): number | undefined;
 }
@@ -64,6 +68,8 @@ export class Session {
   /** A first frame came. */
   spoke = false;
   #noticed = false;
+  /** As far as it is known. */
+  #principal: Principal | undefined;
   /** Frames that wait for the check of a credential before them. */
   #checking: Promise<void> | undefined;
 
@@ -108,14 +114,14 @@ export class Session {
     } catch (thrown) {
       const error = toRpcError(thrown);
       // A database that is away now is asked again at the next look.
-      if (error.code === "unauthenticated") this.#close(closeCodes.unauthenticated, error.message);
+      if (error.code === "unauthenticated") this.#closeFor(error);
     }
   }
 
   /** When the credential ends. @throws RpcError `unauthenticated`. */
   async #check(): Promise<number | undefined> {
     const caller = { metadata: this.#metadata({}), peer: this.#peer };
-    await this.#options.authenticator?.principalOf(caller);
+    this.#principal = await this.#options.authenticator?.principalOf(caller);
     return this.#options.authenticator?.expiryOf(caller);
   }
 
@@ -168,7 +174,7 @@ export class Session {
       this.#onCallFrame(frame);
     } catch (thrown) {
       if (thrown instanceof BadFrame) this.#close(thrown.closeCode, thrown.message);
-      else this.#fail(frame.id, toRpcError(thrown));
+      else this.#fail(frame, toRpcError(thrown));
     }
     return undefined;
   }
@@ -180,7 +186,7 @@ export class Session {
       if (Object.keys(this.#headers).length > 0) await this.#check();
     } catch (thrown) {
       this.#headers = before;
-      this.#close(closeCodes.unauthenticated, toRpcError(thrown).message);
+      this.#closeFor(toRpcError(thrown));
       return;
     }
     this.#noticed = false;
@@ -216,15 +222,10 @@ export class Session {
     const runtime = this.#options.runtime();
     const method = runtime.catalog.methods.get(`/${frame.method}`);
     if (method === undefined) {
-      const error = new RpcError("unimplemented", {
+      throw new RpcError("unimplemented", {
         reason: "METHOD_UNKNOWN",
         message: `there is no method ${frame.method.slice(0, 200)}; /asyncapi.json lists the methods that are here`,
       });
-      runtime.refused({
-        ...{ id: requestIdFrom(frame.metadata["x-request-id"]), protocol: "websocket", method, error },
-        ...{ peer: this.#peer, startedAtMs: clock.monotonic(), bytesIn: 0, bytesOut: 0 },
-      });
-      throw error;
     }
     const call = new SocketCall({
       id,
@@ -265,10 +266,33 @@ export class Session {
     this.#send({ id: "", ready: { heartbeatSeconds, maxFrameBytes, credit: requestCredit, maxCalls } });
   }
 
-  #fail(id: string, error: RpcError): void {
+  /** Of a call that runs, or of one that does not even begin. */
+  #fail({ id, call }: Incoming, error: RpcError): void {
     const running = this.#calls.get(id);
-    if (running !== undefined) running.cancel(error);
-    else this.#send({ id, end: { status: toStatus(error, requestIdFrom(undefined)), trailers: {} } });
+    if (running !== undefined) {
+      running.cancel(error);
+      return;
+    }
+    const requestId = requestIdFrom(call?.metadata["x-request-id"]);
+    this.#send({ id, end: { status: toStatus(error, requestId), trailers: {} } });
+    this.#tell(error, requestId, call?.metadata);
+  }
+
+  /** What never became a call, for those who watch. */
+  #tell(error: RpcError, id: string, metadata: Readonly<Record<string, string>> = {}): void {
+    const { runtime, clock, trace } = this.#options;
+    runtime().refused({
+      ...{
+        id,
+        error,
+        method: undefined,
+        protocol: "websocket",
+        peer: this.#peer,
+        principal: this.#principal,
+      },
+      trace: metadata.traceparent === undefined ? trace : traceHeadersOf(metadata),
+      ...{ startedAtMs: clock.monotonic(), bytesIn: 0, bytesOut: 0 },
+    });
   }
 
   #send(frame: Outgoing): void {
@@ -277,6 +301,14 @@ export class Session {
 
   #close(code: number, reason: string): void {
     this.#options.socket.close(code, shortened(reason));
+    const error = closedFor(code, reason);
+    if (error !== undefined) this.#tell(error, requestIdFrom(undefined));
+  }
+
+  /** A credential that is not good, or no longer. */
+  #closeFor(error: RpcError): void {
+    this.#options.socket.close(closeCodes.unauthenticated, shortened(error.message));
+    this.#tell(error, requestIdFrom(undefined));
   }
 
   cancelAll(error: RpcError = clientGone()): void {

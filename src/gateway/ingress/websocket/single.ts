@@ -11,9 +11,11 @@ import { type AdapterCall, type Call, clientGone } from "#rpc/call.ts";
 import { type RpcError, toRpcError } from "#rpc/error.ts";
 import { hasUnaryRequest } from "#rpc/method.ts";
 import { BytesPayload } from "#rpc/payload.ts";
+import { traceHeadersOf } from "#rpc/refusal.ts";
 import { statusJson } from "../rest/error-body.ts";
 import { type RequestHead, readSocketCall } from "../rest/read.ts";
 import { closeCodes, failedCall, shortened } from "./close-codes.ts";
+import { closedFor } from "./closed-for.ts";
 import { MessageQueue } from "./message-queue.ts";
 import { Outlet } from "./outlet.ts";
 
@@ -41,15 +43,30 @@ export function serveSingle(options: SingleOptions): (error: RpcError) => void {
   let call: AdapterCall<Call> | undefined;
   let bytesIn = 0;
   const fail = (error: RpcError): void => {
-    const { peer, startedAtMs } = options.head;
+    const { peer, startedAtMs, headers } = options.head;
     if (call !== undefined) call.close(error);
     else
       runtime.refused({
         ...{ id, method, peer, startedAtMs, error, bytesIn, bytesOut: 0 },
-        protocol: "websocket",
+        ...{ protocol: "websocket", trace: traceHeadersOf(headers) },
       });
     outlet.now(`{"error":${statusJson(error, id)}}`);
     socket.close(failedCall + error.number, shortened(`${error.reason}: ${error.message}`));
+  };
+  const refuseFrame = (why: string): void => {
+    const error = closedFor(closeCodes.badFrame, why);
+    socket.close(closeCodes.badFrame, why);
+    if (error === undefined) return;
+    // A call that runs ends with it, and has a line of its own.
+    if (call !== undefined) {
+      call.cancel(error);
+      return;
+    }
+    const { peer, startedAtMs, headers } = options.head;
+    runtime.refused({
+      ...{ id, method, peer, startedAtMs, error, bytesIn, bytesOut: 0 },
+      ...{ protocol: "websocket", trace: traceHeadersOf(headers) },
+    });
   };
   const begin = (body: Uint8Array | undefined): void => {
     const start = async (): Promise<void> => {
@@ -73,7 +90,7 @@ export function serveSingle(options: SingleOptions): (error: RpcError) => void {
   socket.on("message", (data: Buffer, isBinary) => {
     bytesIn += data.length;
     if (call !== undefined) call.bytesIn = bytesIn;
-    if (isBinary) socket.close(closeCodes.badFrame, "messages are JSON, in text frames");
+    if (isBinary) refuseFrame("messages are JSON, in text frames");
     else if (hasUnaryRequest(method.kind)) {
       if (call === undefined && route.body.kind !== "none") begin(data);
     } else if (data.length === 0) queue.end();

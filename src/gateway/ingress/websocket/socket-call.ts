@@ -87,7 +87,7 @@ export class SocketCall {
     if (this.#call !== undefined) this.#headers(this.#call);
     this.#send({ end: { status: toStatus(error, start.id), trailers: this.#trailers() } });
     if (this.#call === undefined && !this.#over) {
-      const { id, protocol, method, peer, startedAtMs } = start;
+      const { id, protocol, method, peer, startedAtMs, metadata } = start;
       runtime.refused({
         id,
         protocol,
@@ -97,6 +97,7 @@ export class SocketCall {
         error,
         bytesIn: this.#bytesIn,
         bytesOut: 0,
+        trace: { traceparent: metadata.get("traceparent"), tracestate: metadata.get("tracestate") },
       });
     }
     this.#finish(error);

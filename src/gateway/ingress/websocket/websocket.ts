@@ -13,6 +13,7 @@ import type { Runtime } from "#gateway/dispatch/dispatch.ts";
 import { requestIdFrom } from "#gateway/wire/request-id.ts";
 import { RpcError, toRpcError } from "#rpc/error.ts";
 import type { Peer } from "#rpc/peer.ts";
+import { traceHeadersOf } from "#rpc/refusal.ts";
 import type { Clock } from "#std/clock.ts";
 import type { RequestHeaders } from "../exchange.ts";
 import type { Server as GraphqlServer } from "../graphql/server.ts";
@@ -22,6 +23,7 @@ import type { RequestHead } from "../rest/read.ts";
 import { readerStalled } from "../stalled.ts";
 import { ticketed } from "../ticket.ts";
 import { closeCodes, shortened } from "./close-codes.ts";
+import { brokenFor, closedFor } from "./closed-for.ts";
 import { createFrameCodecs, defaultFrameLimits, type FrameCodec, type FrameLimits } from "./frames.ts";
 import { Session, type SocketAuthenticator } from "./session.ts";
 import { serveSingle } from "./single.ts";
@@ -102,16 +104,21 @@ export function createWebSockets(options: WebSocketOptions): WebSockets {
 
 /** Pieces of a frame that may wait for the rest of it: of a 1 MiB frame 64 bytes each, where sockets give 64 KiB. */
 const maxBufferedPieces = 16_384;
+const tooManyControls = "more PING and PONG frames than a client may send";
 
 /** What the shared timer knows of a socket. */
 interface Connection {
   readonly socket: WebSocket;
+  /** Tells those who watch why it is closed, where its client is to blame. */
+  told(error: RpcError | undefined): void;
   readonly session: Session | undefined;
   readonly openedAt: number;
   unanswered: number;
   /** PING and PONG frames since `controlSince`. */
   controlFrames: number;
   controlSince: number;
+  /** PING or PONG frames came when it was no longer open: the library cuts whoever sends more of them at once than it answers. */
+  cut: boolean;
 }
 
 class Server implements WebSockets {
@@ -213,7 +220,9 @@ class Server implements WebSockets {
     const { clock, runtime, authenticator } = this.#options;
     await this.#accept(upgrade, (socket) => {
       if (offered.length > 0 && known === undefined) {
-        socket.close(closeCodes.subprotocol, "speak portico.v1+json or portico.v1+proto");
+        const why = "speak portico.v1+json or portico.v1+proto";
+        socket.close(closeCodes.subprotocol, why);
+        this.#tellerOf(request, peer)(closedFor(closeCodes.subprotocol, why));
         return;
       }
       const begun = new Session({
@@ -230,8 +239,9 @@ class Server implements WebSockets {
         },
         ...{ maxHeaders, maxHeaderBytes },
         headers: credential,
+        trace: traceHeadersOf(request.headers),
       });
-      this.#keep(socket, begun);
+      this.#keep(upgrade, socket, begun);
       upgrade.onStalled(() => tellStalled(socket, (error) => begun.cancelAll(error)));
       begun.begin();
     });
@@ -242,7 +252,7 @@ class Server implements WebSockets {
     const { clock, runtime } = this.#options;
     const { maxWaitingBytes, maxJsonDepth: maxDepth, maxElements } = this.#limits;
     await this.#accept(upgrade, (socket) => {
-      this.#keep(socket, undefined);
+      this.#keep(upgrade, socket, undefined);
       upgrade.onStalled(() => tellStalled(socket));
       if (server !== undefined)
         serveGraphqlSocket(server, {
@@ -267,7 +277,7 @@ class Server implements WebSockets {
     const id = requestIdFrom(head.headers["x-request-id"]);
     const { maxWaitingBytes } = this.#limits;
     await this.#accept(upgrade, (accepted) => {
-      this.#keep(accepted, undefined);
+      this.#keep(upgrade, accepted, undefined);
       const cancel = serveSingle({
         ...{ socket: accepted, head, variables, id, runtime, maxWaitingBytes },
         route: target,
@@ -294,11 +304,13 @@ class Server implements WebSockets {
     });
   }
 
-  #keep(socket: WebSocket, session: Session | undefined): void {
-    const openedAt = this.#options.clock.monotonic();
+  #keep({ request, peer }: Upgrade, socket: WebSocket, session: Session | undefined): void {
+    const { clock } = this.#options;
+    const openedAt = clock.monotonic();
+    const told = this.#tellerOf(request, peer);
     const connection: Connection = {
-      ...{ socket, session, openedAt, unanswered: 0 },
-      ...{ controlFrames: 0, controlSince: openedAt },
+      ...{ socket, session, openedAt, told, unanswered: 0 },
+      ...{ controlFrames: 0, controlSince: openedAt, cut: false },
     };
     this.#connections.add(connection);
     takeTurns(socket);
@@ -307,10 +319,12 @@ class Server implements WebSockets {
       connection.unanswered = 0;
       this.#onControl(connection);
     });
-    // Told to the client by the close code; nothing to add.
-    socket.on("error", () => {});
-    socket.on("close", () => {
+    // Told to the client by the close code.
+    socket.on("error", (error) => told(brokenFor(error)));
+    socket.on("close", (code) => {
       this.#connections.delete(connection);
+      // RFC 6455 section 7.4.1: without a close frame of either side.
+      if (connection.cut && code === 1006) told(closedFor(closeCodes.policy, tooManyControls));
       if (this.#connections.size > 0) return;
       for (const timer of this.#timers) clearInterval(timer);
       this.#timers = [];
@@ -324,6 +338,19 @@ class Server implements WebSockets {
     ];
   }
 
+  /** What ends a socket is no call's end; who it was is known by the handshake. */
+  #tellerOf({ url = "", headers }: IncomingMessage, peer: Peer): (error: RpcError | undefined) => void {
+    const { runtime, clock } = this.#options;
+    const protocol = isGraphql(url) ? "graphql" : "websocket";
+    return (error) => {
+      if (error === undefined) return;
+      runtime().refused({
+        ...{ id: requestIdFrom(headers["x-request-id"]), protocol, method: undefined, peer, error },
+        ...{ startedAtMs: clock.monotonic(), bytesIn: 0, bytesOut: 0, trace: traceHeadersOf(headers) },
+      });
+    };
+  }
+
   /** Each PING makes us answer, and costs its sender next to nothing. */
   #onControl(connection: Connection): void {
     const now = this.#options.clock.monotonic();
@@ -333,8 +360,10 @@ class Server implements WebSockets {
     }
     connection.controlFrames += 1;
     const { readyState, OPEN } = connection.socket;
+    if (readyState !== OPEN) connection.cut = true;
     if (connection.controlFrames <= this.#limits.maxControlFrames || readyState !== OPEN) return;
-    connection.socket.close(closeCodes.policy, "more PING and PONG frames than a client may send");
+    connection.socket.close(closeCodes.policy, tooManyControls);
+    connection.told(closedFor(closeCodes.policy, tooManyControls));
     // What is on its way already is not read: the answers would wait for a client that takes none.
     connection.socket.pause();
     setTimeout(() => connection.socket.terminate(), 100).unref();
@@ -356,9 +385,13 @@ class Server implements WebSockets {
 
   #endSilent(): void {
     const now = this.#options.clock.monotonic();
-    for (const { socket, session, openedAt } of this.#connections)
-      if (session?.spoke === false && now - openedAt >= this.#limits.initMs)
-        socket.close(closeCodes.initTimeout, "the first frame did not come in time");
+    for (const { socket, session, openedAt, told } of this.#connections) {
+      if (session?.spoke !== false || now - openedAt < this.#limits.initMs) continue;
+      if (socket.readyState !== socket.OPEN) continue;
+      const why = "the first frame did not come in time";
+      socket.close(closeCodes.initTimeout, why);
+      told(closedFor(closeCodes.initTimeout, why));
+    }
   }
 }
 
