@@ -280,6 +280,14 @@ function databaseLimits({ limits }: Config) {
   };
 }
 
+function signInLimitsOf({ limits }: Config) {
+  return {
+    perAccount: limits.signInsPerAccount,
+    perAddress: limits.signInsPerAddress,
+    windowMs: limits.signInWindowMs,
+  };
+}
+
 /** Where connections come in, and how much each may take. */
 function portsOf({ host, httpPort, grpcPort, cors, limits, proxies, tls, ...config }: Config) {
   return {
@@ -305,11 +313,14 @@ function adaptersOf(
   const runtime = (): Runtime => parts.runtime;
   const authenticated = config.authentication === "on";
   const { limits } = config;
-  const { maxMessageBytes, maxInflation, maxEventBytes, heartbeatMs } = limits;
+  const { maxMessageBytes, maxEventBytes, heartbeatMs, maxJsonDepth, maxElements } = limits;
+  const { maxInflation, inflationFreeBytes } = limits;
+  const inflation = { maxInflation, inflationFreeBytes };
   const graphql = createGraphql({
     ...{ runtime, introspection: config.graphqlIntrospection === "on" },
     page: config.mode === "development" && config.graphqlIntrospection === "on",
-    ...{ maxBodyBytes: limits.maxJsonBytes, maxInflation, maxEventBytes, heartbeatMs },
+    ...{ maxBodyBytes: limits.maxJsonBytes, ...inflation, maxJsonDepth, maxElements },
+    ...{ maxEventBytes, heartbeatMs, initMs: limits.socketInitMs, maxBatch: limits.graphqlMaxBatch },
     limits: {
       maxDepth: limits.graphqlMaxDepth,
       maxAliases: limits.graphqlMaxAliases,
@@ -318,9 +329,9 @@ function adaptersOf(
     },
   });
   return {
-    grpc: createGrpc({ runtime, maxMessageBytes, maxInflation }),
-    grpcWeb: createGrpcWeb(createGrpc({ runtime, maxMessageBytes, maxInflation, protocol: "grpc-web" })),
-    connect: createConnect({ runtime, maxMessageBytes, maxInflation }),
+    grpc: createGrpc({ runtime, maxMessageBytes, ...inflation }),
+    grpcWeb: createGrpcWeb(createGrpc({ runtime, maxMessageBytes, ...inflation, protocol: "grpc-web" })),
+    connect: createConnect({ runtime, maxMessageBytes, ...inflation }),
     rest: createRest({
       ...{ runtime, limits, serverUrl: url },
       timingClock: config.serverTiming === "on" ? clock : undefined,
@@ -328,12 +339,15 @@ function adaptersOf(
     graphql,
     webSockets: createWebSockets({
       ...{ runtime, clock, graphql: graphql.server },
-      limits: { ...limits, initMs: limits.socketInitMs, maxControlFrames: limits.maxSocketControls },
+      limits: {
+        ...{ ...limits, initMs: limits.socketInitMs },
+        ...{ maxControlFrames: limits.maxSocketControls, controlWindowMs: limits.socketControlWindowMs },
+      },
       ...(authenticated ? { authenticator } : {}),
     }),
     mcp: createMcp({
-      ...{ runtime, version, serverUrl: url, origins: config.cors.origins, maxInflation },
-      maxBodyBytes: limits.maxJsonBytes,
+      ...{ runtime, version, serverUrl: url, origins: config.cors.origins, ...inflation },
+      ...{ maxBodyBytes: limits.maxJsonBytes, maxElements, maxJsonDepth, maxEnvelope: limits.mcpMaxEnvelope },
       ...(authenticated ? { authenticator } : {}),
       metaTools: config.mcpMetaTools === "on",
       secret: readSecret(config),
@@ -378,6 +392,7 @@ async function createServices(
     oauthRegistration: config.oauthRegistration === "on",
     trustedIssuers: config.trustedIssuers,
     limits: limits.store,
+    signInLimits: signInLimitsOf(config),
     events: events.log,
     scopes: () => scopesOf([...catalog.methods.values()].map(ruleOf)),
     ruleOf: (name) => {

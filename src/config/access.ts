@@ -87,6 +87,16 @@ export const accessOptions = {
     range: "off, request, require",
     doc: "Whether clients may show a certificate, or have to.",
   },
+  hstsMaxAge: {
+    key: "tls.hstsMaxAgeSeconds",
+    env: "PORTICO_TLS_HSTS_MAX_AGE_SECONDS",
+    flag: "--tls-hsts-max-age-seconds",
+    value: "SECONDS",
+    schema: wholeNumberOf(0, 126_230_400),
+    default: "63072000: two years",
+    range: "0 to 126230400 seconds; 0: they forget it",
+    doc: "Over TLS: how long browsers speak nothing but TLS with this host and those below it (Strict-Transport-Security). Short where TLS is being tried: browsers cannot be told to come back in clear text.",
+  },
   authentication: {
     key: "authentication",
     env: "PORTICO_AUTHENTICATION",
@@ -150,6 +160,16 @@ export const accessOptions = {
     default: "false",
     range: "true, false",
     doc: "Whether browsers may send client certificates and cookies with calls of those origins. API keys and tokens need it not.",
+  },
+  corsMaxAge: {
+    key: "cors.maxAgeSeconds",
+    env: "PORTICO_CORS_MAX_AGE_SECONDS",
+    flag: "--cors-max-age-seconds",
+    value: "SECONDS",
+    schema: wholeNumberOf(0, 86_400),
+    default: "600",
+    range: "0 to 86400 seconds",
+    doc: "How long a browser may keep what it was told of an origin before it asks again. Without it, each call of a page takes two trips; with a long one, an origin that was taken off the list calls on. Browsers cut it at one day or at two hours.",
   },
   trustedProxies: {
     key: "proxy.trusted",

@@ -48,7 +48,7 @@ describe("configuration", () => {
         reusePort: "off",
         breachedPasswords: undefined,
         policies: [],
-        cors: { origins: [], credentials: false },
+        cors: { origins: [], credentials: false, maxAgeSeconds: 600 },
         trustedIssuers: [],
         oauthRegistration: "off",
         graphqlIntrospection: "on",
@@ -73,8 +73,48 @@ describe("configuration", () => {
         limits: defaultLimits,
       },
     );
-    assert.ok(Object.isFrozen(config));
-    assert.ok(Object.isFrozen(config.limits));
+  });
+
+  test("nobody can change it while it runs, nor anything in it, wherever that came from", async () => {
+    const issuer = {
+      ...{ name: "corp", issuer: "https://id.example.org", audience: "portico" },
+      ...{ tenant: { claim: "org", map: { x: "y" } }, roles: { map: { staff: ["viewer"] } } },
+    };
+    writeFileSync(
+      path.join(cwd, "portico.config.js"),
+      `export default {
+        http: { maxHeaders: 50 },
+        cors: { origins: ["https://app.example.org"], maxAgeSeconds: 60 },
+        policies: [{ selector: "*", scopes: ["a:b"] }],
+        telemetry: { otlpHeaders: { a: "1" } },
+      }`,
+    );
+    const config = await load({
+      flags: { tlsCert: "c.pem", tlsKey: "k.pem", proxyHops: "2" },
+      env: {
+        PORTICO_TRUSTED_ISSUERS: JSON.stringify([issuer]),
+        PORTICO_PROXY_TRUSTED: "10.0.0.0/8",
+        ...{ PORTICO_OTLP_ENDPOINT: "http://a:4318", PORTICO_OTLP_METRICS: "on", PORTICO_RATE_LIMIT: "5/s" },
+      },
+    });
+    let looked = 0;
+    const look = (value: unknown, place: string): void => {
+      if (typeof value !== "object" || value === null) return;
+      looked += 1;
+      assert.ok(Object.isFrozen(value), place);
+      for (const [key, inside] of Object.entries(value)) look(inside, `${place}.${key}`);
+    };
+    look(config, "config");
+    assert.ok(looked > 20, String(looked));
+    const changed = config as unknown as {
+      limits: { maxHeaders: number };
+      cors: { origins: string[] };
+      mode: string;
+    };
+    assert.throws(() => changed.cors.origins.push("https://evil.example"), TypeError);
+    assert.throws(() => Object.assign(changed.limits, { maxHeaders: 1_000_000 }), TypeError);
+    assert.throws(() => Object.assign(changed, { authentication: "off" }), TypeError);
+    assert.deepEqual([config.limits.maxHeaders, config.cors.origins], [50, ["https://app.example.org"]]);
   });
 
   test("OpenTelemetry's variables mean what ours do, and ours win", async () => {
@@ -202,6 +242,8 @@ const wrong: readonly (readonly [OptionName, string, RegExp])[] = [
   ["policies", '[{"selector":"shop..x"}]', /\[0\]\.selector: must be a name/],
   ["corsOrigins", "https://a.example/path", /\[0\]: must be an origin/],
   ["corsCredentials", "maybe", /must be true or false/],
+  ["corsMaxAge", "86401", /must be at most 86400/],
+  ["hstsMaxAge", "-1", /must be a whole number/],
   [
     "trustedIssuers",
     '[{"name":"corp","issuer":"http://idp.example","audience":"a","tenant":"default","roles":{}}]',

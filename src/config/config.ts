@@ -42,6 +42,8 @@ export interface Config {
         readonly keyFile: string;
         readonly clientCaFile: string | undefined;
         readonly clientCertificate: "off" | "request" | "require";
+        /** How long browsers are to remember that there is TLS. */
+        readonly hstsMaxAgeSeconds: number;
       }
     | undefined;
   /** Off: everybody is `users/local` and may do everything. */
@@ -49,7 +51,11 @@ export interface Config {
   /** For methods whose contract does not say who may call them. */
   readonly policies: readonly SelectedPolicy[];
   /** Whose pages may call from a browser. */
-  readonly cors: { readonly origins: readonly string[]; readonly credentials: boolean };
+  readonly cors: {
+    readonly origins: readonly string[];
+    readonly credentials: boolean;
+    readonly maxAgeSeconds: number;
+  };
   /** Whose access tokens are good beside our own. */
   readonly trustedIssuers: readonly TrustedIssuer[];
   /** Whether applications may register themselves as OAuth clients. */
@@ -131,6 +137,8 @@ export interface UserConfig {
   readonly docs?: "on" | "off";
   readonly payload?: LimitsOf<"payload">;
   readonly webSocket?: LimitsOf<"webSocket">;
+  readonly mcp?: { readonly metaTools?: "on" | "off" } & LimitsOf<"mcp">;
+  readonly signIn?: LimitsOf<"signIn">;
   readonly graphql?: { readonly introspection?: "on" | "off" } & LimitsOf<"graphql">;
   readonly proxy?: { readonly trusted?: readonly string[]; readonly hops?: number };
   readonly publicUrl?: string;
@@ -145,10 +153,15 @@ export interface UserConfig {
     readonly key?: string;
     readonly clientCa?: string;
     readonly clientCertificate?: "off" | "request" | "require";
+    readonly hstsMaxAgeSeconds?: number;
   };
   readonly authentication?: "on" | "off";
   readonly policies?: readonly SelectedPolicy[];
-  readonly cors?: { readonly origins?: readonly string[]; readonly credentials?: boolean };
+  readonly cors?: {
+    readonly origins?: readonly string[];
+    readonly credentials?: boolean;
+    readonly maxAgeSeconds?: number;
+  };
   readonly trustedIssuers?: readonly TrustedIssuer[];
   readonly oauth?: { readonly registration?: "on" | "off" };
   readonly rateLimit?: string;
@@ -188,7 +201,14 @@ export async function loadConfig(sources: Sources, fallbackMode: Config["mode"])
   const config = complete(given, fallbackMode);
   problems.push(...check(config, given));
   if (problems.length > 0) throw new ConfigError(problems);
-  return Object.freeze(config);
+  return frozen(config);
+}
+
+/** All the way down: what was checked is what runs. */
+function frozen<T>(value: T): T {
+  if (typeof value !== "object" || value === null || Object.isFrozen(value)) return value;
+  for (const inside of Object.values(value)) frozen(inside);
+  return Object.freeze(value);
 }
 
 function complete(given: Given, fallbackMode: Config["mode"]): Config {
@@ -209,7 +229,11 @@ function complete(given: Given, fallbackMode: Config["mode"]): Config {
     tls: tlsOf(given),
     authentication: given.authentication ?? "on",
     policies: given.policies ?? [],
-    cors: { origins: given.corsOrigins ?? [], credentials: given.corsCredentials ?? false },
+    cors: {
+      origins: given.corsOrigins ?? [],
+      credentials: given.corsCredentials ?? false,
+      maxAgeSeconds: given.corsMaxAge ?? 600,
+    },
     trustedIssuers: given.trustedIssuers ?? [],
     oauthRegistration: given.oauthRegistration ?? "off",
     mcpMetaTools: given.mcpMetaTools ?? "off",
@@ -262,7 +286,7 @@ function metricsPushOf(given: Given): Config["metricsPush"] {
 function limitsOf(given: Given): Limits {
   const limits: Record<LimitName, number> = { ...defaultLimits };
   for (const name of limitNames) limits[name] = given[name] ?? limits[name];
-  return Object.freeze(limits);
+  return limits;
 }
 
 function tlsOf(given: Given): Config["tls"] {
@@ -272,6 +296,7 @@ function tlsOf(given: Given): Config["tls"] {
     keyFile: given.tlsKey,
     clientCaFile: given.tlsClientCa,
     clientCertificate: given.clientCertificate ?? "off",
+    hstsMaxAgeSeconds: given.hstsMaxAge ?? 63_072_000,
   };
 }
 

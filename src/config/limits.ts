@@ -54,6 +54,11 @@ const declared = {
     ...{ default: 30 * second, min: 100, max: 24 * hour, unit: "milliseconds" },
     doc: "Time until the whole of a request is here: over HTTP/1 of any request, over HTTP/2 of one whose message is read as a whole (streams take their time). Then 408, over gRPC DEADLINE_EXCEEDED. Raise it where large files come over slow lines.",
   },
+  timeoutCheckMs: {
+    key: "http.timeoutCheckMs",
+    ...{ default: second, min: 10, max: minute, unit: "milliseconds" },
+    doc: "HTTP/1: how often the two times above are looked at, so how much later than them a connection may be closed; more often where they are shorter. Node's own is 30 s, which would make ten of them forty.",
+  },
   keepAliveMs: {
     key: "http.keepAliveMs",
     ...{ default: 5 * second, min: 0, max: hour, unit: "milliseconds" },
@@ -112,7 +117,12 @@ const declared = {
   http2MaxControlFrames: {
     key: "http2.maxControlFrames",
     ...{ default: 500, min: 10, max: 1_000_000, unit: "frames" },
-    doc: "PING and SETTINGS frames that a client may send within ten seconds; then ENHANCE_YOUR_CALM, and the connection is closed. Each makes us answer; a client that measures its bandwidth sends a few a second.",
+    doc: "PING and SETTINGS frames that a client may send within `http2.controlWindowMs`; then ENHANCE_YOUR_CALM, and the connection is closed. Each makes us answer; a client that measures its bandwidth sends a few a second.",
+  },
+  http2ControlWindowMs: {
+    key: "http2.controlWindowMs",
+    ...{ default: 10 * second, min: 100, max: hour, unit: "milliseconds" },
+    doc: "The time in which `http2.maxControlFrames` may come. Long enough for a burst of a client that measures its bandwidth, short enough to forget it.",
   },
   http2MaxIdleBytes: {
     key: "http2.maxIdleBytes",
@@ -142,12 +152,22 @@ const declared = {
   http2PingAfterMs: {
     key: "http2.pingAfterMs",
     ...{ default: minute, min: 100, max: 24 * hour, unit: "milliseconds" },
-    doc: "Silence of a connection with open streams after which it is pinged; without an answer in a third of that time it is closed. Clients that vanished hold nothing.",
+    doc: "Silence of a connection with open streams after which it is pinged; without an answer within `http2.pingTimeoutMs` it is closed. Clients that vanished hold nothing.",
+  },
+  http2PingTimeoutMs: {
+    key: "http2.pingTimeoutMs",
+    ...{ default: 20 * second, min: 100, max: hour, unit: "milliseconds" },
+    doc: "How long such a connection has for its answer to the PING, which stands behind what a slow client has not read yet. gRPC's own default.",
   },
   http2MaxAgeMs: {
     key: "http2.maxAgeMs",
     ...{ default: 30 * minute, min: 0, max: 24 * hour, unit: "milliseconds; 0: no limit" },
-    doc: "Age at which a connection is told to go (GOAWAY), 10 % more or less, so that those of one moment do not all come again at once. Load balancers see clients again, new processes get their part of them.",
+    doc: "Age at which a connection is told to go (GOAWAY). Load balancers see clients again, new processes get their part of them.",
+  },
+  http2AgeJitterPercent: {
+    key: "http2.ageJitterPercent",
+    ...{ default: 10, min: 0, max: 50, unit: "percent" },
+    doc: "How much sooner or later than `http2.maxAgeMs` a connection is told to go, at random: those of one moment do not all come again at once.",
   },
   http2AgeGraceMs: {
     key: "http2.ageGraceMs",
@@ -172,7 +192,12 @@ const declared = {
   maxInflation: {
     key: "payload.maxInflation",
     ...{ default: 100, min: 1, max: 10_000, unit: "times" },
-    doc: "How many times its size a compressed body may have when it is inflated, once that is more than 64 KiB. More is answered as one that is too large: text seldom reaches 20, what is made to fill memory 1000.",
+    doc: "How many times its size a compressed body may have when it is inflated, once that is more than `payload.inflationFreeBytes`. More is answered as one that is too large: text seldom reaches 20, what is made to fill memory 1000.",
+  },
+  inflationFreeBytes: {
+    key: "payload.inflationFreeBytes",
+    ...{ default: 64 * kibi, min: kibi, max: 64 * mebi, unit: "bytes" },
+    doc: "What a compressed body may inflate to whatever its size: short ones that repeat themselves are harmless, and reach any ratio.",
   },
   maxElements: {
     key: "payload.maxElements",
@@ -187,7 +212,7 @@ const declared = {
   maxJsonDepth: {
     key: "payload.maxJsonDepth",
     ...{ default: 64, min: 5, max: 1000, unit: "levels" },
-    doc: "Nesting of arrays and objects in JSON.",
+    doc: "Nesting of arrays and objects in JSON: over REST, Connect and WebSockets of the message, over GraphQL and MCP of the body around it too. More is answered 400 before anything is made of it: a million brackets take a parser 0.4 s.",
   },
   maxSockets: {
     key: "webSocket.maxSockets",
@@ -207,12 +232,17 @@ const declared = {
   maxSocketControls: {
     key: "webSocket.maxControlFrames",
     ...{ default: 500, min: 10, max: 1_000_000, unit: "frames" },
-    doc: "PING and PONG frames within ten seconds. More closes with 1008: each PING is answered.",
+    doc: "PING and PONG frames within `webSocket.controlWindowMs`. More closes with 1008: each PING is answered.",
+  },
+  socketControlWindowMs: {
+    key: "webSocket.controlWindowMs",
+    ...{ default: 10 * second, min: 100, max: hour, unit: "milliseconds" },
+    doc: "The time in which `webSocket.maxControlFrames` may come.",
   },
   socketInitMs: {
     key: "webSocket.firstMessageTimeoutMs",
     ...{ default: 10 * second, min: 100, max: hour, unit: "milliseconds" },
-    doc: "How long a WebSocket at /ws may stay silent before its first frame; then 4408.",
+    doc: "How long a WebSocket at /ws or /graphql may stay silent before its first message; then 4408.",
   },
   maxWaitingBytes: {
     key: "http.maxWaitingBytes",
@@ -249,6 +279,16 @@ const declared = {
     ...{ default: 5000, min: 1, max: 100_000_000, unit: "points" },
     doc: "What a GraphQL operation may cost: ten points a method, one a join, times the entries of the lists around them.",
   },
+  graphqlMaxBatch: {
+    key: "graphql.maxBatch",
+    ...{ default: 10, min: 1, max: 1000, unit: "operations" },
+    doc: "GraphQL operations in one request. More is answered 400. All of them together may cost no more than one (`graphql.maxCost`).",
+  },
+  mcpMaxEnvelope: {
+    key: "mcp.maxEnvelopeElements",
+    ...{ default: 1000, min: 100, max: 100_000, unit: "elements" },
+    doc: "Keys and list elements of an MCP message around a tool's arguments: `_meta`, what a client can, its answers. More is answered 413. Few have 50, and each is looked at several times.",
+  },
   pageSize: {
     key: "page.defaultSize",
     ...{ default: 50, min: 1, max: 1000, unit: "entries" },
@@ -268,6 +308,21 @@ const declared = {
     key: "deadline.maximumMs",
     ...{ default: 5 * minute, min: 100, max: 24 * hour, unit: "milliseconds" },
     doc: "The longest time that a client may ask for, of streams too, where the method's contract says nothing. More is lowered to it.",
+  },
+  signInsPerAccount: {
+    key: "signIn.attemptsPerAccount",
+    ...{ default: 10, min: 1, max: 10_000, unit: "attempts" },
+    doc: "Attempts to sign in to one account within `signIn.windowMs`, from wherever; then SIGN_IN_LIMITED (429) with Retry-After, and another one each time that its part of the window (90 s) has passed. Who signs in has all of them again. Guesses of passwords are worth nothing at that pace, and nobody is locked out for long.",
+  },
+  signInsPerAddress: {
+    key: "signIn.attemptsPerAddress",
+    ...{ default: 100, min: 1, max: 1_000_000, unit: "attempts" },
+    doc: "Attempts from one IP address within that time, whichever accounts they are for: the same few passwords tried on many. A company behind one address wants more.",
+  },
+  signInWindowMs: {
+    key: "signIn.windowMs",
+    ...{ default: 15 * minute, min: second, max: 24 * hour, unit: "milliseconds" },
+    doc: "The time that both count for. All processes of an installation count together.",
   },
   databasePoolSize: {
     key: "database.poolSize",

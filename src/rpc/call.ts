@@ -50,7 +50,7 @@ export interface CallHead extends UnitOfWork {
   readonly canceledBy: RpcError | undefined;
   /** Runs `listener` when the call is cancelled (at once if it is already); cheaper than `signal`. */
   onCancel(listener: (error: RpcError) => void): void;
-  /** Cancels the call; later cancels are ignored. */
+  /** Cancels the call; later cancels are ignored. Never throws. */
   cancel(error: RpcError): void;
   /** Leading metadata of the reply. Which names REST passes on is the adapter's allow-list. */
   readonly responseHeaders: Metadata;
@@ -207,7 +207,16 @@ class CallState implements CallHead {
     this.#controller?.abort(error);
     const listeners = this.#listeners;
     this.#listeners = undefined;
-    if (listeners !== undefined) for (const listener of listeners) listener(error);
+    if (listeners !== undefined) for (const listener of listeners) this.#tell(listener, error);
+  }
+
+  /** Sockets and timers cancel: what a listener throws is its call's fault, keeps no other from hearing, and is in the call's line of the log. */
+  #tell(listener: (error: RpcError) => void, error: RpcError): void {
+    try {
+      listener(error);
+    } catch (cause) {
+      this.failedBy ??= new RpcError("internal", { reason: "INTERNAL", message: "internal error", cause });
+    }
   }
 
   get responseHeaders(): Metadata {

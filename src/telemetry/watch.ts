@@ -67,7 +67,8 @@ export function watch(next: Handler, method: Method, options: WatchOptions): Han
 
 function failed(thrown: unknown, call: Call): RpcError {
   const error = toRpcError(thrown);
-  call.failedBy = error;
+  // A fault that came to light while it was cancelled is what is to be found, not that it was cancelled.
+  call.failedBy ??= error;
   return error;
 }
 

@@ -13,7 +13,9 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { gzipSync } from "node:zlib";
 import { defaultLimits, limitNames } from "#config/limits.ts";
 import { defaultLimits as graphqlDefaults } from "#gateway/ingress/graphql/limits.ts";
+import { defaultMaxBatch } from "#gateway/ingress/graphql/request.ts";
 import { defaultLimits as listenerDefaults } from "#gateway/ingress/limits.ts";
+import { defaultMaxEnvelope } from "#gateway/ingress/mcp/body.ts";
 import { defaultRestLimits } from "#gateway/ingress/rest/read.ts";
 import { defaultWebSocketLimits } from "#gateway/ingress/websocket/websocket.ts";
 import { defaultPageSizes } from "#rpc/resource.ts";
@@ -41,6 +43,7 @@ test("the parts' own defaults are those of the options", () => {
       sockets.maxFrameBytes,
       sockets.maxFragments,
       sockets.maxControlFrames,
+      sockets.controlWindowMs,
       sockets.initMs,
     ],
     [
@@ -48,6 +51,7 @@ test("the parts' own defaults are those of the options", () => {
       defaultLimits.maxFrameBytes,
       defaultLimits.maxFragments,
       defaultLimits.maxSocketControls,
+      defaultLimits.socketControlWindowMs,
       defaultLimits.socketInitMs,
     ],
   );
@@ -57,6 +61,14 @@ test("the parts' own defaults are those of the options", () => {
     [defaultLimits.maxHeaders, defaultLimits.maxHeaderBytes],
   );
   assert.equal(sockets.maxWaitingBytes, defaultLimits.maxWaitingBytes);
+  assert.deepEqual(
+    [sockets.maxDepth, sockets.maxJsonDepth, sockets.maxElements],
+    [defaultLimits.maxDepth, defaultLimits.maxJsonDepth, defaultLimits.maxElements],
+  );
+  assert.deepEqual(
+    [defaultMaxBatch, defaultMaxEnvelope],
+    [defaultLimits.graphqlMaxBatch, defaultLimits.mcpMaxEnvelope],
+  );
   assert.deepEqual(defaultPageSizes, { usual: defaultLimits.pageSize, most: defaultLimits.maxPageSize });
   assert.deepEqual(defaultPostgresLimits, {
     poolSize: defaultLimits.databasePoolSize,
@@ -72,6 +84,34 @@ const create = (portico: TestPortico, body: string) =>
   ask(portico.base, "POST", list, { body, headers: { "content-type": "application/json" } });
 const graphql = async (portico: TestPortico, query: string) =>
   (await ask(portico.base, "POST", "/graphql", { body: { query } })).text;
+
+async function mcp(portico: TestPortico, params: string): Promise<string> {
+  const body = `{"jsonrpc":"2.0","id":1,"method":"tools/call","params":${params}}`;
+  const headers = { accept: "application/json, text/event-stream", "content-type": "application/json" };
+  return (await ask(portico.base, "POST", "/mcp", { body, headers })).text;
+}
+
+/** An object of so many keys. */
+const keys = (count: number): string => `{${Array.from({ length: count }, (_unused, at) => `"${at}":""`)}}`;
+
+/** What is said of a JSON object that comes by REST, Connect, GraphQL and MCP. */
+async function everyJson(portico: TestPortico, json: string): Promise<readonly string[]> {
+  const headers = { "content-type": "application/json" };
+  const query = `{"query":"{ __typename }","variables":${json}}`;
+  return [
+    (await create(portico, `{"labels":${json}}`)).text,
+    (
+      await ask(portico.base, "POST", "/portico.bpmn.v1.BPMNService/CreateBPMN", {
+        ...{
+          body: `{"document":{"labels":${json}}}`,
+          headers: { ...headers, "connect-protocol-version": "1" },
+        },
+      })
+    ).text,
+    (await ask(portico.base, "POST", "/graphql", { body: query, headers })).text,
+    await mcp(portico, `{"name":"list_bpmn","arguments":${json}}`),
+  ];
+}
 
 async function raw(portico: TestPortico, sent: string): Promise<string> {
   return (await exchangeBytes(portico.httpPort, Buffer.from(sent))).bytes.toString("latin1");
@@ -140,10 +180,8 @@ const effects: readonly (readonly [string, string, (portico: TestPortico) => Pro
     "maxElements",
     "100",
     async (p) =>
-      reasonOf(
-        await create(p, `{"xml":"","labels":{${Array.from({ length: 101 }, (_u, at) => `"k${at}":""`)}}}`),
-      ),
-    "TOO_MANY_ELEMENTS",
+      (await everyJson(p, keys(101))).map((text) => /more than 100 elements/.exec(text)?.[0]).join(),
+    Array(4).fill("more than 100 elements").join(),
   ],
   [
     "maxDepth",
@@ -154,12 +192,19 @@ const effects: readonly (readonly [string, string, (portico: TestPortico) => Pro
   [
     "maxJsonDepth",
     "5",
-    async (p) => (await create(p, '{"a":[[[[[[]]]]]]}')).json.message,
-    /deeper than 5 levels/,
+    async (p) =>
+      (await everyJson(p, '{"a":[[[[[[]]]]]]}')).map((text) => /deeper than 5 levels/.exec(text)?.[0]).join(),
+    Array(4).fill("deeper than 5 levels").join(),
   ],
   ["maxFrameBytes", "1024", (p) => socketCode(p, socketFrame(text, " ".repeat(1025))), 1009],
   ["maxFragments", "2", (p) => socketCode(p, pieces(3)), 1008],
-  ["socketInitMs", "100", (p) => socketCode(p, Buffer.alloc(0)), 4408],
+  [
+    "socketInitMs",
+    "100",
+    async (p) =>
+      `${await socketCode(p, Buffer.alloc(0))} ${await socketCode(p, Buffer.alloc(0), "/graphql", "graphql-transport-ws")}`,
+    "4408 4408",
+  ],
   [
     "graphqlMaxDepth",
     "2",
@@ -168,6 +213,14 @@ const effects: readonly (readonly [string, string, (portico: TestPortico) => Pro
   ],
   ["graphqlMaxAliases", "0", (p) => graphql(p, "{ a: listBPMN { nextPageToken } }"), /aliases/],
   ["graphqlMaxTokens", "20", (p) => graphql(p, `{ ${"__typename ".repeat(20)} }`), /token/i],
+  [
+    "graphqlMaxBatch",
+    "2",
+    async (p) =>
+      (await ask(p.base, "POST", "/graphql", { body: Array(3).fill({ query: "{ __typename }" }) })).text,
+    /a batch has 1 to 2 operations; this one has 3/,
+  ],
+  ["mcpMaxEnvelope", "100", (p) => mcp(p, `{"name":"get_bpmn","_meta":${keys(101)}}`), /TOO_MANY_ELEMENTS/],
   ["graphqlMaxCost", "1", (p) => graphql(p, 'mutation { deleteBPMN(id: "a") }'), /cost/],
 ];
 
@@ -183,6 +236,7 @@ const alone: readonly (readonly [string, string, (portico: TestPortico) => Promi
   ["pageSize", "2", (p) => listed(p, ""), [2, 2, 2]],
   ["maxPageSize", "3", (p) => listed(p, "?pageSize=1000"), [3, 3, 3]],
   ["maxInflation", "10", async (p) => [await inflated(p, 9), await inflated(p, 11)], [200, 413]],
+  ["inflationFreeBytes", "1024", async (p) => [await inflated(p, 150, 0), await inflated(p, 0)], [413, 200]],
   [
     "maxEventBytes",
     "1024",
@@ -194,11 +248,13 @@ const alone: readonly (readonly [string, string, (portico: TestPortico) => Promi
   ["http2AgeGraceMs", "700", (p) => outlived(p), true],
 ];
 
-/** Shown by tests/faults/attacks.test.ts, which shortens or provokes them, by websocket.test.ts, and on PostgreSQL by tests/engines. */
+/** Shown by limits-of-connections.test.ts, limits-of-sign-in.test.ts, tests/faults/attacks.test.ts, which shortens or provokes them, by websocket.test.ts, and on PostgreSQL by tests/engines. */
 const elsewhere = [
   ...["stalledTimeoutMs", "http2HeaderBlockTimeoutMs", "http2MaxControlFrames", "http2MaxIdleBytes"],
   ...["http2MaxInvalidFrames", "http2ResetBurst", "http2ResetsPerSecond", "http2MaxSessionMemory"],
   ...["http2PingAfterMs", "maxSockets", "maxSocketControls", "heartbeatMs", "maxWaitingBytes"],
+  ...["timeoutCheckMs", "http2ControlWindowMs", "http2PingTimeoutMs", "http2AgeJitterPercent"],
+  ...["socketControlWindowMs", "signInsPerAccount", "signInsPerAddress", "signInWindowMs"],
   ...["databasePoolSize", "databaseAcquireMs", "databaseStatementMs", "databaseLockMs", "databaseIdleMs"],
 ];
 
@@ -348,8 +404,8 @@ async function listed(portico: TestPortico, query: string): Promise<number[]> {
 }
 
 /** A body that gzip makes so many times smaller. */
-async function inflated(portico: TestPortico, times: number): Promise<number> {
-  const noise = Array.from({ length: 1500 }, () => Math.random().toString(36).slice(2)).join("");
+async function inflated(portico: TestPortico, times: number, words = 1500): Promise<number> {
+  const noise = Array.from({ length: words }, () => Math.random().toString(36).slice(2)).join("");
   const text = (filled: number) => JSON.stringify({ id: "none", xml: noise + "a".repeat(filled) });
   let filled = 0;
   while (text(filled).length / gzipSync(text(filled)).length < times) filled += 2000;
@@ -499,8 +555,14 @@ async function grpcCode({ grpcPort }: TestPortico, message: Buffer): Promise<num
   return (await callGrpc(grpcPort, path, { body: frame(message), headers: {} })).code;
 }
 
-async function socketCode({ httpPort }: TestPortico, sent: Buffer): Promise<number | undefined> {
-  const socket = await new Raw(httpPort, "/ws").opened();
+async function socketCode(
+  { httpPort }: TestPortico,
+  sent: Buffer,
+  path = "/ws",
+  protocol = "portico.v1+json",
+): Promise<number | undefined> {
+  const headers = [`Sec-WebSocket-Protocol: ${protocol}`];
+  const socket = await new Raw(httpPort, path, undefined, headers).opened();
   socket.socket.write(sent);
   await socket.until(() => socket.ended);
   return socket.frames.findLast(({ opcode }) => opcode === close)?.payload.readUInt16BE(0);

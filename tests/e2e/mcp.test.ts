@@ -3,6 +3,7 @@ import assert from "node:assert/strict";
 import { after, before, describe, test } from "node:test";
 import { Client, StreamableHTTPClientTransport } from "@modelcontextprotocol/client";
 import { startTools } from "../conformance/mcp/server.ts";
+import { startEcho } from "../support/echo.ts";
 import { type IdentityServer, startIdentity } from "../support/identity.ts";
 import { ask, bpmnXml } from "../support/portico.ts";
 
@@ -140,6 +141,31 @@ describe("MCP", () => {
       types.push((await use(client, name, {})).content[0]?.type ?? "");
     assert.deepEqual(types, ["text", "image", "audio", "resource"]);
     await tools.close();
+  });
+
+  test("a method hears its request as it was written: every digit of a 64-bit integer", async () => {
+    const echo = await startEcho({ mcpMetaTools: true });
+    const written = '{"i64":9007199254740993,"u64":18446744073709551615,"int64Value":-9007199254740993}';
+    try {
+      for (const [name, args] of [
+        ["unary", written],
+        ["call_method", `{"method":"test.v1.Echo/Unary","arguments":${written}}`],
+      ]) {
+        const response = await fetch(`http://127.0.0.1:${echo.httpPort}/mcp`, {
+          method: "POST",
+          headers: { "content-type": "application/json", accept: "application/json, text/event-stream" },
+          body: `{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"${name}","arguments":${args}}}`,
+        });
+        const text = await response.text();
+        const { i64, u64, int64Value } = JSON.parse(text.slice(text.indexOf("{"))).result.structuredContent;
+        assert.deepEqual(
+          [i64, u64, int64Value],
+          ["9007199254740993", "18446744073709551615", "-9007199254740993"],
+        );
+      }
+    } finally {
+      await echo.close();
+    }
   });
 
   test("search_methods finds, call_method calls, and policies hold", async () => {

@@ -16,6 +16,7 @@ describe("a good client is left alone", () => {
       limits: {
         http2HeaderBlockTimeoutMs: 1000,
         http2PingAfterMs: 1000,
+        http2PingTimeoutMs: 500,
         http2MaxIdleBytes: 4096,
         requestTimeoutMs: 1000,
         headersTimeoutMs: 1000,

@@ -5,7 +5,7 @@ import { connect } from "node:net";
 export const protocolError = 1;
 export const internalError = 2;
 
-const preface = Buffer.from("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n");
+export const preface = Buffer.from("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n");
 const settings = frameBytes(4, 0, 0, Buffer.alloc(0));
 
 export interface Frame {

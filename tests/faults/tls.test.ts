@@ -10,6 +10,7 @@ import tls from "node:tls";
 import { Client, credentials, Metadata, type ServiceError } from "@grpc/grpc-js";
 import { type Authority, makeAuthority, type Pem } from "../support/certificates.ts";
 import { type IdentityServer, startIdentity } from "../support/identity.ts";
+import { startPortico } from "../support/portico.ts";
 
 const folder = mkdtempSync(path.join(tmpdir(), "portico-tls-"));
 const file = (name: string): string => path.join(folder, name);
@@ -168,6 +169,38 @@ describe("TLS", () => {
     await new Promise((resolve, reject) => forward.once("secureConnect", resolve).once("error", reject));
     assert.match(forward.getCipher().name, /^ECDHE-.*(GCM|POLY1305)/);
     forward.destroy();
+  });
+
+  test("every answer tells browsers to speak TLS again, for as long as the operator says", async () => {
+    const origin = "https://app.example.org";
+    const options = { tlsCert: file("cert.pem"), tlsKey: file("key.pem"), corsOrigins: origin };
+    const portico = await startPortico({ ...options, hstsMaxAge: "300", corsMaxAge: "60" });
+    const session = http2.connect(`https://127.0.0.1:${portico.httpPort}`, { ca: authority.cert });
+    const preflight = { ":method": "OPTIONS", origin, "access-control-request-method": "POST" };
+    try {
+      for (const headers of [
+        { ":path": "/api/v1/bpmn" },
+        { ":path": "/nothing" },
+        { ":path": "/api/v1/bpmn", ...preflight },
+        { ":path": "/api/v1/events:subscribe?topics=bpmn/*", accept: "text/event-stream" },
+      ]) {
+        const stream = session.request(headers);
+        const answered = await new Promise<http2.IncomingHttpHeaders>((resolve) =>
+          stream.once("response", resolve),
+        );
+        stream.close();
+        assert.equal(
+          answered["strict-transport-security"],
+          "max-age=300; includeSubDomains",
+          headers[":path"],
+        );
+        const isPreflight = ":method" in headers;
+        assert.equal(answered["access-control-max-age"], isPreflight ? "60" : undefined);
+      }
+    } finally {
+      session.destroy();
+      await portico.stop();
+    }
   });
 
   test("61: a certificate that is asked for: none, good, of a stranger, of nobody here, with other credentials", async () => {

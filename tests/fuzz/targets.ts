@@ -19,7 +19,7 @@ import { encodeBinary } from "#gateway/codec/binary-writer.ts";
 import { createCodec } from "#gateway/codec/codec.ts";
 import { compileQueryBinder } from "#gateway/codec/query.ts";
 import { Base64Decoder } from "#gateway/ingress/grpc-web/base64-stream.ts";
-import { jsonFrames, protoFrames } from "#gateway/ingress/websocket/frames.ts";
+import { createFrameCodecs } from "#gateway/ingress/websocket/frames.ts";
 import { createRouter } from "#gateway/router/router.ts";
 import { parseTemplate, printTemplate, TemplateError } from "#gateway/router/template.ts";
 import { FrameReader } from "#gateway/wire/grpc-frames.ts";
@@ -80,6 +80,8 @@ const listRequest = message("portico.bpmn.v1.ListBPMNRequest");
 const updateRequest = message("portico.bpmn.v1.UpdateBPMNRequest");
 const query = compileQueryBinder(listRequest, { bound: [] });
 const updateQuery = compileQueryBinder(updateRequest, { bound: ["document.xml"] });
+
+const socketFrames = createFrameCodecs();
 
 /** The frames in these pieces. */
 function framesOf(pieces: readonly Uint8Array[]): { readonly reason?: string; readonly frames: string[] } {
@@ -274,7 +276,7 @@ export const targets: readonly Target[] = [
     ],
     (input) => {
       const bytes = Buffer.from(input);
-      const frame = expectedError(() => jsonFrames.read(bytes, false));
+      const frame = expectedError(() => socketFrames.json.read(bytes, false));
       if (frame?.message === undefined) return;
       const message = Buffer.from(frame.message).toString();
       let whole: { readonly message?: unknown };
@@ -290,7 +292,7 @@ export const targets: readonly Target[] = [
   ),
 
   bytesTarget("socket-proto", ["0a", "1200", "1a", "08", "ff", "2a00", "32020a00"], (input) => {
-    expectedError(() => protoFrames.read(input, true));
+    expectedError(() => socketFrames.proto.read(input, true));
   }),
 
   bytesTarget(

@@ -18,9 +18,14 @@ import type { Encoding, MessageType } from "#rpc/payload.ts";
 import type { ByteSink } from "#std/byte-sink.ts";
 import { decodeBinary } from "./binary.ts";
 import { encodeBinary, writeBinary } from "./binary-writer.ts";
+import { defaultMaxJsonDepth } from "./json-depth.ts";
 import { JsonReader } from "./json-reader.ts";
 import { JsonWriter } from "./json-writer.ts";
 import { requiredCheck } from "./required.ts";
+
+/** The options' defaults. */
+export const defaultMaxElements = 100_000;
+export const defaultMaxDepth = 100;
 
 export interface CodecOptions {
   /** Fields and list elements in one message, nested ones included. Default 100 000. */
@@ -62,10 +67,13 @@ export function createCodec(services: Registry, options: CodecOptions = {}): Cod
   const registry = createRegistry(always, services);
   const unknownFields = options.unknownFields ?? "reject";
   const types = new Map<DescMessage, CompiledType>();
-  const limits = { maxElements: options.maxElements ?? 100_000, maxDepth: options.maxDepth ?? 100 };
+  const limits = {
+    maxElements: options.maxElements ?? defaultMaxElements,
+    maxDepth: options.maxDepth ?? defaultMaxDepth,
+  };
   const writer = new JsonWriter(registry, options.defaults ?? "write");
   const reader = new JsonReader(registry, {
-    maxDepth: options.jsonMaxDepth ?? 64,
+    maxDepth: options.jsonMaxDepth ?? defaultMaxJsonDepth,
     maxElements: limits.maxElements,
     unknown: unknownFields,
   });

@@ -32,13 +32,15 @@ const inflaters = {
 export interface InflateLimits {
   /** Of the result. */
   readonly maxBytes: number;
-  /** Times its size, once the result is larger than 64 KiB. */
+  /** Times its size, once the result is larger than `inflationFreeBytes`. */
   readonly maxInflation: number;
+  /** Bytes that a result may have whatever its size was. Default 65 536. */
+  readonly inflationFreeBytes?: number | undefined;
 }
 
-/** The option's default. */
+/** The options' defaults. */
 export const defaultMaxInflation = 100;
-const ratioFreeBytes = 65_536;
+export const defaultInflationFreeBytes = 65_536;
 /** Up to here inflating at once is cheaper than a trip through the thread pool: as sent, and as inflated. */
 const syncBytes = 4096;
 const syncInflatedBytes = 262_144;
@@ -58,9 +60,9 @@ export async function compress(bytes: Uint8Array, compression: Compression): Pro
 export async function inflateBounded(
   bytes: Uint8Array,
   compression: Compression,
-  { maxBytes, maxInflation }: InflateLimits,
+  { maxBytes, maxInflation, inflationFreeBytes = defaultInflationFreeBytes }: InflateLimits,
 ): Promise<Uint8Array> {
-  const limit = Math.min(maxBytes, Math.max(ratioFreeBytes, bytes.length * maxInflation));
+  const limit = Math.min(maxBytes, Math.max(inflationFreeBytes, bytes.length * maxInflation));
   if (bytes.length > syncBytes) return inflateLarge(bytes, compression, limit);
   return inflateSmall(bytes, compression, limit);
 }

@@ -4,27 +4,34 @@
  */
 import { isUtf8 } from "node:buffer";
 import { RpcError } from "#rpc/error.ts";
-import { checkKeys, type KeyLimits } from "./json-keys.ts";
+import { checkKeys, type FreeObject, type KeyLimits } from "./json-keys.ts";
 
 const [quote, backslash, openBracket, closeBracket, openBrace, closeBrace] = [
   34, 92, 91, 93, 123, 125,
 ] as const;
 
-/** Levels of arrays and objects. */
-const maxDepth = 64;
+/** The option's default. */
+export const defaultMaxJsonDepth = 64;
+
+export interface JsonCheck extends KeyLimits {
+  /** Levels of arrays and objects. Default 64. */
+  readonly maxDepth?: number | undefined;
+}
 
 /**
  * What is no JSON is left for the parser to refuse.
- * @throws RpcError `invalid_argument` MESSAGE_MALFORMED, FIELD_REPEATED, `resource_exhausted` TOO_MANY_ELEMENTS.
+ * @returns see `checkKeys`.
+ * @throws RpcError `invalid_argument` MESSAGE_MALFORMED, FIELD_REPEATED, FIELD_INVALID, `resource_exhausted` TOO_MANY_ELEMENTS.
  */
-export function checkJson(text: Uint8Array, limits?: KeyLimits): void {
+export function checkJson(text: Uint8Array, limits: JsonCheck = {}): FreeObject | undefined {
+  const { maxDepth = defaultMaxJsonDepth } = limits;
   if (!isUtf8(text)) throw malformed("the JSON is not UTF-8");
   // Each level takes a bracket: most frames are too short to be looked at.
-  if (text.length > maxDepth) checkDepth(text);
-  checkKeys(text, limits);
+  if (text.length > maxDepth) checkDepth(text, maxDepth);
+  return checkKeys(text, limits);
 }
 
-function checkDepth(text: Uint8Array): void {
+function checkDepth(text: Uint8Array, maxDepth: number): void {
   let depth = 0;
   for (let at = 0; at < text.length; at += 1) {
     const code = text[at];

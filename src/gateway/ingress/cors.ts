@@ -12,10 +12,10 @@ export interface CorsOptions {
   readonly origins: readonly string[];
   /** Whether browsers may send what they keep for us: cookies, client certificates. */
   readonly credentials: boolean;
+  /** How long a browser may keep the answer to a preflight, in seconds. Default 600. */
+  readonly maxAgeSeconds?: number;
 }
 
-/** How long a browser may keep the answer to a preflight, in seconds. */
-const maxAgeSeconds = 600;
 /** What an answer may say beside what every page may read. @see https://fetch.spec.whatwg.org/#cors-safelisted-response-header-name */
 const exposed = [
   // Of any answer: what it is about, and what the caller has to do.
@@ -30,10 +30,12 @@ const exposed = [
 export class Cors {
   readonly #origins: ReadonlySet<string>;
   readonly #credentials: boolean;
+  readonly #maxAgeSeconds: number;
   /** What a cache has to know of answers to those who are not allowed, or do not say: the next one may be. Undefined: never. */
   readonly #varied: { readonly common: ResponseHeaders } | undefined;
 
-  constructor({ origins, credentials }: CorsOptions) {
+  constructor({ origins, credentials, maxAgeSeconds = 600 }: CorsOptions) {
+    this.#maxAgeSeconds = maxAgeSeconds;
     this.#origins = new Set(origins);
     this.#credentials = credentials;
     this.#varied = origins.length === 0 ? undefined : { common: { vary: "origin" } };
@@ -66,7 +68,7 @@ export class Cors {
         ...common,
         "access-control-allow-methods": "GET, HEAD, POST, PUT, PATCH, DELETE",
         "access-control-allow-headers": requestedHeaders(exchange.headers["access-control-request-headers"]),
-        "access-control-max-age": maxAgeSeconds,
+        "access-control-max-age": this.#maxAgeSeconds,
       },
     };
   }

@@ -62,19 +62,21 @@ export interface Exchange {
   reset(code?: number): void;
   /**
    * Runs once when the client goes away before the answer was complete; at once if it has gone already. One listener: an
-   * answer that needs no waiting needs none.
+   * answer that needs no waiting needs none. One that throws has its exchange reset.
    */
   onAbort(listener: () => void): void;
   /**
    * Runs once when the client has long read nothing of an answer that goes on; who waits for `write` is told the same. The answer may end with
-   * what says so: it waits behind the rest, as long again. One listener; an answer without one is cut.
+   * what says so: it waits behind the rest, as long again. One listener; an answer without one, or whose listener throws, is cut.
    */
   onStalled(listener: (error: RpcError) => void): void;
 }
 
-/** Who hears of faults of those that an exchange calls. */
-export interface Failures {
-  /** Resets the exchange and tells those who watch. */
+/** What an exchange has to know of the server it came to. */
+export interface ServerAbout {
+  /** What answers say to browsers of speaking TLS again; undefined: this is clear text. */
+  readonly transportSecurity: string | undefined;
+  /** Of those that an exchange calls, one threw: resets the exchange and tells who watches. */
   failed(exchange: Exchange, thrown: unknown): void;
 }
 

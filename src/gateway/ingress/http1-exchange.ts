@@ -10,17 +10,16 @@ import {
   addCommon,
   type BodyListener,
   type Exchange,
-  type Failures,
   type RequestHeaders,
   type ResponseHeaders,
+  type ServerAbout,
 } from "./exchange.ts";
 import type { Http1Request } from "./http1-request.ts";
 import { Room } from "./room.ts";
 import { readerStalled, type StalledSockets } from "./stalled.ts";
-import { certificatesOf, strictTransportSecurity } from "./tls.ts";
+import { certificatesOf } from "./tls.ts";
 
-/** What an exchange has to know of the server it came to. */
-interface ServerState extends Failures {
+interface ServerState extends ServerAbout {
   readonly draining: boolean;
   /** TLS. */
   readonly encrypted: boolean;
@@ -147,7 +146,8 @@ export class Http1Exchange implements Exchange {
   #writeHead(status: number, headers: ResponseHeaders): void {
     if (this.#server.draining) this.#response.shouldKeepAlive = false;
     if (this.common !== undefined) addCommon(headers, this.common);
-    if (this.#server.encrypted) headers["strict-transport-security"] = strictTransportSecurity;
+    const { transportSecurity } = this.#server;
+    if (transportSecurity !== undefined) headers["strict-transport-security"] = transportSecurity;
     this.#response.writeHead(status, headers as Record<string, string | number | string[]>);
   }
 
@@ -201,12 +201,21 @@ export class Http1Exchange implements Exchange {
   onAbort(listener: () => void): void {
     const response = this.#response;
     if (response.closed && !response.writableFinished) {
-      listener();
+      this.#tell(listener);
       return;
     }
     response.once("close", () => {
-      if (!response.writableFinished) listener();
+      if (!response.writableFinished) this.#tell(listener);
     });
+  }
+
+  /** Called by the socket and by timers: what is thrown here would be nobody's, and end the process. */
+  #tell(listener: () => void): void {
+    try {
+      listener();
+    } catch (thrown) {
+      this.#server.failed(this, thrown);
+    }
   }
 
   onStalled(listener: (error: RpcError) => void): void {
@@ -214,7 +223,7 @@ export class Http1Exchange implements Exchange {
     this.#server.stalled.onStalled(this.#request.socket, () => {
       if (!response.headersSent || response.writableEnded) return false;
       const error = readerStalled();
-      listener(error);
+      this.#tell(() => listener(error));
       this.#room?.fail(error);
       return true;
     });

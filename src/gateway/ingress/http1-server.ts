@@ -69,7 +69,11 @@ function settingsOf(limits: ListenerLimits, upgrades: Upgrades): ServerOptions {
     requestTimeout: limits.requestTimeoutMs,
     keepAliveTimeout: limits.keepAliveMs,
     // Node's own is 30 s: a header timeout of 10 s would come after 40.
-    connectionsCheckingInterval: Math.min(1000, limits.headersTimeoutMs, limits.requestTimeoutMs),
+    connectionsCheckingInterval: Math.min(
+      limits.timeoutCheckMs,
+      limits.headersTimeoutMs,
+      limits.requestTimeoutMs,
+    ),
     maxHeaderSize: limits.maxHeaderBytes,
     // Checked here with a clear answer: node cuts a header list silently at its own limit, so that stays just above.
     requireHostHeader: false,

@@ -15,14 +15,14 @@ import {
   addCommon,
   type BodyListener,
   type Exchange,
-  type Failures,
   type RequestHeaders,
   type ResponseHeaders,
+  type ServerAbout,
 } from "./exchange.ts";
 import { Room } from "./room.ts";
 import { type Guarded, type Watched, watchedOf } from "./session-guard.ts";
 import { readerStalled } from "./stalled.ts";
-import { certificatesOf, strictTransportSecurity } from "./tls.ts";
+import { certificatesOf } from "./tls.ts";
 
 /** RFC 9113 section 7. */
 const noError = 0;
@@ -92,7 +92,7 @@ interface Http2Arrival {
   readonly startedAtMs: number;
   /** As proxies in front say; undefined: the connection's. */
   readonly address: string | undefined;
-  readonly server: Failures;
+  readonly server: ServerAbout;
 }
 
 export class Http2Exchange implements Exchange, Guarded {
@@ -107,7 +107,7 @@ export class Http2Exchange implements Exchange, Guarded {
   readonly headers: RequestHeaders;
   readonly hasBody: boolean;
   readonly startedAtMs: number;
-  readonly #server: Failures;
+  readonly #server: ServerAbout;
   readonly #stream: ServerHttp2Stream;
   readonly #watched: Watched | undefined;
   /** As proxies in front say. */
@@ -181,10 +181,18 @@ export class Http2Exchange implements Exchange, Guarded {
       this.#stream.additionalHeaders({ ":status": 100 });
   }
 
-  /** Called by the stream and by timers: what is thrown here would be nobody's, and end the process. */
   #tell(done: BodyListener, error: RpcError | undefined, body: Uint8Array): void {
     try {
       done(error, body);
+    } catch (thrown) {
+      this.#server.failed(this, thrown);
+    }
+  }
+
+  /** Called by the stream and by timers, as those of bodies are: what is thrown here would be nobody's, and end the process. */
+  #run(listener: () => void): void {
+    try {
+      listener();
     } catch (thrown) {
       this.#server.failed(this, thrown);
     }
@@ -254,14 +262,14 @@ export class Http2Exchange implements Exchange, Guarded {
     this.#abort = undefined;
     this.#stalled = undefined;
     if (body !== undefined) this.#tell(body.done, clientGone(), nothing);
-    if (abort !== undefined && this.#gone()) abort();
+    if (abort !== undefined && this.#gone()) this.#run(abort);
   }
 
   /** From the stream: reset before the answer was whole. Comes long before "close" where a body was left unread. */
   aborted(): void {
     const abort = this.#abort;
     this.#abort = undefined;
-    abort?.();
+    if (abort !== undefined) this.#run(abort);
   }
 
   /** From the stream: everything but the trailers is written. */
@@ -278,6 +286,12 @@ export class Http2Exchange implements Exchange, Guarded {
     });
   }
 
+  #addOwn(headers: ResponseHeaders): void {
+    if (this.common !== undefined) addCommon(headers, this.common);
+    const { transportSecurity } = this.#server;
+    if (transportSecurity !== undefined) headers["strict-transport-security"] = transportSecurity;
+  }
+
   reply(status: number, headers: ResponseHeaders, body: Uint8Array | string | undefined): void {
     const stream = this.#stream;
     if (stream.destroyed || stream.closed) return;
@@ -285,8 +299,7 @@ export class Http2Exchange implements Exchange, Guarded {
     if (status !== 304 && status !== 204) headers["content-length"] = length;
     this.bytesOut += length;
     headers[":status"] = status;
-    if (this.common !== undefined) addCommon(headers, this.common);
-    if (stream.session?.encrypted === true) headers["strict-transport-security"] = strictTransportSecurity;
+    this.#addOwn(headers);
     if (body === undefined || this.method === "HEAD" || status === 304)
       stream.respond(headers as OutgoingHttpHeaders, { endStream: true });
     else {
@@ -300,11 +313,13 @@ export class Http2Exchange implements Exchange, Guarded {
     const stream = this.#stream;
     if (stream.destroyed || stream.closed) return;
     headers[":status"] = status;
-    if (this.common !== undefined) addCommon(headers, this.common);
     if (options?.trailers !== true) {
+      this.#addOwn(headers);
       stream.respond(headers as OutgoingHttpHeaders);
       return;
     }
+    // gRPC's clients are no browsers.
+    if (this.common !== undefined) addCommon(headers, this.common);
     this.#trailing = true;
     stream.respond(headers as OutgoingHttpHeaders, { waitForTrailers: true });
     stream.on("wantTrailers", onWantTrailers);
@@ -340,7 +355,7 @@ export class Http2Exchange implements Exchange, Guarded {
     const stream = this.#stream;
     if (stream.destroyed || stream.closed) return;
     headers[":status"] = status;
-    if (this.common !== undefined) addCommon(headers, this.common);
+    this.#addOwn(headers);
     stream.respond(headers as OutgoingHttpHeaders, { endStream: true });
     this.#finishEarly();
   }
@@ -351,7 +366,7 @@ export class Http2Exchange implements Exchange, Guarded {
 
   onAbort(listener: () => void): void {
     if (this.#stream.aborted || this.#stream.destroyed) {
-      if (this.#gone()) listener();
+      if (this.#gone()) this.#run(listener);
       return;
     }
     this.#abort = listener;
@@ -368,7 +383,7 @@ export class Http2Exchange implements Exchange, Guarded {
     const stream = this.#stream;
     if (tell === undefined || !stream.headersSent || stream.writableEnded) return false;
     const error = readerStalled();
-    tell(error);
+    this.#run(() => tell(error));
     this.#room?.fail(error);
     return true;
   }

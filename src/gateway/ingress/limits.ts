@@ -10,6 +10,8 @@ export interface ListenerLimits {
   readonly headersTimeoutMs: number;
   /** Longest time until a whole request is here, in milliseconds; over HTTP/2 of one that is read as a whole. Default 30 000. */
   readonly requestTimeoutMs: number;
+  /** HTTP/1: how often those two are looked at, in milliseconds; as often as they are long where that is less. Default 1000. */
+  readonly timeoutCheckMs: number;
   /** HTTP/1: how long an idle connection is kept, in milliseconds. Default 5000. */
   readonly keepAliveMs: number;
   /** HTTP/1: requests of one connection; 0: any number. Default 1000. */
@@ -30,8 +32,9 @@ export interface ListenerLimits {
   /** Resets at once, and how many a second come back. Defaults 200 and 33. */
   readonly http2ResetBurst: number;
   readonly http2ResetsPerSecond: number;
-  /** PING and SETTINGS frames in ten seconds. Default 500. */
+  /** PING and SETTINGS frames within a time in milliseconds. Defaults 500 and 10 000. */
   readonly http2MaxControlFrames: number;
+  readonly http2ControlWindowMs: number;
   /** Bytes a second that belong to no request. Default 131 072. */
   readonly http2MaxIdleBytes: number;
   /** HTTP/2: longest time from connecting to the first request, in milliseconds. Default 5000. */
@@ -43,8 +46,12 @@ export interface ListenerLimits {
   readonly grpcIdleTimeoutMs: number;
   /** HTTP/2: silence with open streams after which a client is pinged, in milliseconds. Default 60 000. */
   readonly http2PingAfterMs: number;
-  /** HTTP/2: age at which a connection is told to go, 10 % more or less, in milliseconds; 0: none. Default 1 800 000. */
+  /** HTTP/2: how long the answer to that PING may take, in milliseconds. Default 20 000. */
+  readonly http2PingTimeoutMs: number;
+  /** HTTP/2: age at which a connection is told to go, in milliseconds; 0: none. Default 1 800 000. */
   readonly http2MaxAgeMs: number;
+  /** HTTP/2: how much sooner or later than that, at random, in percent. Default 10. */
+  readonly http2AgeJitterPercent: number;
   /** HTTP/2: how long calls of a connection of that age may go on, in milliseconds. Default 30 000. */
   readonly http2AgeGraceMs: number;
   /** Drain: how long a client has to see that it should go elsewhere before new streams are refused, in milliseconds. Default 600. */
@@ -59,6 +66,7 @@ export const defaultLimits: ListenerLimits = {
   maxUrlBytes: 8192,
   headersTimeoutMs: 10_000,
   requestTimeoutMs: 30_000,
+  timeoutCheckMs: 1000,
   keepAliveMs: 5000,
   maxRequestsPerConnection: 1000,
   stalledTimeoutMs: 60_000,
@@ -71,13 +79,16 @@ export const defaultLimits: ListenerLimits = {
   http2ResetBurst: 200,
   http2ResetsPerSecond: 33,
   http2MaxControlFrames: 500,
+  http2ControlWindowMs: 10_000,
   http2MaxIdleBytes: 131_072,
   http2FirstRequestTimeoutMs: 5000,
   http2HeaderBlockTimeoutMs: 5000,
   http2IdleTimeoutMs: 60_000,
   grpcIdleTimeoutMs: 300_000,
   http2PingAfterMs: 60_000,
+  http2PingTimeoutMs: 20_000,
   http2MaxAgeMs: 1_800_000,
+  http2AgeJitterPercent: 10,
   http2AgeGraceMs: 30_000,
   drainNoticeMs: 600,
   drainGraceMs: 30_000,

@@ -19,7 +19,7 @@ import { Requests, type Serving } from "./requests.ts";
 import { SessionGuard } from "./session-guard.ts";
 import { Sessions } from "./sessions.ts";
 import { StalledSockets } from "./stalled.ts";
-import { Tls, type TlsFiles } from "./tls.ts";
+import { Tls, type TlsFiles, transportSecurityFor } from "./tls.ts";
 import { Upgrades } from "./upgrades.ts";
 
 export interface ListenerOptions extends Serving {
@@ -93,6 +93,7 @@ class TwoPorts implements Listener {
     );
     const serving = {
       ...{ adapters, clock, limits, stalled, encrypted: this.#tls !== undefined },
+      transportSecurity: options.tls && transportSecurityFor(options.tls),
       cors: new Cors(options.cors ?? { origins: [], credentials: false }),
       proxies: new Proxies(options.proxies ?? { trusted: [], hops: 1 }),
       onRefused: (refusal: RefusedRequest): void => options.onRefused?.(refusal),

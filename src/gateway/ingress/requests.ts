@@ -10,7 +10,7 @@ import { type Adapters, classify, protocolOf } from "./classify.ts";
 import { dropClaims, type Proxies, peerOf } from "./client-headers.ts";
 import { refuseExchange } from "./close.ts";
 import type { Cors } from "./cors.ts";
-import type { Adapter, Exchange, Failures } from "./exchange.ts";
+import type { Adapter, Exchange, ServerAbout } from "./exchange.ts";
 import { Http1Exchange } from "./http1-exchange.ts";
 import type { Http1Request } from "./http1-request.ts";
 import { Http2Exchange } from "./http2-exchange.ts";
@@ -32,8 +32,8 @@ export interface RequestOptions extends Serving {
   readonly cors: Cors;
   readonly proxies: Proxies;
   readonly stalled: StalledSockets;
-  /** TLS. */
-  readonly encrypted: boolean;
+  /** See `ServerAbout`: there is one where there is TLS. */
+  readonly transportSecurity: string | undefined;
 }
 
 /** Of a connection of HTTP/1: the answer to what came last. On the socket itself: a map from sockets costs every request a hash. */
@@ -61,6 +61,7 @@ export class Requests {
   readonly #proxies: Proxies;
   readonly stalled: StalledSockets;
   readonly encrypted: boolean;
+  readonly transportSecurity: string | undefined;
   /** Set by the listener: answers say that they are their connection's last. */
   draining = false;
 
@@ -70,7 +71,8 @@ export class Requests {
     this.#cors = options.cors;
     this.#proxies = options.proxies;
     this.stalled = options.stalled;
-    this.encrypted = options.encrypted;
+    this.transportSecurity = options.transportSecurity;
+    this.encrypted = options.transportSecurity !== undefined;
   }
 
   onHttp1(request: Http1Request, response: ServerResponse): void {
@@ -96,7 +98,8 @@ export class Requests {
   /** What a server of HTTP/2 calls for each stream. */
   streamsFor(choose: (exchange: Exchange) => Adapter): OnStream {
     const limits = this.#limits;
-    const server: Failures = {
+    const server: ServerAbout = {
+      transportSecurity: this.transportSecurity,
       failed: (exchange, thrown) => this.#fail(exchange, choose(exchange), thrown),
     };
     return (stream, headers, _flags, rawHeaders) => {

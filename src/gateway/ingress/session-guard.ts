@@ -13,9 +13,6 @@ import { Waiting } from "./stalled.ts";
 /** RFC 9113 section 7. */
 const noError = 0;
 const enhanceYourCalm = 11;
-/** Of the age at which connections go: those of one moment are not to come again in one moment. */
-const ageJitter = 0.1;
-const controlWindowMs = 10_000;
 /** A DATA frame's header, and what small frames cost besides. */
 const perChunkBytes = 32;
 
@@ -75,12 +72,14 @@ export class SessionGuard {
 function lookEveryMs(limits: ListenerLimits): number {
   const { http2FirstRequestTimeoutMs, http2HeaderBlockTimeoutMs, requestTimeoutMs, stalledTimeoutMs } =
     limits;
-  const { http2MaxAgeMs, http2AgeGraceMs } = limits;
+  const { http2MaxAgeMs, http2AgeGraceMs, http2ControlWindowMs, http2PingTimeoutMs } = limits;
   const shortest = Math.min(
     http2FirstRequestTimeoutMs,
     http2HeaderBlockTimeoutMs,
     requestTimeoutMs,
     stalledTimeoutMs,
+    http2ControlWindowMs,
+    http2PingTimeoutMs,
     http2MaxAgeMs === 0 ? Number.POSITIVE_INFINITY : Math.min(http2MaxAgeMs, http2AgeGraceMs),
   );
   return Math.max(20, Math.min(1000, shortest / 5));
@@ -92,6 +91,12 @@ type Marked = Http2Session & { [mark]?: Watched };
 /** The watch over a stream's session; undefined: it is over already. */
 export function watchedOf(session: Http2Session | undefined): Watched | undefined {
   return session === undefined ? undefined : (session as Marked)[mark];
+}
+
+/** When a connection goes, counted from its beginning: those of one moment are not to come again in one moment. */
+function ageOf({ http2MaxAgeMs: ageMs, http2AgeJitterPercent }: ListenerLimits): number {
+  if (ageMs === 0) return Number.POSITIVE_INFINITY;
+  return ageMs * (1 + (http2AgeJitterPercent / 100) * (2 * Math.random() - 1));
 }
 
 interface WatchOptions {
@@ -141,10 +146,7 @@ export class Watched {
     this.#idleMs = idleMs;
     this.#waiting = new Waiting(limits.stalledTimeoutMs);
     this.#createdAt = now;
-    this.#oldAt =
-      limits.http2MaxAgeMs === 0
-        ? Number.POSITIVE_INFINITY
-        : now + limits.http2MaxAgeMs * (1 + ageJitter * (2 * Math.random() - 1));
+    this.#oldAt = now + ageOf(limits);
     this.#lookedAt = now;
     this.#controlSince = now;
     this.#busyAt = now;
@@ -192,7 +194,7 @@ export class Watched {
     this.#bodyBytes = 0;
     if (read > 0) this.#heardAt = now;
     if (this.#open.size > 0 || active) this.#busyAt = now;
-    if (now - this.#controlSince >= controlWindowMs) {
+    if (now - this.#controlSince >= this.#limits.http2ControlWindowMs) {
       this.#controlSince = now;
       this.#controlFrames = 0;
     }
@@ -252,8 +254,9 @@ export class Watched {
    */
   #ask(now: number, { grew, active }: { readonly grew: boolean; readonly active: boolean }): void {
     const { http2HeaderBlockTimeoutMs: blockMs, http2PingAfterMs: silenceMs } = this.#limits;
+    const { http2PingTimeoutMs } = this.#limits;
     // Behind what was sent to a slow client a PING takes its time.
-    const patienceMs = this.#open.size > 0 ? Math.max(blockMs / 2, silenceMs / 3) : blockMs / 2;
+    const patienceMs = this.#open.size > 0 ? Math.max(blockMs / 2, http2PingTimeoutMs) : blockMs / 2;
     if (this.#pingedAt !== undefined) {
       if (now - this.#pingedAt >= patienceMs) this.#end(enhanceYourCalm);
       return;

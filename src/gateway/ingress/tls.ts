@@ -15,6 +15,8 @@ export interface TlsFiles {
   readonly clientCaFile: string | undefined;
   /** request: one that is shown has to be good; require: one has to be shown. */
   readonly clientCertificate: "off" | "request" | "require";
+  /** How long browsers are to speak nothing but TLS with this host, in seconds. Default 63 072 000. */
+  readonly hstsMaxAgeSeconds?: number;
 }
 
 /** A server whose certificate can be replaced. */
@@ -151,4 +153,7 @@ export function certificatesOf(socket: Socket): readonly string[] | undefined {
   return names;
 }
 
-export const strictTransportSecurity = "max-age=63072000; includeSubDomains";
+/** What answers say of it. @see https://www.rfc-editor.org/rfc/rfc6797 */
+export function transportSecurityFor({ hstsMaxAgeSeconds = 63_072_000 }: TlsFiles): string {
+  return `max-age=${hstsMaxAgeSeconds}; includeSubDomains`;
+}

@@ -3,6 +3,8 @@ import type { IncomingMessage } from "node:http";
 import type { Duplex } from "node:stream";
 import { requestIdFrom } from "#gateway/wire/request-id.ts";
 import { httpStatusOf } from "#rpc/code.ts";
+import { RpcError } from "#rpc/error.ts";
+import type { Peer } from "#rpc/peer.ts";
 import { dropClaims, type Proxies, peerOf } from "./client-headers.ts";
 import { swallow } from "./connections.ts";
 import type { Cors } from "./cors.ts";
@@ -68,8 +70,24 @@ export class Upgrades {
       ...peerOf(request.socket, address),
       ...(certificates === undefined ? {} : { certificates }),
     };
-    const onStalled = (tell: () => boolean): void => stalled.onStalled(request.socket, tell);
+    const onStalled = (tell: () => boolean): void =>
+      stalled.onStalled(request.socket, () => this.#tell(tell, request, peer));
     const error = await adapters.webSockets.upgrade({ ...upgrade, peer, onStalled });
     return error === undefined ? undefined : { status: httpStatusOf(error), error };
+  }
+
+  /** Called by the timer of all sockets: what is thrown here would keep the others from hearing, and end the process. */
+  #tell(tell: () => boolean, { headers }: IncomingMessage, peer: Peer): boolean {
+    try {
+      return tell();
+    } catch (cause) {
+      const startedAtMs = this.#options.clock.monotonic();
+      this.#options.onRefused?.({
+        ...{ id: requestIdFrom(headers["x-request-id"]), method: undefined, protocol: "websocket", peer },
+        ...{ startedAtMs, bytesIn: 0, bytesOut: 0 },
+        error: new RpcError("internal", { reason: "INTERNAL", message: "internal error", cause }),
+      });
+      return false;
+    }
   }
 }

@@ -34,6 +34,22 @@ export interface MethodRule {
   readonly rule?: string;
 }
 
+/** How often may be tried. */
+export interface SignInLimits {
+  /** For one account, from wherever. Default 10. */
+  readonly perAccount: number;
+  /** From one IP address, for whichever accounts. Default 100. */
+  readonly perAddress: number;
+  /** The time that both count for, in milliseconds. Default 900 000. */
+  readonly windowMs: number;
+}
+
+export const defaultSignInLimits: SignInLimits = {
+  perAccount: 10,
+  perAddress: 100,
+  windowMs: 15 * 60 * 1000,
+};
+
 export interface SignInOptions {
   readonly tables: Tables<UsersTables>;
   readonly directory: Directory;
@@ -43,11 +59,11 @@ export interface SignInOptions {
   readonly clock: Clock;
   /** What the processes of an installation share; undefined: each counts for itself. */
   readonly limits: LimitStore | undefined;
+  readonly attempts: SignInLimits;
   /** Undefined: there is no such method. @param name `package.Service/Method`. */
   ruleOf(name: string): MethodRule | undefined;
 }
 
-const quarterHourMs = 15 * 60 * 1000;
 const defaultTenant = "default";
 
 export class SignIn {
@@ -58,9 +74,10 @@ export class SignIn {
   constructor(options: SignInOptions) {
     this.#options = options;
     const about = { now: () => options.clock.monotonic(), store: options.limits };
-    const perQuarterHour = (burst: number) => ({ burst, intervalMs: quarterHourMs / burst });
-    this.#byAccount = new SharedLimiter(perQuarterHour(10), { ...about, name: "sign-in account" });
-    this.#byAddress = new SharedLimiter(perQuarterHour(100), { ...about, name: "sign-in address" });
+    const { perAccount, perAddress, windowMs } = options.attempts;
+    const perWindow = (burst: number) => ({ burst, intervalMs: windowMs / burst });
+    this.#byAccount = new SharedLimiter(perWindow(perAccount), { ...about, name: "sign-in account" });
+    this.#byAddress = new SharedLimiter(perWindow(perAddress), { ...about, name: "sign-in address" });
   }
 
   async signIn(request: SignInRequest, call: CallHead) {

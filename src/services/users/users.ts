@@ -42,7 +42,7 @@ import { checkEmailForm } from "./rights.ts";
 import { RoleMethods } from "./role-service.ts";
 import { createSecrets, isEqual, type Secrets } from "./secrets.ts";
 import { Sessions } from "./sessions.ts";
-import { type MethodRule, SignIn } from "./sign-in.ts";
+import { defaultSignInLimits, type MethodRule, SignIn, type SignInLimits } from "./sign-in.ts";
 import { createSigningKeys, type SigningKeys } from "./signing-keys.ts";
 import { UsersStore } from "./store.ts";
 import type { UsersTables } from "./tables.ts";
@@ -73,6 +73,8 @@ export interface UsersOptions {
   readonly breachedPasswords?: BreachList | undefined;
   /** Counts of attempts that the processes of an installation share. Default: each counts for itself. */
   readonly limits?: LimitStore | undefined;
+  /** How often signing in may be tried. */
+  readonly signInLimits?: SignInLimits | undefined;
   /** Whose access tokens are good beside our own. Default: nobody's. */
   readonly trustedIssuers?: readonly TrustedIssuer[];
   /** Whether applications may register themselves as OAuth clients, with a credential that may. Default false. */
@@ -139,6 +141,7 @@ export function createUsers(options: UsersOptions): UsersHost {
     sessions,
     clock,
     limits: options.limits,
+    attempts: options.signInLimits ?? defaultSignInLimits,
     ruleOf: options.ruleOf,
   });
   const keys = new ApiKeys({ tables, directory, secrets, secret, clock, mode: options.keyMode, pages });

@@ -34,8 +34,10 @@ export interface ConnectOptions {
   runtime(): Runtime;
   /** Largest message, as declared and inflated, in bytes. Default 4 MiB. */
   readonly maxMessageBytes?: number;
-  /** How many times its size a compressed message may inflate to, above 64 KiB. Default 100. */
+  /** How many times its size a compressed message may inflate to, above `inflationFreeBytes`. Default 100. */
   readonly maxInflation?: number;
+  /** What it may inflate to whatever its size, in bytes. Default 65 536. */
+  readonly inflationFreeBytes?: number;
   /** Whether errors carry `ErrorInfo` and `RequestInfo` besides what the service said. Default true. */
   readonly ownDetails?: boolean;
 }
@@ -55,7 +57,8 @@ export function createConnect(options: ConnectOptions): Adapter {
     maxInflation = defaultMaxInflation,
     ownDetails = true,
   } = options;
-  const limits = { maxBytes: maxMessageBytes, maxInflation };
+  const { inflationFreeBytes } = options;
+  const limits = { maxBytes: maxMessageBytes, maxInflation, inflationFreeBytes };
   return {
     handle: (exchange) => handle({ exchange, runtime: options.runtime(), limits, ownDetails }),
   };

@@ -1,6 +1,6 @@
 /** The request half of GraphQL over HTTP. @see https://graphql.github.io/graphql-over-http/draft/ */
 import type { InflateLimits } from "#gateway/codec/compression.ts";
-import { checkJson } from "#gateway/codec/json-depth.ts";
+import { checkJson, type JsonCheck } from "#gateway/codec/json-depth.ts";
 import { RpcError } from "#rpc/error.ts";
 import type { Exchange } from "../exchange.ts";
 import { readPackedBody } from "../packed-body.ts";
@@ -19,7 +19,15 @@ const events = "text/event-stream";
 /** What answers are written as: with plain JSON an error of the query itself has status 200, as older clients want it. */
 export type AnswerType = typeof graphqlJson | typeof plainJson | typeof events;
 
-const maxBatch = 10;
+/** What a request may take. */
+export interface RequestLimits {
+  readonly body: InflateLimits;
+  readonly json: JsonCheck;
+  readonly maxBatch: number;
+}
+
+/** The option's default. */
+export const defaultMaxBatch = 10;
 
 /** @throws RpcError NOT_ACCEPTABLE. */
 export function answerTypeOf({ headers }: Pick<Exchange, "headers">): AnswerType {
@@ -44,16 +52,16 @@ export function takesEvents({ headers }: Pick<Exchange, "headers">): boolean {
  */
 export async function readAsked(
   exchange: Exchange,
-  limits: InflateLimits,
+  { body, json, maxBatch }: RequestLimits,
 ): Promise<Asked | readonly Asked[]> {
-  if (exchange.method === "GET") return askedByGet(exchange.query);
+  if (exchange.method === "GET") return askedByGet(exchange.query, json);
   if (exchange.method !== "POST")
     throw new RpcError("unimplemented", {
       reason: "METHOD_NOT_BOUND",
       message: `${exchange.method.slice(0, 20)} is not possible here; use GET or POST`,
     });
   checkContentType(exchange.headers["content-type"]);
-  const sent = parseJson(await readPackedBody(exchange, limits), "the body");
+  const sent = parseJson(await readPackedBody(exchange, body), "the body", json);
   if (!Array.isArray(sent)) return toAsked(sent);
   if (sent.length === 0 || sent.length > maxBatch)
     throw new RpcError("resource_exhausted", {
@@ -77,12 +85,12 @@ function checkContentType(header: string | string[] | undefined): void {
   });
 }
 
-function askedByGet(query: string): Asked {
+function askedByGet(query: string, limits: JsonCheck): Asked {
   const parameters = new URLSearchParams(query);
   const json = (name: string): unknown => {
     const text = parameters.get(name);
     if (text === null || text === "") return undefined;
-    return parseJson(Buffer.from(text), name);
+    return parseJson(Buffer.from(text), name, limits);
   };
   return toAsked({
     query: parameters.get("query") ?? undefined,
@@ -107,8 +115,8 @@ function isObject(value: unknown): value is Record<string, unknown> {
 }
 
 /** Whoever writes out again what nests too deep runs out of stack. */
-function parseJson(text: Uint8Array, what: string): unknown {
-  checkJson(text);
+function parseJson(text: Uint8Array, what: string, limits: JsonCheck): unknown {
+  checkJson(text, limits);
   try {
     return JSON.parse(Buffer.from(text.buffer, text.byteOffset, text.length).toString("utf8"));
   } catch {

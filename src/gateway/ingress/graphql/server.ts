@@ -1,6 +1,7 @@
 /** Operations that came over HTTP, and the library that speaks graphql-transport-ws; loaded when somebody asks. */
 
 import type { ExecutionResult, GraphQLSchema } from "graphql";
+import { defaultMaxElements } from "#gateway/codec/codec.ts";
 import { defaultMaxInflation } from "#gateway/codec/compression.ts";
 import type { Runtime } from "#gateway/dispatch/dispatch.ts";
 import { readTimeout } from "#gateway/wire/grpc-timeout.ts";
@@ -23,7 +24,7 @@ import {
   replyResults,
   startStatusOf,
 } from "./reply.ts";
-import { type Asked, readAsked, takesEvents } from "./request.ts";
+import { type Asked, defaultMaxBatch, type RequestLimits, readAsked, takesEvents } from "./request.ts";
 import { createSocketServer, type SocketServer } from "./socket-server.ts";
 
 export interface Server {
@@ -36,20 +37,30 @@ export interface Server {
 export function createServer(runtime: Runtime, options: GraphqlOptions): Server {
   const { limits, introspection = true } = options;
   const { heartbeatMs = 15_000, maxEventBytes = defaultMaxEventBytes } = options;
-  const { maxBodyBytes = 1024 * 1024, maxInflation = defaultMaxInflation } = options;
+  const limitsOfRequests = requestLimitsOf(options);
   const events = { heartbeatMs, maxEventBytes };
   const engine = new Engine(runtime, { limits, introspection });
   return {
     schema: engine.schema,
-    sockets: createSocketServer(engine),
+    sockets: createSocketServer(engine, options.initMs),
     answer: async (answering) => {
       const { exchange, type } = answering;
-      const asked = await readAsked(exchange, { maxBytes: maxBodyBytes, maxInflation });
+      const asked = await readAsked(exchange, limitsOfRequests);
       const context: Context = { engine, answering, runtime, events };
       if (isBatch(asked)) await answerBatch(context, asked);
       else if (type === "text/event-stream") await answerEvents(context, asked);
       else await answerOne(context, asked);
     },
+  };
+}
+
+function requestLimitsOf(options: GraphqlOptions): RequestLimits {
+  const { maxBodyBytes = 1024 * 1024, maxInflation = defaultMaxInflation, inflationFreeBytes } = options;
+  const { maxBatch = defaultMaxBatch, maxJsonDepth, maxElements = defaultMaxElements } = options;
+  return {
+    body: { maxBytes: maxBodyBytes, maxInflation, inflationFreeBytes },
+    json: { maxDepth: maxJsonDepth, maxElements },
+    maxBatch,
   };
 }
 

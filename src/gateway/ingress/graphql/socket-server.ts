@@ -17,10 +17,8 @@ export interface SocketContext {
 
 export type SocketServer = Server<SocketContext>;
 
-/** Longest silence of a socket before its first message, in milliseconds. */
-const initMs = 10_000;
-
-export function createSocketServer(engine: Engine): SocketServer {
+/** @param initMs longest silence of a socket before its first message, in milliseconds. */
+export function createSocketServer(engine: Engine, initMs = 10_000): SocketServer {
   return makeServer<Record<string, unknown>, SocketContext>({
     connectionInitWaitTimeout: initMs,
     execute: executeAndTell as never,

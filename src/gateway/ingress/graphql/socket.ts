@@ -3,7 +3,7 @@
  * from what has the library only its types.
  */
 import type { WebSocket } from "ws";
-import { checkJson } from "#gateway/codec/json-depth.ts";
+import { checkJson, type JsonCheck } from "#gateway/codec/json-depth.ts";
 import type { Runtime } from "#gateway/dispatch/dispatch.ts";
 import { requestIdFrom } from "#gateway/wire/request-id.ts";
 import type { RpcError } from "#rpc/error.ts";
@@ -25,6 +25,7 @@ export interface GraphqlSocketOptions {
   runtime(): Runtime;
   /** Bytes that may wait for the client; one that asks for more and does not read is not read either. */
   readonly maxWaitingBytes: number;
+  readonly json: JsonCheck;
 }
 
 /** What is thrown at us is the library's: it closes with the code of its protocol. */
@@ -32,7 +33,7 @@ const internalError = 4500;
 const badRequest = 4400;
 
 export function serveGraphqlSocket(server: Server, options: GraphqlSocketOptions): void {
-  const { socket, headers, clock, runtime, maxWaitingBytes } = options;
+  const { socket, headers, clock, runtime, maxWaitingBytes, json } = options;
   const peer = { ...options.peer, connection: socket };
   const context: SocketContext = {
     operations: new Map(),
@@ -49,7 +50,7 @@ export function serveGraphqlSocket(server: Server, options: GraphqlSocketOptions
       onMessage: (listener) =>
         socket.on("message", (data: Buffer) => {
           try {
-            checkJson(data);
+            checkJson(data, json);
           } catch (error) {
             socket.close(badRequest, (error as RpcError).message);
             return;

@@ -41,8 +41,10 @@ export interface GrpcOptions {
   runtime(): Runtime;
   /** Largest message, as declared and inflated, in bytes. Default 4 MiB. */
   readonly maxMessageBytes?: number;
-  /** How many times its size a compressed message may inflate to, above 64 KiB. Default 100. */
+  /** How many times its size a compressed message may inflate to, above `inflationFreeBytes`. Default 100. */
   readonly maxInflation?: number;
+  /** What it may inflate to whatever its size, in bytes. Default 65 536. */
+  readonly inflationFreeBytes?: number;
   /** What the calls are called in logs and metrics. Default "grpc". */
   readonly protocol?: Protocol;
   /** Whether errors carry `ErrorInfo` and `RequestInfo` besides what the service said. Default true. */
@@ -51,7 +53,8 @@ export interface GrpcOptions {
 
 export function createGrpc(options: GrpcOptions): Adapter {
   const { maxMessageBytes = 4 * 1024 * 1024, maxInflation = defaultMaxInflation } = options;
-  const limits = { maxBytes: maxMessageBytes, maxInflation };
+  const { inflationFreeBytes } = options;
+  const limits = { maxBytes: maxMessageBytes, maxInflation, inflationFreeBytes };
   const { runtime, protocol = "grpc", ownDetails = true } = options;
   return {
     handle: (exchange) => handle(exchange, { runtime: runtime(), limits, protocol, ownDetails }),

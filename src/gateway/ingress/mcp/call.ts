@@ -11,11 +11,12 @@ import type { Reply } from "#rpc/reply.ts";
 import { statusToJson } from "../rest/error-body.ts";
 import { fileContent, joined, sizeOf, type ToolResult, toContent } from "./content.ts";
 import { questionsIn } from "./input.ts";
-import { toBytes, type Use, use } from "./use.ts";
+import { type Use, use } from "./use.ts";
 
 export interface ToolCall extends Use {
   readonly method: Method;
-  readonly arguments: unknown;
+  /** In JSON. */
+  readonly request: Uint8Array;
   /** Tells of a message of a stream; undefined: nobody asked to be told. */
   readonly progress?: ((count: number, message: string) => Promise<void>) | undefined;
 }
@@ -32,9 +33,9 @@ const maxStreamMs = 25_000;
  * @throws RpcError INPUT_REQUIRED alone: what is asked is not the model's to answer.
  */
 export async function callTool(options: ToolCall): Promise<ToolResult> {
-  const { method, arguments: given } = options;
+  const { method, request } = options;
   try {
-    return await use(options, { method, request: toBytes(given) }, (reply, call) =>
+    return await use(options, { method, request }, (reply, call) =>
       reply.kind === "unary" ? sized(call, resultOf(method, reply.response)) : collect(options, reply, call),
     );
   } catch (thrown) {

@@ -10,7 +10,6 @@
 import { createHmac, randomBytes } from "node:crypto";
 import type { AuthInfo, McpHttpHandler, ServerEventBus } from "@modelcontextprotocol/server";
 import { defaultMaxInflation } from "#gateway/codec/compression.ts";
-import { checkJson } from "#gateway/codec/json-depth.ts";
 import type { Runtime } from "#gateway/dispatch/dispatch.ts";
 import { readTimeout } from "#gateway/wire/grpc-timeout.ts";
 import { requestIdFrom } from "#gateway/wire/request-id.ts";
@@ -22,6 +21,7 @@ import { readMetadata } from "../connect/read.ts";
 import type { Adapter, Exchange, ResponseHeaders } from "../exchange.ts";
 import { readPackedBody } from "../packed-body.ts";
 import { secure } from "../rest/security-headers.ts";
+import { readBody } from "./body.ts";
 import { checkOrigin, type Gate, principalOf } from "./gate.ts";
 import { type ListenStream, listenedTo, openListen } from "./listen.ts";
 import { metaTools } from "./meta-tools.ts";
@@ -40,8 +40,16 @@ export interface McpOptions extends Gate {
   readonly secret?: Uint8Array;
   /** Size of a request as sent and as inflated, in bytes. Default 1 048 576. */
   readonly maxBodyBytes?: number;
-  /** How many times its size a compressed body may inflate to, above 64 KiB. Default 100. */
+  /** How many times its size a compressed body may inflate to, above `inflationFreeBytes`. Default 100. */
   readonly maxInflation?: number;
+  /** What it may inflate to whatever its size, in bytes. Default 65 536. */
+  readonly inflationFreeBytes?: number;
+  /** Keys and list elements around a tool's arguments. Default 1000. */
+  readonly maxEnvelope?: number;
+  /** Keys and list elements of a tool's arguments. Default 100 000. */
+  readonly maxElements?: number;
+  /** Nesting of arrays and objects in a request. Default 64. */
+  readonly maxJsonDepth?: number;
   readonly sessionLimits?: Partial<SessionLimits>;
   /** Default: the system's. */
   readonly clock?: Clock;
@@ -59,11 +67,8 @@ const metadataPath = "/.well-known/oauth-protected-resource";
 /** Where this protocol is: no method of a contract can be there. */
 export const mcpPaths = [path, metadataPath, metadataPath + path] as const;
 const defaultMaxBodyBytes = 1024 * 1024;
-/**
- * What is around a tool's arguments, which its method's codec counts: `_meta`, what a client can, its answers. Few have 50; the library
- * looks at each of them several times, 60,000 took 0.3 s.
- */
-const envelope = { maxElements: 1000, free: ["params", "arguments"] };
+/** What a request without a body has in one. */
+const nothing = { body: undefined, arguments: undefined };
 const sessionHeader = "mcp-session-id";
 
 export function createMcp(options: McpOptions): McpAdapter {
@@ -132,14 +137,15 @@ class Mcp {
         ? await readPackedBody(exchange, {
             maxBytes: this.#options.maxBodyBytes ?? defaultMaxBodyBytes,
             maxInflation: this.#options.maxInflation ?? defaultMaxInflation,
+            inflationFreeBytes: this.#options.inflationFreeBytes,
           })
         : undefined;
-    if (body !== undefined) checkJson(body, envelope);
+    const read = body === undefined ? nothing : readBody(body, this.#options);
     const request = toRequest(exchange, { base: this.#options.serverUrl(), body, signal });
     const timeoutMs = readTimeout(exchange.headers);
     const caller: Caller = {
       ...{ principal, metadata, peer: exchange.peer, id },
-      ...{ gone: signal, timeoutMs, told: own },
+      ...{ gone: signal, timeoutMs, told: own, arguments: read.arguments },
     };
     // The library hands on what it was given here, and nothing of it to the client.
     const authInfo = {
@@ -148,7 +154,7 @@ class Mcp {
     };
     this.#loaded ??= this.#load();
     const loaded = await this.#loaded;
-    const asked: Asked = { request, body: parsed(body), authInfo, caller };
+    const asked: Asked = { request, body: read.body, authInfo, caller };
     const { id: of } = (asked.body ?? {}) as { readonly id?: unknown };
     await this.#respond(loaded, asked, (response) => replyWith(exchange, response, { own, signal, id: of }));
   }
@@ -253,17 +259,6 @@ class Mcp {
       );
     const sessions = new Sessions(parts, this.#options.sessionLimits);
     return { parts, sessions, handler: handlerOver(), handlerOver };
-  }
-}
-
-/** @returns undefined where it is no JSON. */
-function parsed(body: Uint8Array | undefined): unknown {
-  if (body === undefined || body.length === 0) return undefined;
-  try {
-    return JSON.parse(Buffer.from(body.buffer, body.byteOffset, body.length).toString("utf8"));
-  } catch {
-    // Refused in the protocol's words by who reads it next.
-    return undefined;
   }
 }
 

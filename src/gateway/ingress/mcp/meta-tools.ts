@@ -1,18 +1,20 @@
 /** Two tools that reach every method, where the operator wants that: find one, call it. Who may is decided by the policies, as ever. */
 import type { JsonObject } from "@bufbuild/protobuf";
 import type { Catalog } from "#gateway/catalog/catalog.ts";
+import { checkKeys } from "#gateway/codec/json-keys.ts";
 import { describeMessage, type Tool } from "#gateway/describe/describe.ts";
 import { hasUnaryRequest, type Method } from "#rpc/method.ts";
+import { toBytes } from "./use.ts";
 
 export interface MetaTools {
   readonly tools: readonly Tool[];
-  /** Undefined: it is none of these. */
-  call(name: string, given: unknown, use: MetaUse): Promise<object | undefined>;
+  /** Undefined: it is none of these. @param given arguments in JSON. */
+  call(name: string, given: Uint8Array, use: MetaUse): Promise<object | undefined>;
 }
 
 interface MetaUse {
   readonly catalog: Catalog;
-  run(method: Method, given: unknown): Promise<object>;
+  run(method: Method, request: Uint8Array): Promise<object>;
 }
 
 const maxFound = 20;
@@ -80,9 +82,12 @@ const call: Tool = {
 export const metaTools: MetaTools = {
   tools: [search, call],
   call: async (name, given, use) => {
-    const asked = (given ?? {}) as Readonly<Record<string, unknown>>;
     const tool = [search, call].find((one) => one.name === name);
     if (tool === undefined) return undefined;
+    // The request stays as it was written, for the codec of its own type.
+    const inner = checkKeys(given, { free: ["arguments"] });
+    const text = inner?.around ?? Buffer.from(given).toString("utf8");
+    const asked = JSON.parse(text) as Readonly<Record<string, unknown>>;
     const wrong = problemOf(tool, asked);
     if (wrong !== undefined) return failed(wrong);
     if (tool === search) return found(use.catalog, asked);
@@ -91,7 +96,8 @@ export const metaTools: MetaTools = {
       return failed(
         `METHOD_UNKNOWN: there is no method ${String(asked.method).slice(0, 200)} that takes one message; search_methods finds them`,
       );
-    return await use.run(method, asked.arguments);
+    const request = inner === undefined ? toBytes(asked.arguments) : Buffer.from(inner.written, "utf8");
+    return await use.run(method, request);
   },
 };
 

@@ -22,7 +22,7 @@ import type { MetaTools } from "./meta-tools.ts";
 import { mayUse, offersOf } from "./offers.ts";
 import { getPrompt, listPrompts } from "./prompts.ts";
 import { listResources, listTemplates, readResource } from "./resources.ts";
-import type { Caller, Use } from "./use.ts";
+import { type Caller, toBytes, type Use } from "./use.ts";
 
 export interface ServerParts {
   readonly library: Library;
@@ -35,6 +35,19 @@ export interface ServerParts {
 
 /** Of the newest revision; of an older client with a session; of an older client's single request. */
 export type Era = "modern" | "session" | "stateless";
+
+/** What is used, for which a person may be asked something first. */
+interface Asked {
+  readonly name: string;
+  readonly uri?: string;
+  /** What came with it, made of JSON when somebody wants it. */
+  arguments(): unknown;
+}
+
+interface AskedTool extends Asked {
+  /** The same as it was written. */
+  request(): Uint8Array;
+}
 
 const toolsOnPage = 100;
 
@@ -60,6 +73,19 @@ export function callerOf({ http }: Pick<ServerContext, "http">): Caller {
   const caller = http?.authInfo?.extra?.caller;
   if (caller === undefined) throw new TypeError("the request came without its caller");
   return caller as Caller;
+}
+
+function toolOf(
+  context: ServerContext,
+  { name, arguments: given }: { readonly name: string; readonly arguments?: unknown },
+): AskedTool {
+  const written = callerOf(context).arguments;
+  if (written === undefined) return { name, arguments: () => given, request: () => toBytes(given) };
+  return {
+    name,
+    arguments: () => JSON.parse(written) as unknown,
+    request: () => Buffer.from(written, "utf8"),
+  };
 }
 
 export function createServer(parts: ServerParts, era: Era): ServerType {
@@ -116,8 +142,8 @@ class Handlers {
       this.#answer(() => this.#listTools(callerOf(context), params?.cursor)),
     );
     this.#server.setRequestHandler("tools/call", ({ params }, context) =>
-      this.#asking(context, { name: params.name, arguments: params.arguments }, (options) =>
-        this.#callTool(options, params, context),
+      this.#asking(context, toolOf(context, params), (options, tool) =>
+        this.#callTool(options, tool, context),
       ),
     );
   }
@@ -130,7 +156,9 @@ class Handlers {
       this.#answer(() => listTemplates(this.#use(context))),
     );
     this.#server.setRequestHandler("resources/read", ({ params: { uri } }, context) =>
-      this.#asking(context, { name: uri, uri }, (options) => readResource(options, uri)),
+      this.#asking(context, { name: uri, uri, arguments: () => undefined }, (options) =>
+        readResource(options, uri),
+      ),
     );
   }
 
@@ -139,7 +167,7 @@ class Handlers {
       this.#answer(() => listPrompts(this.#use(context))),
     );
     this.#server.setRequestHandler("prompts/get", ({ params }, context) =>
-      this.#asking(context, { name: params.name, arguments: params.arguments }, (options) =>
+      this.#asking(context, { name: params.name, arguments: () => params.arguments }, (options) =>
         getPrompt(options, params.name, params.arguments),
       ),
     );
@@ -170,24 +198,26 @@ class Handlers {
   }
 
   /** Runs it; where it asks for something first, that is the answer. */
-  #asking(
+  #asking<T extends Asked>(
     context: ServerContext,
-    of: { readonly name: string; readonly arguments?: unknown; readonly uri?: string },
-    run: (options: Use) => Promise<object>,
+    of: T,
+    run: (options: Use, of: T) => Promise<object>,
   ): Promise<never> {
     return this.#answer(async () => {
       const { rounds, library } = this.#parts;
-      const digest = digestOf(of.name, of.arguments);
       const before = context.mcpReq.requestState<RoundState>();
-      if (before !== undefined && before.of !== digest)
+      if (before !== undefined && before.of !== digestOf(of.name, of.arguments()))
         throw invalidParams(library, "the requestState is that of another request");
       const capabilities = this.#server.getClientCapabilities() as Capabilities | undefined;
       try {
-        return await run(this.#use(context, inputOf(capabilities, context, before)));
+        return await run(this.#use(context, inputOf(capabilities, context, before)), of);
       } catch (thrown) {
         const questions = questionsIn(toRpcError(thrown));
         if (questions === undefined) throw thrown;
-        const state: RoundState = { of: digest, state: questions.state };
+        const state: RoundState = {
+          of: digestOf(of.name, of.arguments()),
+          state: questions.state,
+        };
         return {
           resultType: "input_required",
           inputRequests: toInputRequests(questions),
@@ -210,18 +240,15 @@ class Handlers {
     return { tools: all.slice(from, next), ...(next < all.length ? { nextCursor: String(next) } : {}) };
   }
 
-  async #callTool(
-    options: Use,
-    { name, arguments: given }: { readonly name: string; readonly arguments?: unknown },
-    context: ServerContext,
-  ): Promise<object> {
+  async #callTool(options: Use, tool: AskedTool, context: ServerContext): Promise<object> {
+    const { name } = tool;
     const progress = this.#tellerOf(name, context);
-    const run = (method: Method, asked: unknown): Promise<object> =>
-      callTool({ ...options, method, arguments: asked, progress });
+    const run = (method: Method, asked: Uint8Array): Promise<object> =>
+      callTool({ ...options, method, request: asked, progress });
     const found = offersOf(options.runtime).tools.get(name);
-    if (found !== undefined) return await run(found.method, given);
+    if (found !== undefined) return await run(found.method, tool.request());
     const { catalog } = options.runtime;
-    const meta = await this.#parts.meta?.call(name, given, { catalog, run });
+    const meta = await this.#parts.meta?.call(name, tool.request(), { catalog, run });
     if (meta !== undefined) return meta;
     throw invalidParams(
       this.#parts.library,

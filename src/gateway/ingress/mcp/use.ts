@@ -23,6 +23,8 @@ export interface Caller {
   readonly gone: AbortSignal;
   /** What the client allowed, in milliseconds; undefined: it did not say. */
   readonly timeoutMs: number | undefined;
+  /** Of a tool, as they were written; undefined: none came, or several requests came together. */
+  readonly arguments?: string | undefined;
   /** Headers of the answer: what calls say of their limits is kept here. */
   readonly told: ResponseHeaders;
 }

@@ -8,7 +8,7 @@ import {
 } from "@bufbuild/protobuf";
 import { type HttpRoute, requestHeaders, streamFields } from "#gateway/catalog/catalog.ts";
 import type { CompiledType } from "#gateway/codec/codec.ts";
-import { defaultMaxInflation } from "#gateway/codec/compression.ts";
+import { defaultInflationFreeBytes, defaultMaxInflation } from "#gateway/codec/compression.ts";
 import { fieldError } from "#gateway/codec/field-error.ts";
 import { readTimeout } from "#gateway/wire/grpc-timeout.ts";
 import { type AdapterCall, type Call, type CallStart, createStreamCall, createUnaryCall } from "#rpc/call.ts";
@@ -32,8 +32,10 @@ export interface RestLimits {
   readonly maxJsonBytes: number;
   /** Largest raw body (`google.api.HttpBody`), in bytes. Default 10 MiB. */
   readonly maxRawBytes: number;
-  /** How many times its size a compressed body may inflate to, above 64 KiB. Default 100. */
+  /** How many times its size a compressed body may inflate to, above `inflationFreeBytes`. Default 100. */
   readonly maxInflation: number;
+  /** What it may inflate to whatever its size, in bytes. Default 65 536. */
+  readonly inflationFreeBytes: number;
   /** Largest server-sent event, in bytes. Default 256 KiB. */
   readonly maxEventBytes: number;
   /** Longest silence of a stream, in milliseconds: proxies cut what says nothing. Default 15 000. */
@@ -44,6 +46,7 @@ export const defaultRestLimits: RestLimits = {
   maxJsonBytes: 1024 * 1024,
   maxRawBytes: 10 * 1024 * 1024,
   maxInflation: defaultMaxInflation,
+  inflationFreeBytes: defaultInflationFreeBytes,
   maxEventBytes: 256 * 1024,
   heartbeatMs: 15_000,
 };
@@ -315,7 +318,8 @@ function readJson(exchange: Exchange, limits: RestLimits): Promise<Uint8Array> {
       message: `content-type: must be application/json in UTF-8${contentType === undefined ? "; the request names none" : ""}`,
     });
   }
-  return readPackedBody(exchange, { maxBytes: limits.maxJsonBytes, maxInflation: limits.maxInflation });
+  const { maxJsonBytes: maxBytes, maxInflation, inflationFreeBytes } = limits;
+  return readPackedBody(exchange, { maxBytes, maxInflation, inflationFreeBytes });
 }
 
 function isJson(contentType: string): boolean {

@@ -7,6 +7,8 @@
 import { create, fromJson, type JsonValue } from "@bufbuild/protobuf";
 import { decodeBinary } from "#gateway/codec/binary.ts";
 import { encodeBinary } from "#gateway/codec/binary-writer.ts";
+import { defaultMaxDepth, defaultMaxElements } from "#gateway/codec/codec.ts";
+import { defaultMaxJsonDepth } from "#gateway/codec/json-depth.ts";
 import { JsonText } from "#gateway/codec/json-text.ts";
 import type { Status } from "#gen/google/rpc/status_pb.ts";
 import {
@@ -50,9 +52,33 @@ export interface FrameCodec {
   write(frame: Outgoing): string | Uint8Array;
 }
 
-/** A message of the codec's greatest depth and size, in its frame. */
-const frameLimits = { maxDepth: 66, maxElements: 101_000 };
-const binaryLimits = { maxDepth: 100, maxElements: 100_000 };
+/** What a message may hold, as its own codec has it: a frame holds that and a little of its own. */
+export interface FrameLimits {
+  /** Nesting of messages in binary. Default 100. */
+  readonly maxDepth: number;
+  /** Nesting of arrays and objects in JSON. Default 64. */
+  readonly maxJsonDepth: number;
+  /** Fields and list elements. Default 100 000. */
+  readonly maxElements: number;
+}
+
+export const defaultFrameLimits: FrameLimits = {
+  maxDepth: defaultMaxDepth,
+  maxJsonDepth: defaultMaxJsonDepth,
+  maxElements: defaultMaxElements,
+};
+
+/** Of a JSON frame around its message: levels, and keys. */
+const frameLevels = 2;
+const frameElements = 1000;
+
+/** By subprotocol. */
+export function createFrameCodecs(limits: FrameLimits = defaultFrameLimits): {
+  readonly json: FrameCodec;
+  readonly proto: FrameCodec;
+} {
+  return { json: jsonFrames(limits), proto: protoFrames(limits) };
+}
 
 /**
  * The frame without its message, and the message as it was written: digits, keys given twice and all, for the codec of its type to judge.
@@ -78,42 +104,52 @@ function takeApart(text: JsonText): { readonly rest: string; readonly message: s
   return { rest: rest ?? text.written(0), message };
 }
 
-export const jsonFrames: FrameCodec = {
-  encoding: "json",
-  read: (data, isBinary) => {
-    if (isBinary) throw new Error("portico.v1+json has text frames");
-    const { rest, message } = takeApart(new JsonText(data, frameLimits));
-    const frame = fromJson(ClientFrameSchema, JSON.parse(rest) as JsonValue);
-    return message === undefined ? frame : { ...frame, message: Buffer.from(message, "utf8") };
-  },
-  write: ({ message, end, headers, ...rest }) => {
-    const frame: Record<string, unknown> = { ...rest };
-    if (rest.id === "") delete frame.id;
-    if (headers !== undefined) frame.headers = { entries: headers };
-    if (end !== undefined)
-      frame.end = {
-        status: { code: end.status.code, ...(statusToJson(end.status) as object) },
-        trailers: end.trailers,
-      };
-    const text = JSON.stringify(frame);
-    if (message === undefined) return text;
-    return `${text.slice(0, -1)}${text === "{}" ? "" : ","}"message":${message.text()}}`;
-  },
+function jsonFrames(limits: FrameLimits): FrameCodec {
+  const around = {
+    maxDepth: limits.maxJsonDepth + frameLevels,
+    maxElements: limits.maxElements + frameElements,
+  };
+  return {
+    encoding: "json",
+    read: (data, isBinary) => {
+      if (isBinary) throw new Error("portico.v1+json has text frames");
+      const { rest, message } = takeApart(new JsonText(data, around));
+      const frame = fromJson(ClientFrameSchema, JSON.parse(rest) as JsonValue);
+      return message === undefined ? frame : { ...frame, message: Buffer.from(message, "utf8") };
+    },
+    write: writeJson,
+  };
+}
+
+const writeJson: FrameCodec["write"] = ({ message, end, headers, ...rest }) => {
+  const frame: Record<string, unknown> = { ...rest };
+  if (rest.id === "") delete frame.id;
+  if (headers !== undefined) frame.headers = { entries: headers };
+  if (end !== undefined)
+    frame.end = {
+      status: { code: end.status.code, ...(statusToJson(end.status) as object) },
+      trailers: end.trailers,
+    };
+  const text = JSON.stringify(frame);
+  if (message === undefined) return text;
+  return `${text.slice(0, -1)}${text === "{}" ? "" : ","}"message":${message.text()}}`;
 };
 
-export const protoFrames: FrameCodec = {
-  encoding: "proto",
-  read: (data, isBinary) => {
-    if (!isBinary) throw new Error("portico.v1+proto has binary frames");
-    return decodeBinary(ClientFrameSchema, data, binaryLimits) as ClientFrame;
-  },
-  write: ({ message, headers, ...rest }) =>
-    encodeBinary(
-      ServerFrameSchema,
-      create(ServerFrameSchema, {
-        ...rest,
-        ...(headers === undefined ? {} : { headers: { entries: headers } }),
-        ...(message === undefined ? {} : { message: message.bytesIn("proto") }),
-      } as Parameters<typeof create<typeof ServerFrameSchema>>[1]),
-    ),
-};
+function protoFrames(limits: FrameLimits): FrameCodec {
+  return {
+    encoding: "proto",
+    read: (data, isBinary) => {
+      if (!isBinary) throw new Error("portico.v1+proto has binary frames");
+      return decodeBinary(ClientFrameSchema, data, limits) as ClientFrame;
+    },
+    write: ({ message, headers, ...rest }) =>
+      encodeBinary(
+        ServerFrameSchema,
+        create(ServerFrameSchema, {
+          ...rest,
+          ...(headers === undefined ? {} : { headers: { entries: headers } }),
+          ...(message === undefined ? {} : { message: message.bytesIn("proto") }),
+        } as Parameters<typeof create<typeof ServerFrameSchema>>[1]),
+      ),
+  };
+}

@@ -22,7 +22,7 @@ import type { RequestHead } from "../rest/read.ts";
 import { readerStalled } from "../stalled.ts";
 import { ticketed } from "../ticket.ts";
 import { closeCodes, shortened } from "./close-codes.ts";
-import { type FrameCodec, jsonFrames, protoFrames } from "./frames.ts";
+import { createFrameCodecs, defaultFrameLimits, type FrameCodec, type FrameLimits } from "./frames.ts";
 import { Session, type SocketAuthenticator } from "./session.ts";
 import { serveSingle } from "./single.ts";
 import { takeTurns } from "./turns.ts";
@@ -38,15 +38,16 @@ export interface WebSocketOptions {
   graphql?(): Promise<GraphqlServer>;
 }
 
-export interface WebSocketLimits {
+export interface WebSocketLimits extends FrameLimits {
   /** Sockets at once. Default 20 000. */
   readonly maxSockets: number;
   /** Longest frame, and longest message of several, in bytes. Default 1 MiB. */
   readonly maxFrameBytes: number;
   /** Frames of one message. Default 1000. */
   readonly maxFragments: number;
-  /** PING and PONG frames in ten seconds. Default 500. */
+  /** PING and PONG frames within a time in milliseconds. Defaults 500 and 10 000. */
   readonly maxControlFrames: number;
+  readonly controlWindowMs: number;
   /** Names in a call's metadata, and bytes of names and values. Default 100 and 16 KiB, as of headers. */
   readonly maxHeaders: number;
   readonly maxHeaderBytes: number;
@@ -67,6 +68,7 @@ export const defaultWebSocketLimits: WebSocketLimits = {
   maxFrameBytes: 1024 * 1024,
   maxFragments: 1000,
   maxControlFrames: 500,
+  controlWindowMs: 10_000,
   maxHeaders: 100,
   maxHeaderBytes: 16 * 1024,
   maxWaitingBytes: 1024 * 1024,
@@ -74,6 +76,7 @@ export const defaultWebSocketLimits: WebSocketLimits = {
   initMs: 10_000,
   checkMs: 4000,
   drainMs: 3000,
+  ...defaultFrameLimits,
 };
 
 export interface WebSockets {
@@ -93,18 +96,12 @@ export interface Upgrade {
   onStalled(tell: () => boolean): void;
 }
 
-const subprotocols: ReadonlyMap<string, FrameCodec> = new Map([
-  ["portico.v1+json", jsonFrames],
-  ["portico.v1+proto", protoFrames],
-]);
-
 export function createWebSockets(options: WebSocketOptions): WebSockets {
   return new Server(options);
 }
 
 /** Pieces of a frame that may wait for the rest of it: of a 1 MiB frame 64 bytes each, where sockets give 64 KiB. */
 const maxBufferedPieces = 16_384;
-const controlWindowMs = 10_000;
 
 /** What the shared timer knows of a socket. */
 interface Connection {
@@ -120,6 +117,9 @@ interface Connection {
 class Server implements WebSockets {
   readonly #options: WebSocketOptions;
   readonly #limits: WebSocketLimits;
+  readonly #json: FrameCodec;
+  /** By subprotocol. */
+  readonly #codecs: ReadonlyMap<string, FrameCodec>;
   readonly #server: WebSocketServer;
   readonly #connections = new Set<Connection>();
   #timers: readonly NodeJS.Timeout[] = [];
@@ -130,6 +130,12 @@ class Server implements WebSockets {
   constructor(options: WebSocketOptions) {
     this.#options = options;
     this.#limits = { ...defaultWebSocketLimits, ...options.limits };
+    const { json, proto } = createFrameCodecs(this.#limits);
+    this.#json = json;
+    this.#codecs = new Map([
+      ["portico.v1+json", json],
+      ["portico.v1+proto", proto],
+    ]);
     this.#server = new WebSocketServer({
       noServer: true,
       clientTracking: false,
@@ -141,7 +147,7 @@ class Server implements WebSockets {
       perMessageDeflate: false,
       handleProtocols: (offered, { url = "" }) =>
         [...offered].find((name) =>
-          isGraphql(url) ? name === graphqlSubprotocol : subprotocols.has(name),
+          isGraphql(url) ? name === graphqlSubprotocol : this.#codecs.has(name),
         ) ?? false,
     });
     this.#server.on("wsClientError", (error, socket) => this.#refused.get(socket)?.(upgradeInvalid(error)));
@@ -200,8 +206,8 @@ class Server implements WebSockets {
     const offered = String(request.headers["sec-websocket-protocol"] ?? "")
       .split(/\s*,\s*/)
       .filter(Boolean);
-    const known = offered.find((name) => subprotocols.has(name));
-    const codec = subprotocols.get(known ?? "portico.v1+json") ?? jsonFrames;
+    const known = offered.find((name) => this.#codecs.has(name));
+    const codec = this.#codecs.get(known ?? "") ?? this.#json;
     const credential = credentialOf(headers);
     const { heartbeatMs, maxFrameBytes, maxWaitingBytes, maxHeaders, maxHeaderBytes } = this.#limits;
     const { clock, runtime, authenticator } = this.#options;
@@ -234,13 +240,13 @@ class Server implements WebSockets {
   async #openGraphql(upgrade: Upgrade, headers: RequestHeaders): Promise<void> {
     const server = await this.#options.graphql?.();
     const { clock, runtime } = this.#options;
-    const { maxWaitingBytes } = this.#limits;
+    const { maxWaitingBytes, maxJsonDepth: maxDepth, maxElements } = this.#limits;
     await this.#accept(upgrade, (socket) => {
       this.#keep(socket, undefined);
       upgrade.onStalled(() => tellStalled(socket));
       if (server !== undefined)
         serveGraphqlSocket(server, {
-          ...{ socket, clock, runtime, headers, maxWaitingBytes },
+          ...{ socket, clock, runtime, headers, maxWaitingBytes, json: { maxDepth, maxElements } },
           peer: upgrade.peer,
         });
     });
@@ -321,7 +327,7 @@ class Server implements WebSockets {
   /** Each PING makes us answer, and costs its sender next to nothing. */
   #onControl(connection: Connection): void {
     const now = this.#options.clock.monotonic();
-    if (now - connection.controlSince >= controlWindowMs) {
+    if (now - connection.controlSince >= this.#limits.controlWindowMs) {
       connection.controlSince = now;
       connection.controlFrames = 0;
     }
