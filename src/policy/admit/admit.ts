@@ -13,6 +13,7 @@ import { create } from "@bufbuild/protobuf";
 import { durationFromMs } from "@bufbuild/protobuf/wkt";
 import { RetryInfoSchema } from "#gen/google/rpc/error_details_pb.ts";
 import type { Call } from "#rpc/call.ts";
+import type { Door, Work } from "#rpc/door.ts";
 import { RpcError } from "#rpc/error.ts";
 import type { Handler, Interceptor } from "#rpc/interceptor.ts";
 import type { Method } from "#rpc/method.ts";
@@ -33,8 +34,8 @@ export interface AdmitOptions {
   priorityOf(method: Method): Priority;
   /** A unary method that waits for something to happen where its caller asks it to: as little counted as a stream. Default: none. */
   waits?(method: Method): boolean;
-  /** A call was sent away. */
-  onShed?(method: Method, why: ShedReason): void;
+  /** A call was sent away, or work that is no call: then there is no method. */
+  onShed?(method: Method | undefined, why: ShedReason): void;
 }
 
 /** Normal ones first, urgent ones later, health never. */
@@ -56,15 +57,29 @@ const overloaded = new RpcError("unavailable", {
   details: [create(RetryInfoSchema, { retryDelay: durationFromMs(retryAfterMs) })],
 });
 
+export interface Admission {
+  readonly interceptor: Interceptor;
+  /** Of the door. */
+  readonly run: Door["run"];
+}
+
 export function createAdmit(options: AdmitOptions): Interceptor {
-  if (options.maxConcurrentCalls === undefined) return (next) => next;
+  return createAdmission(options).interceptor;
+}
+
+export function createAdmission(options: AdmitOptions): Admission {
+  if (options.maxConcurrentCalls === undefined)
+    return { interceptor: (next) => next, run: (_work, run) => run() };
   const gate = new Gate(options, options.maxConcurrentCalls);
-  return (next, method) => {
-    const priority = options.priorityOf(method);
-    if (priority === "health") return next;
-    // A call whose requests are still to come waits for its own client.
-    if (method.kind !== "unary" || options.waits?.(method) === true) return gate.stream(next, method);
-    return gate.unary(next, method, priority === "urgent");
+  return {
+    run: (work, run) => gate.run(work, run),
+    interceptor: (next, method) => {
+      const priority = options.priorityOf(method);
+      if (priority === "health") return next;
+      // A call whose requests are still to come waits for its own client.
+      if (method.kind !== "unary" || options.waits?.(method) === true) return gate.stream(next, method);
+      return gate.unary(next, method, priority === "urgent");
+    },
   };
 }
 
@@ -73,6 +88,8 @@ class Gate {
   readonly #most: number;
   readonly #found: GradientLimit;
   readonly #thread: ThreadQueue;
+  /** What work that is no call takes of the thread, in milliseconds. */
+  readonly #costs = new Map<Work, number>();
   /** Calls that wait for something, and those in the queue that will. */
   #running = 0;
 
@@ -100,7 +117,7 @@ class Gate {
     const run = (call: Call, startedAtMs: number): Reply | Promise<Reply> => {
       const reply = next(call);
       const tookMs = clock.monotonic() - startedAtMs;
-      costMs += (Math.min(tookMs, outlier * costMs + worthMs) - costMs) * 0.1;
+      costMs = averaged(costMs, tookMs);
       const waits = reply instanceof Promise;
       places = waits ? 1 : 0;
       // An answer in the same turn never stands beside another call.
@@ -126,6 +143,40 @@ class Gate {
     };
   }
 
+  /** Takes no place while it waits: what it waits for are calls, which take theirs. */
+  run<T>(work: Work, run: () => T | Promise<T>): T | Promise<T> {
+    const now = this.#options.clock.monotonic();
+    const costMs = this.#costs.get(work) ?? 0;
+    const costly = costMs > worthMs;
+    const why = this.#refusal(now, costly, false);
+    if (why !== undefined) throw this.#shed(undefined, why);
+    if (!costly || this.#thread.isFree(now)) return this.#measured(work, run);
+    return this.#thread.wait(costMs, now).then((inTime) => {
+      if (!inTime) throw this.#shed(undefined, "turn");
+      return this.#measured(work, run);
+    });
+  }
+
+  /** Until it is done or waits for something: steps that follow each other at once are one piece. */
+  #measured<T>(work: Work, run: () => T | Promise<T>): T | Promise<T> {
+    const { clock } = this.#options;
+    const startedAtMs = clock.monotonic();
+    const note = (): void => {
+      const before = this.#costs.get(work) ?? 0;
+      this.#costs.set(work, averaged(before, clock.monotonic() - startedAtMs));
+    };
+    let result: T | Promise<T>;
+    try {
+      result = run();
+    } catch (thrown) {
+      note();
+      throw thrown;
+    }
+    if (result instanceof Promise) this.#thread.hold(idle(result).then(note));
+    else note();
+    return result;
+  }
+
   #refusal(now: number, costly: boolean, urgent: boolean): ShedReason | undefined {
     const { pressure, adaptive } = this.#options;
     if (pressure.heapFull && !urgent) return "heap";
@@ -134,7 +185,7 @@ class Gate {
     return costly && this.#thread.isFull(now, pressure.late) ? "turn" : undefined;
   }
 
-  #shed(method: Method, why: ShedReason): RpcError {
+  #shed(method: Method | undefined, why: ShedReason): RpcError {
     this.#options.onShed?.(method, why);
     return overloaded;
   }
@@ -151,4 +202,18 @@ class Gate {
       this.#found.observe(baseline, now - startedAtMs, { running, now });
     }
   }
+}
+
+function averaged(beforeMs: number, tookMs: number): number {
+  return beforeMs + (Math.min(tookMs, outlier * beforeMs + worthMs) - beforeMs) * 0.1;
+}
+
+/** When it is done, or nothing of it can go on before the sockets are looked at. */
+function idle(result: Promise<unknown>): Promise<void> {
+  return new Promise((resolve) => {
+    const over = (): void => resolve();
+    result.then(over, over);
+    // What is asked for in a microtask for the next tick comes when there are no microtasks left.
+    queueMicrotask(() => process.nextTick(over));
+  });
 }

@@ -14,6 +14,8 @@ export interface Answering {
   readonly type: AnswerType;
   /** Of the request. */
   readonly id: string;
+  /** Headers of every answer: what was said at the door. */
+  readonly told: ResponseHeaders;
 }
 
 /** What the caller and the server are to blame for, not the query: HTTP's own clients and proxies act on these. */
@@ -131,10 +133,10 @@ function errorEvent({ id }: Answering, { code, reason, message }: RpcError): str
 /** The client left while being told; there is nobody else to tell. */
 function gone(): void {}
 
-function headersOf({ type, id }: Answering): ResponseHeaders {
+function headersOf({ type, id, told }: Answering): ResponseHeaders {
   const headers = secure(`${type}; charset=utf-8`, id);
   headers.vary = "Accept";
-  return headers;
+  return Object.assign(headers, told);
 }
 
 /** graphql-over-http: clients of plain JSON take a status as the gateway's between, not as the answer's. */

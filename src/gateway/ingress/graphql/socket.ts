@@ -3,9 +3,10 @@
  * from what has the library only its types.
  */
 import type { WebSocket } from "ws";
-import { checkJson, type JsonCheck } from "#gateway/codec/json-depth.ts";
+import { checkJson } from "#gateway/codec/json-depth.ts";
 import type { Runtime } from "#gateway/dispatch/dispatch.ts";
 import { requestIdFrom } from "#gateway/wire/request-id.ts";
+import { Entry } from "#rpc/door.ts";
 import type { RpcError } from "#rpc/error.ts";
 import type { Peer } from "#rpc/peer.ts";
 import type { Clock } from "#std/clock.ts";
@@ -25,7 +26,6 @@ export interface GraphqlSocketOptions {
   runtime(): Runtime;
   /** Bytes that may wait for the client; one that asks for more and does not read is not read either. */
   readonly maxWaitingBytes: number;
-  readonly json: JsonCheck;
 }
 
 /** What is thrown at us is the library's: it closes with the code of its protocol. */
@@ -33,14 +33,18 @@ const internalError = 4500;
 const badRequest = 4400;
 
 export function serveGraphqlSocket(server: Server, options: GraphqlSocketOptions): void {
-  const { socket, headers, clock, runtime, maxWaitingBytes, json } = options;
+  const { socket, headers, clock, runtime, maxWaitingBytes } = options;
   const peer = { ...options.peer, connection: socket };
   const context: SocketContext = {
     operations: new Map(),
-    operationOptions: (shown) => ({
-      ...{ runtime: runtime(), id: requestIdFrom(undefined), peer, startedAtMs: clock.monotonic() },
-      metadata: readMetadata({ ...headers, ...credentialIn(shown) }),
-    }),
+    operationOptions: (shown) => {
+      const metadata = readMetadata({ ...headers, ...credentialIn(shown) });
+      const entry = new Entry(metadata, peer);
+      return {
+        ...{ runtime: runtime(), id: requestIdFrom(undefined), peer, startedAtMs: clock.monotonic() },
+        ...{ metadata, entry },
+      };
+    },
   };
   const closed = server.sockets.opened(
     {
@@ -50,7 +54,7 @@ export function serveGraphqlSocket(server: Server, options: GraphqlSocketOptions
       onMessage: (listener) =>
         socket.on("message", (data: Buffer) => {
           try {
-            checkJson(data, json);
+            checkJson(data, server.socketJson);
           } catch (error) {
             socket.close(badRequest, (error as RpcError).message);
             return;

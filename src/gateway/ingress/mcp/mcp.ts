@@ -14,13 +14,16 @@ import type { Runtime } from "#gateway/dispatch/dispatch.ts";
 import { readTimeout } from "#gateway/wire/grpc-timeout.ts";
 import { requestIdFrom } from "#gateway/wire/request-id.ts";
 import { httpStatusOf } from "#rpc/code.ts";
+import { type Door, Entry, openDoor } from "#rpc/door.ts";
 import { type RpcError, toRpcError } from "#rpc/error.ts";
 import { type Clock, systemClock } from "#std/clock.ts";
 import { refuseExchange } from "../close.ts";
 import { readMetadata } from "../connect/read.ts";
 import type { Adapter, Exchange, ResponseHeaders } from "../exchange.ts";
 import { readPackedBody } from "../packed-body.ts";
+import { retryAfter } from "../rest/error-body.ts";
 import { secure } from "../rest/security-headers.ts";
+import { enter } from "../told-headers.ts";
 import { readBody } from "./body.ts";
 import { checkOrigin, type Gate, principalOf } from "./gate.ts";
 import { type ListenStream, listenedTo, openListen } from "./listen.ts";
@@ -32,6 +35,8 @@ import type { Caller } from "./use.ts";
 import { replyWith, toRequest } from "./web.ts";
 
 export interface McpOptions extends Gate {
+  /** What each request passes before it is read. Default: nothing. */
+  readonly door?: Door;
   runtime(): Runtime;
   readonly version: string;
   /** `search_methods` and `call_method`, which reach every method. Default false. */
@@ -126,8 +131,11 @@ class Mcp {
 
   async #serve(exchange: Exchange, { id, own }: { id: string; own: ResponseHeaders }): Promise<void> {
     checkOrigin(this.#options, exchange);
+    const { door = openDoor } = this.#options;
     const metadata = readMetadata(exchange.headers);
-    const principal = await principalOf(this.#options, exchange, metadata);
+    const entry = new Entry(metadata, exchange.peer);
+    await enter(door, entry, own);
+    const principal = await principalOf(this.#options, entry);
     const gone = new AbortController();
     exchange.onAbort(() => gone.abort());
     exchange.onStalled((error) => gone.abort(error));
@@ -140,23 +148,33 @@ class Mcp {
             inflationFreeBytes: this.#options.inflationFreeBytes,
           })
         : undefined;
-    const read = body === undefined ? nothing : readBody(body, this.#options);
-    const request = toRequest(exchange, { base: this.#options.serverUrl(), body, signal });
     const timeoutMs = readTimeout(exchange.headers);
     const caller: Caller = {
-      ...{ principal, metadata, peer: exchange.peer, id },
-      ...{ gone: signal, timeoutMs, told: own, arguments: read.arguments },
+      ...{ principal, metadata, peer: exchange.peer, id, entry },
+      ...{ gone: signal, timeoutMs, told: own },
     };
+    this.#loaded ??= this.#load();
+    const loaded = await this.#loaded;
+    await door.run("mcp", () => this.#answer(exchange, body, { loaded, caller }));
+  }
+
+  async #answer(
+    exchange: Exchange,
+    body: Uint8Array | undefined,
+    { loaded, caller: asking }: { readonly loaded: Loaded; readonly caller: Caller },
+  ): Promise<void> {
+    const { principal, told: own, gone: signal } = asking;
+    const read = body === undefined ? nothing : readBody(body, this.#options);
+    const request = toRequest(exchange, { base: this.#options.serverUrl(), body, signal });
+    const caller: Caller = { ...asking, arguments: read.arguments };
     // The library hands on what it was given here, and nothing of it to the client.
     const authInfo = {
       ...{ token: "", clientId: principal.name, scopes: [...principal.scopes] },
       extra: { caller },
     };
-    this.#loaded ??= this.#load();
-    const loaded = await this.#loaded;
     const asked: Asked = { request, body: read.body, authInfo, caller };
-    const { id: of } = (asked.body ?? {}) as { readonly id?: unknown };
-    await this.#respond(loaded, asked, (response) => replyWith(exchange, response, { own, signal, id: of }));
+    const { id } = (asked.body ?? {}) as { readonly id?: unknown };
+    await this.#respond(loaded, asked, (response) => replyWith(exchange, response, { own, signal, id }));
   }
 
   /** To a session, to the stream of a listener, or by itself. */
@@ -220,6 +238,8 @@ class Mcp {
       own["www-authenticate"] =
         `Bearer resource_metadata="${this.#options.serverUrl()}${metadataPath}${path}"${invalid}`;
     }
+    const wait = retryAfter(error);
+    if (wait !== undefined) own["retry-after"] = wait;
     const body = { jsonrpc: "2.0", id: null, error: { code: -32_000, message, data: { reason } } };
     replyJson(exchange, body, own, httpStatusOf(error));
   }
