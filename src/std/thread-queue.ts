@@ -43,7 +43,7 @@ export class ThreadQueue {
   /** Whether those that wait get the thread in this turn or the next. */
   #serving = false;
   /** What the one that has the thread now goes on with. */
-  #held: Promise<unknown> | undefined;
+  #held: Promise<unknown> = nothing;
   /** When they last had it, in milliseconds. */
   #servedAtMs = 0;
   /** When they last were given it, in milliseconds. */
@@ -118,11 +118,11 @@ export class ThreadQueue {
   async #serveUntil(end: number, from: number): Promise<void> {
     let now = from;
     for (let next = this.#take(now); next !== undefined; next = now < end ? this.#take(now) : undefined) {
-      this.#held = undefined;
+      this.#held = nothing;
       next.start(now <= next.dueAtMs || this.#fullAtMs < next.sinceMs);
       // What it does is a microtask that stands before the rest of this.
       await nothing;
-      if (this.#held !== undefined) await this.#held;
+      await this.#held;
       now = this.#clock.monotonic();
     }
     this.#servedAtMs = now;

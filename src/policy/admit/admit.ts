@@ -88,8 +88,8 @@ class Gate {
   readonly #most: number;
   readonly #found: GradientLimit;
   readonly #thread: ThreadQueue;
-  /** What work that is no call takes of the thread, in milliseconds. */
-  readonly #costs = new Map<Work, number>();
+  /** Work that is no call. */
+  readonly #works = new Map<Work, Pieces>();
   /** Calls that wait for something, and those in the queue that will. */
   #running = 0;
 
@@ -128,7 +128,7 @@ class Gate {
     return (call) => {
       const now = clock.monotonic();
       const costly = costMs > worthMs && !urgent;
-      const why = this.#refusal(now, costly, urgent);
+      const why = this.#refusal(now, { costly, urgent, thread: this.#thread });
       if (why !== undefined) throw this.#shed(method, why);
       if (!costly || this.#thread.isFree(now)) return run(call, now);
       const taken = places;
@@ -145,44 +145,38 @@ class Gate {
 
   /** Takes no place while it waits: what it waits for are calls, which take theirs. */
   run<T>(work: Work, run: () => T | Promise<T>): T | Promise<T> {
-    const now = this.#options.clock.monotonic();
-    const costMs = this.#costs.get(work) ?? 0;
+    const { clock } = this.#options;
+    const now = clock.monotonic();
+    const pieces = this.#piecesOf(work);
+    const { costMs, thread } = pieces;
     const costly = costMs > worthMs;
-    const why = this.#refusal(now, costly, false);
+    const why = this.#refusal(now, { costly, urgent: false, thread });
     if (why !== undefined) throw this.#shed(undefined, why);
-    if (!costly || this.#thread.isFree(now)) return this.#measured(work, run);
-    return this.#thread.wait(costMs, now).then((inTime) => {
+    if (!costly || thread.isFree(now)) return measured(pieces, run, clock);
+    return thread.wait(costMs, now).then((inTime) => {
       if (!inTime) throw this.#shed(undefined, "turn");
-      return this.#measured(work, run);
+      return measured(pieces, run, clock);
     });
   }
 
-  /** Until it is done or waits for something: steps that follow each other at once are one piece. */
-  #measured<T>(work: Work, run: () => T | Promise<T>): T | Promise<T> {
-    const { clock } = this.#options;
-    const startedAtMs = clock.monotonic();
-    const note = (): void => {
-      const before = this.#costs.get(work) ?? 0;
-      this.#costs.set(work, averaged(before, clock.monotonic() - startedAtMs));
-    };
-    let result: T | Promise<T>;
-    try {
-      result = run();
-    } catch (thrown) {
-      note();
-      throw thrown;
-    }
-    if (result instanceof Promise) this.#thread.hold(idle(result).then(note));
-    else note();
-    return result;
+  #piecesOf(work: Work): Pieces {
+    const known = this.#works.get(work);
+    if (known !== undefined) return known;
+    const made: Pieces = { costMs: 0, thread: new ThreadQueue(this.#options.clock) };
+    this.#works.set(work, made);
+    return made;
   }
 
-  #refusal(now: number, costly: boolean, urgent: boolean): ShedReason | undefined {
+  #refusal(
+    now: number,
+    about: { readonly costly: boolean; readonly urgent: boolean; readonly thread: ThreadQueue },
+  ): ShedReason | undefined {
+    const { costly, urgent, thread } = about;
     const { pressure, adaptive } = this.#options;
     if (pressure.heapFull && !urgent) return "heap";
     const limit = adaptive ? this.#found.limit : this.#most;
     if (this.#running >= (urgent ? Math.min(this.#most, limit * urgentShare) : limit)) return "concurrency";
-    return costly && this.#thread.isFull(now, pressure.late) ? "turn" : undefined;
+    return costly && thread.isFull(now, pressure.late) ? "turn" : undefined;
   }
 
   #shed(method: Method | undefined, why: ShedReason): RpcError {
@@ -202,6 +196,32 @@ class Gate {
       this.#found.observe(baseline, now - startedAtMs, { running, now });
     }
   }
+}
+
+/** Pieces of work of one kind that is no call. */
+interface Pieces {
+  /** What one takes of the thread, in milliseconds. */
+  costMs: number;
+  /** Their own: however many wait, calls wait for each other alone, and both get their part of the thread. */
+  readonly thread: ThreadQueue;
+}
+
+/** Until it is done or waits for something: steps that follow each other at once are one piece. */
+function measured<T>(pieces: Pieces, run: () => T | Promise<T>, clock: Clock): T | Promise<T> {
+  const startedAtMs = clock.monotonic();
+  const note = (): void => {
+    pieces.costMs = averaged(pieces.costMs, clock.monotonic() - startedAtMs);
+  };
+  let result: T | Promise<T>;
+  try {
+    result = run();
+  } catch (thrown) {
+    note();
+    throw thrown;
+  }
+  if (result instanceof Promise) pieces.thread.hold(idle(result).then(note));
+  else note();
+  return result;
 }
 
 function averaged(beforeMs: number, tookMs: number): number {
