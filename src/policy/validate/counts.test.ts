@@ -42,13 +42,20 @@ const violations = (fields: object) =>
 
 describe("how many entries there may be", () => {
   test("nothing is said of what is within its limits", () =>
-    assert.deepEqual(violations({ labels: { a: "1", b: "2" }, ignored: ["a", "b"], free: Array(1000).fill("") }), []));
+    assert.deepEqual(
+      violations({ labels: { a: "1", b: "2" }, ignored: ["a", "b"], free: Array(1000).fill("") }),
+      [],
+    ));
 
   for (const [what, fields, field] of [
     ["a list", { items: Array(201).fill(item) }, "items"],
     ["a map", { labels: { a: "1", b: "2", c: "3" } }, "labels"],
     ["a list in a list", { items: [item, { ...item, roles: ["ab", "cd", "ef"] }] }, "items[1].roles"],
-    ["a list in a oneof", { one: { case: "single", value: { ...item, roles: ["ab", "cd", "ef"] } } }, "single.roles"],
+    [
+      "a list in a oneof",
+      { one: { case: "single", value: { ...item, roles: ["ab", "cd", "ef"] } } },
+      "single.roles",
+    ],
     ["a list in a map", { byNumber: { 7: { ...item, roles: ["ab", "cd", "ef"] } } }, "byNumber[7].roles"],
     ["what holds itself", { next: { items: [item], labels: { a: "1", b: "2", c: "3" } } }, "next.labels"],
   ] as const)

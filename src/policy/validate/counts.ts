@@ -12,7 +12,12 @@ import {
   ScalarType,
 } from "@bufbuild/protobuf";
 import type { Path } from "@bufbuild/protobuf/reflect";
-import { field as fieldOption, Ignore, MapRulesSchema, RepeatedRulesSchema } from "#gen/buf/validate/validate_pb.ts";
+import {
+  field as fieldOption,
+  Ignore,
+  MapRulesSchema,
+  RepeatedRulesSchema,
+} from "#gen/buf/validate/validate_pb.ts";
 
 export interface TooMany {
   readonly field: Path;
@@ -112,7 +117,10 @@ function look(node: Node, message: Message, { path, found }: Looking): void {
           look(inside, item, { path: [...at, { kind: "list_sub", index }], found });
       else if (entries !== undefined)
         for (const [key, item] of entries)
-          look(inside, item as Message, { path: [...at, { kind: "map_sub", key: keyOf(field, key) }], found });
+          look(inside, item as Message, {
+            path: [...at, { kind: "map_sub", key: keyOf(field, key) }],
+            found,
+          });
       else look(inside, value as Message, { path: at, found });
     }
   }
