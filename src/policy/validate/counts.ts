@@ -105,7 +105,7 @@ interface Looking {
 function look(node: Node, message: Message, { path, found }: Looking): void {
   for (const { field, most, inside } of node.fields) {
     if (found.length >= maxFound) return;
-    const value = valueOf(message, field);
+    const value = heldBy(message, field);
     if (value === undefined) continue;
     const at: Path = [...path, field];
     const entries = field.fieldKind === "map" ? Object.entries(value) : undefined;
@@ -132,7 +132,7 @@ function keyOf(field: DescField, key: string): string | number {
 }
 
 /** As generated code and descriptors have it: in a oneof beside the others, and otherwise by its name. */
-function valueOf(message: Message, field: DescField): object | undefined {
+function heldBy(message: Message, field: DescField): object | undefined {
   const fields = message as unknown as Record<string, unknown>;
   if (field.oneof === undefined) return fields[field.localName] as object | undefined;
   const one = fields[field.oneof.localName] as { case?: string; value?: unknown };

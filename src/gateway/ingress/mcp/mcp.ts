@@ -13,6 +13,7 @@ import { defaultMaxInflation } from "#gateway/codec/compression.ts";
 import type { Runtime } from "#gateway/dispatch/dispatch.ts";
 import { readTimeout } from "#gateway/wire/grpc-timeout.ts";
 import { requestIdFrom } from "#gateway/wire/request-id.ts";
+import { clientGone } from "#rpc/call.ts";
 import { httpStatusOf } from "#rpc/code.ts";
 import { type Door, Entry, openDoor } from "#rpc/door.ts";
 import { type RpcError, toRpcError } from "#rpc/error.ts";
@@ -155,7 +156,11 @@ class Mcp {
     };
     this.#loaded ??= this.#load();
     const loaded = await this.#loaded;
-    await door.run("mcp", () => this.#answer(exchange, body, { loaded, caller }));
+    await door.run("mcp", () => {
+      // It left while it waited for its turn.
+      if (signal.aborted) throw clientGone();
+      return this.#answer(exchange, body, { loaded, caller });
+    });
   }
 
   async #answer(
