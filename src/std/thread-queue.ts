@@ -56,6 +56,11 @@ export class ThreadQueue {
     this.#accountedAtMs = clock.monotonic();
   }
 
+  /** How many pieces of work wait. */
+  get waiting(): number {
+    return this.#waiting.length;
+  }
+
   /** Whether work may run at once: nothing waits, and in this turn there was little so far. Otherwise it is to `wait`. */
   isFree(now: number): boolean {
     if (this.#waiting.length > 0) return false;

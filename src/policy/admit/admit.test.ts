@@ -50,6 +50,9 @@ describe("admission of work that is no call", () => {
     return "done";
   };
 
+  /** As sockets are read: one after the other. */
+  const read = (): Promise<void> => new Promise((done) => queueMicrotask(() => process.nextTick(done)));
+
   test("learns what a piece costs of all its steps, and sends away what would wait too long", async () => {
     const { time, run, shed } = gate();
     for (let count = 0; count < 50; count += 1) {
@@ -59,8 +62,7 @@ describe("admission of work that is no call", () => {
     const offered: Promise<string>[] = [];
     for (let count = 0; count < 40; count += 1) {
       offered.push((async () => await run("graphql", work(time)))());
-      // As sockets are read: one after the other.
-      await new Promise((read) => queueMicrotask(() => process.nextTick(read)));
+      await read();
     }
     const results = await Promise.allSettled(offered);
     const served = results.filter(({ status }) => status === "fulfilled").length;
@@ -68,6 +70,29 @@ describe("admission of work that is no call", () => {
     assert.ok(served >= 15 && served <= 23, `${served} were served`);
     assert.deepEqual(new Set(shed), new Set(["turn"]));
     assert.equal(shed.length, 40 - served);
+  });
+
+  test("a few may wait whatever they cost", async () => {
+    const { time, run, shed } = gate();
+    const slow = async () => {
+      await Promise.resolve();
+      time.now += 300;
+    };
+    for (let count = 0; count < 50; count += 1) {
+      await run("mcp", slow);
+      await nextTurn();
+    }
+    const offered: Promise<void>[] = [];
+    for (let count = 0; count < 10; count += 1) {
+      offered.push((async () => await run("mcp", slow))());
+      await read();
+    }
+    const results = await Promise.allSettled(offered);
+    assert.deepEqual(
+      results.map(({ status }) => status),
+      [...Array(9).fill("fulfilled"), "rejected"],
+    );
+    assert.deepEqual(shed, ["turn"]);
   });
 
   test("holds up no call, however much of it waits", async () => {

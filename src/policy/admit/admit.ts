@@ -47,6 +47,8 @@ const retryAfterMs = 1000;
 const worthMs = 0.2;
 /** More than so many times the usual was something else's time, such as a collection of garbage; where one in ten is like that, it is usual. */
 const outlier = 10;
+/** Pieces of work that is no call that may wait whatever they cost: one client has so many at once, and the first ones of a process cost many times the usual. */
+const fewWaiting = 8;
 /** Urgent calls may go this far over the limit of all others. */
 const urgentShare = 1.25;
 
@@ -150,7 +152,8 @@ class Gate {
     const pieces = this.#piecesOf(work);
     const { costMs, thread } = pieces;
     const costly = costMs > worthMs;
-    const why = this.#refusal(now, { costly, urgent: false, thread });
+    const counts = costly && thread.waiting >= fewWaiting;
+    const why = this.#refusal(now, { costly: counts, urgent: false, thread });
     if (why !== undefined) throw this.#shed(undefined, why);
     if (!costly || thread.isFree(now)) return measured(pieces, run, clock);
     return thread.wait(costMs, now).then((inTime) => {
