@@ -1,18 +1,6 @@
 /** What telemetry, the deadline and each policy cost a call, in microseconds: its interceptor around a handler that answers at once. */
-import { readFileSync } from "node:fs";
 import { create } from "@bufbuild/protobuf";
-import { loadCatalog } from "#gateway/catalog/catalog.ts";
-import { createDeadline } from "#gateway/dispatch/dispatch.ts";
 import { GetBPMNRequestSchema, ListBPMNRequestSchema } from "#gen/portico/bpmn/v1/bpmn_pb.ts";
-import { createAdmit } from "#policy/admit/admit.ts";
-import { createAudit } from "#policy/audit/audit.ts";
-import { createAuthenticate } from "#policy/authenticate/authenticate.ts";
-import { Authenticator } from "#policy/authenticate/authenticator.ts";
-import { createAuthorize } from "#policy/authorize/authorize.ts";
-import { createIdempotency } from "#policy/idempotency/idempotency.ts";
-import { createLimit } from "#policy/limit/limit.ts";
-import { createIdempotencyStore, loadRules, migrations as policyMigrations } from "#policy/policy.ts";
-import { createValidate } from "#policy/validate/validate.ts";
 import { createUnaryCall, type UnaryCall } from "#rpc/call.ts";
 import type { Interceptor } from "#rpc/interceptor.ts";
 import { Metadata } from "#rpc/metadata.ts";
@@ -20,10 +8,9 @@ import type { Method } from "#rpc/method.ts";
 import { MessagePayload } from "#rpc/payload.ts";
 import { localPrincipal } from "#rpc/principal.ts";
 import type { Reply } from "#rpc/reply.ts";
-import { createUsers, migrations as usersMigrations } from "#services/users/users.ts";
 import { systemClock as clock } from "#std/clock.ts";
-import { openStorage } from "#storage/storage.ts";
 import { createTelemetry, type TelemetryOptions } from "#telemetry/telemetry.ts";
+import { createParts, type PartName } from "./parts.ts";
 import { median, type Row } from "./table.ts";
 
 const reply = { kind: "unary" } as Reply;
@@ -43,81 +30,32 @@ const watching: readonly (readonly [string, Partial<TelemetryOptions>])[] = [
 
 /** @param calls of one round. */
 export async function measurePolicies(calls: number): Promise<Row[]> {
-  const catalog = loadCatalog({
-    descriptorSet: readFileSync(new URL("../src/gen/contract.binpb", import.meta.url)),
-  });
+  const parts = await createParts();
+  const { catalog, key } = parts;
   const { registry } = catalog;
-  const storage = await openStorage({
-    url: "memory:",
-    migrations: [...policyMigrations, ...usersMigrations],
-  });
-  const issuer = "https://portico.bench";
-  const users = createUsers({
-    ...{ storage, secret: new Uint8Array(32), clock, keyMode: "test", issuer: () => issuer },
-    ruleOf: () => undefined,
-  });
-  const idempotency = createIdempotencyStore(storage, clock);
-  const rules = await loadRules(registry);
-  const key = await users.developmentKey(undefined);
-  const ruleOf = (method: Method) => catalog.optionsOf(method).access;
-  const isPublic = (): boolean => false;
   const get = methodOf("GetBPMN");
   const list = methodOf("ListBPMN");
-  const rate = { burst: 1e9, intervalMs: 1e-6 };
-  const rule = `principal.tenant == "default" && request.id != ""`;
-  const audit = { append: async () => undefined };
-  const policies: readonly (readonly [string, Interceptor, Method])[] = [
-    [
-      "admit",
-      createAdmit({
-        ...{ maxConcurrentCalls: 1000, adaptive: true, clock, priorityOf: () => "normal" },
-        pressure: { heapFull: false, late: false },
-      }),
-      get,
-    ],
-    [
-      "authenticate, the same key again",
-      createAuthenticate({
-        authenticator: new Authenticator({ credentials: users.directory, clock }),
-        isPublic,
-      }),
-      get,
-    ],
-    ["limit, caller and tenant", createLimit({ rate, tenantRate: rate, clock, costOf: () => 1 }), get],
-    [
-      "audit, entry made but not stored",
-      createAudit({ audit, clock, registry, isPublic, isAudited: () => true }),
-      get,
-    ],
-    [
-      "audit, of a call that is not audited",
-      createAudit({ audit, clock, registry, isPublic, isAudited: () => false }),
-      get,
-    ],
-    ["authorize by scope", createAuthorize({ ruleOf, rules: undefined }), get],
-    [
-      "authorize by scope and a CEL rule",
-      createAuthorize({ ruleOf: () => ({ public: false, scopes: ["bpmn:read"], rule }), rules }),
-      get,
-    ],
-    ["validate, no constraints", createValidate({ registry }), get],
-    ["validate, one constraint", createValidate({ registry }), list],
-    ["idempotency, without a key", createIdempotency({ idempotency: idempotency.store, registry }), get],
+  const policies: readonly (readonly [string, PartName, Method])[] = [
+    ["policy: admit", "admit", get],
+    ["policy: authenticate, the same key again", "authenticate", get],
+    ["policy: limit, caller and tenant", "limit", get],
+    ["policy: audit, entry made but not stored", "audit", get],
+    ["policy: audit, of a call that is not audited", "audit, not audited", get],
+    ["policy: authorize by scope", "authorize", get],
+    ["policy: authorize by scope and a CEL rule", "authorize by a rule", get],
+    ["policy: validate, no constraints", "validate", get],
+    ["policy: validate, one constraint", "validate", list],
+    ["policy: idempotency, without a key", "idempotency", get],
+    ["deadline", "deadline", get],
   ];
   const rows: Row[] = [];
-  for (const [name, interceptor, method] of policies)
+  for (const [name, part, method] of policies)
     rows.push({
-      what: `policy: ${name} (µs)`,
+      what: `${name} (µs)`,
       target: "-",
-      value: await costOf(interceptor, method, { calls, key }),
+      value: await costOf(parts.of[part], method, { calls, key }),
       digits: 2,
     });
-  rows.push({
-    what: "deadline (µs)",
-    target: "-",
-    value: await costOf(createDeadline({ clock }), get, { calls, key }),
-    digits: 2,
-  });
   for (const [name, options] of watching) {
     const telemetry = await createTelemetry({ logLevel: "silent", clock, registry, ...options });
     rows.push({
@@ -128,9 +66,7 @@ export async function measurePolicies(calls: number): Promise<Row[]> {
     });
     await telemetry.close();
   }
-  await idempotency.close();
-  await users.close();
-  await storage.close();
+  await parts.close();
   return rows;
 
   function methodOf(name: string): Method {

@@ -21,15 +21,16 @@ export interface ServerProcess {
 
 const root = path.resolve(import.meta.dirname, "..");
 
-/** A peer prints `ready PORT` when it listens. */
+/** A peer prints `ready PORT` when it listens, and behind that a credential where it wants one. */
 export async function startPeer(name: string, env: Record<string, string>): Promise<ServerProcess> {
   const started = performance.now();
   const child = spawn(process.execPath, [path.join(root, "bench/peers", `${name}.ts`)], {
     env: { ...process.env, ...env },
     stdio: ["ignore", "pipe", "inherit"],
   });
-  const port = Number((await lineMatching(child, child.stdout, /^ready (\d+)$/))[1]);
-  return serverOf(child, port, port, performance.now() - started, () => {});
+  const [, said, key = ""] = await lineMatching(child, child.stdout, /^ready (\d+)(?: (\S+))?$/);
+  const port = Number(said);
+  return { ...serverOf(child, port, port, performance.now() - started, () => {}), key };
 }
 
 export interface PorticoOptions {

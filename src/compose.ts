@@ -292,7 +292,8 @@ function signInLimitsOf({ limits }: Config) {
 function portsOf({ host, httpPort, grpcPort, cors, limits, proxies, tls, ...config }: Config) {
   return {
     ...{ host, httpPort, grpcPort, cors, limits, proxies },
-    ...{ maxConnections: config.maxConnections, reusePort: config.reusePort === "on" },
+    ...{ maxConnections: config.maxConnections, reservedFiles: config.reservedFiles },
+    reusePort: config.reusePort === "on",
     ...(tls === undefined ? {} : { tls }),
   };
 }

@@ -49,7 +49,7 @@ async function serve(given: Record<string, string>, terminal: Terminal): Promise
   const portico = await start(config, siblings).catch((error: unknown) => {
     throw new CommandError(1, startFailure(error, config));
   });
-  // V8's default again, where scripts/portico.js kept the young generation small: calls make garbage that is worth the room.
+  // V8's default again, where main.ts kept the young generation small: calls make garbage that is worth the room.
   setFlagsFromString("--semi-space-growth-factor=2");
   siblings?.join(portico);
   // Before anybody is told that it serves, and may tell it to end.

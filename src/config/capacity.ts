@@ -51,7 +51,17 @@ export const capacityOptions = {
     schema: wholeNumberOf(1, 1_000_000),
     default: "60 % of the files that the process may open, at most 20000",
     range: "1 to 1000000",
-    doc: "Open connections on both ports together; one more is closed at once. The rest of the files is for the database and for answers; the last 32 are kept back whatever is asked for.",
+    doc: "Open connections on both ports together; one more is closed at once. The rest of the files is for the database and for answers; some are kept back whatever is asked for (`reservedFiles`).",
+  },
+  reservedFiles: {
+    key: "reservedFiles",
+    env: "PORTICO_RESERVED_FILES",
+    flag: "--reserved-files",
+    value: "NUMBER",
+    schema: wholeNumberOf(8, 100_000),
+    default: "32",
+    range: "8 to 100000 files",
+    doc: "Of the files that the process may open, those that no connection gets: without one nobody can read a certificate again, or connect to the database.",
   },
   workers: {
     key: "workers",

@@ -3,8 +3,30 @@ import { mkdtempSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import path from "node:path";
 import { after, beforeEach, describe, test } from "node:test";
-import { ConfigError, loadConfig, type OptionName, options, readSecret, type Sources } from "./config.ts";
-import { defaultLimits, limitNames } from "./limits.ts";
+import {
+  ConfigError,
+  loadConfig,
+  type OptionName,
+  options,
+  readSecret,
+  type Sources,
+  type UserConfig,
+} from "./config.ts";
+import { defaultLimits, type LimitKey, type LimitName, limitNames } from "./limits.ts";
+
+/** The keys of a type, dotted, as those of options are. */
+type Dotted<T, Before extends string = ""> = {
+  [K in keyof T & string]-?: NonNullable<T[K]> extends string | number | boolean | readonly unknown[]
+    ? `${Before}${K}`
+    : string extends keyof NonNullable<T[K]>
+      ? `${Before}${K}`
+      : Dotted<NonNullable<T[K]>, `${Before}${K}.`>;
+}[keyof T & string];
+type OptionKey = LimitKey | (typeof options)[Exclude<OptionName, LimitName>]["key"];
+/** Of two lists what only one of them has; `none` where they are alike. */
+type Differences<A, B> = [Exclude<A, B> | Exclude<B, A>] extends [never]
+  ? "none"
+  : Exclude<A, B> | Exclude<B, A>;
 
 const folders: string[] = [];
 let cwd: string;
@@ -44,6 +66,7 @@ describe("configuration", () => {
         maxConcurrentCalls: 1000,
         adaptiveConcurrency: "on",
         maxConnections: undefined,
+        reservedFiles: 32,
         workers: 1,
         reusePort: "off",
         breachedPasswords: undefined,
@@ -115,6 +138,12 @@ describe("configuration", () => {
     assert.throws(() => Object.assign(changed.limits, { maxHeaders: 1_000_000 }), TypeError);
     assert.throws(() => Object.assign(changed, { authentication: "off" }), TypeError);
     assert.deepEqual([config.limits.maxHeaders, config.cors.origins], [50, ["https://app.example.org"]]);
+  });
+
+  test("the type of the file has a key for every option, and no other", () => {
+    // Judged by the compiler.
+    const differences: Differences<OptionKey, Dotted<UserConfig>> = "none";
+    assert.equal(differences, "none");
   });
 
   test("OpenTelemetry's variables mean what ours do, and ours win", async () => {
@@ -230,6 +259,14 @@ const wrong: readonly (readonly [OptionName, string, RegExp])[] = [
     "mysql://root:hunter2@db/x",
     /must be sqlite:PATH, memory: or postgres:\/\/.*; it is something else$/,
   ],
+  // What a password has to be written as, where it has such signs.
+  [
+    "databaseUrl",
+    "postgres://portico:hunter2/#@db:5432/portico",
+    /no URL: .* postgres:\/\/USER:PASSWORD@HOST:PORT\/DATABASE, .* %40 .*; it is something else$/,
+  ],
+  ["databaseUrl", "postgres://portico:hunter2@db:port/portico", /no URL/],
+  ["databaseUrl", "postgres://portico:hunter2%E0@db/portico", /no URL/],
   ["autoMigrate", "maybe", /must be true or false; it is "maybe"/],
   ["secretFile", "", /must not be empty/],
   ["breachedPasswords", "", /must not be empty/],
@@ -238,7 +275,7 @@ const wrong: readonly (readonly [OptionName, string, RegExp])[] = [
   ["tlsClientCa", "", /must not be empty/],
   ["clientCertificate", "maybe", /must be off, request or require/],
   ["authentication", "maybe", /must be on or off; it is "maybe"/],
-  ["trustedIssuers", "[{}", /must be a list of issuers, as JSON/],
+  ["trustedIssuers", '[{"secret":"hunter2"', /must be a list of issuers, as JSON; it is something else$/],
   ["policies", '[{"selector":"shop..x"}]', /\[0\]\.selector: must be a name/],
   ["corsOrigins", "https://a.example/path", /\[0\]: must be an origin/],
   ["corsCredentials", "maybe", /must be true or false/],
@@ -258,6 +295,7 @@ const wrong: readonly (readonly [OptionName, string, RegExp])[] = [
   ["tenantRateLimit", "1/h", /must be a rate/],
   ["maxConcurrentCalls", "0", /must be at least 1/],
   ["adaptiveConcurrency", "auto", /must be on or off/],
+  ["reservedFiles", "7", /must be at least 8/],
   ["maxConnections", "none", /must be a whole number/],
   ["workers", "65", /must be at most 64/],
   ["reusePort", "yes", /must be on or off/],
@@ -387,6 +425,20 @@ describe("values that are refused", () => {
       assert.deepEqual(await problemsOf({ env: { PORTICO_DATABASE_URL: databaseUrl } }), []);
     }
     assert.deepEqual(await problemsOf({ flags: { databaseUrl: "postgres://u@db/portico" } }), []);
+  });
+
+  test("of a database in the file that is no URL, by its key and without its password", async () => {
+    const file = path.join(cwd, "portico.config.ts");
+    writeFileSync(file, 'export default { database: { url: "postgres://u:hunter2@@/:x/db" } };\n');
+    const [problem, ...more] = await problemsOf({ file });
+    assert.deepEqual(more, []);
+    assert.match(String(problem), /^portico\.config\.ts: database\.url: is no URL: /);
+    assert.doesNotMatch(String(problem), /hunter2/);
+  });
+
+  test("of what is long, without all of it", async () => {
+    const [problem] = await problemsOf({ env: { PORTICO_LOG_LEVEL: "loud".repeat(1000) } });
+    assert.ok(String(problem).length < 300, problem);
   });
 
   test("of TLS that is half given", async () => {

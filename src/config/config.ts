@@ -72,6 +72,8 @@ export interface Config {
   readonly adaptiveConcurrency: "on" | "off";
   /** Open connections on both ports together; undefined: what the process may open decides. */
   readonly maxConnections: number | undefined;
+  /** Files that no connection gets. */
+  readonly reservedFiles: number;
   /** Processes that share the ports. */
   readonly workers: number;
   /** Whether other processes may listen on the same ports. */
@@ -169,6 +171,7 @@ export interface UserConfig {
   readonly maxConcurrentCalls?: number;
   readonly adaptiveConcurrency?: "on" | "off";
   readonly maxConnections?: number;
+  readonly reservedFiles?: number;
   readonly workers?: number;
   readonly reusePort?: "on" | "off";
   readonly log?: { readonly level?: Config["logLevel"]; readonly bodies?: number };
@@ -242,6 +245,7 @@ function complete(given: Given, fallbackMode: Config["mode"]): Config {
     maxConcurrentCalls: given.maxConcurrentCalls ?? 1000,
     adaptiveConcurrency: given.adaptiveConcurrency ?? "on",
     maxConnections: given.maxConnections,
+    reservedFiles: given.reservedFiles ?? 32,
     workers: given.workers ?? 1,
     reusePort: given.reusePort ?? ((given.workers ?? 1) > 1 ? "on" : "off"),
     logLevel: given.logLevel ?? "info",

@@ -76,6 +76,10 @@ export const installationOptions = {
       .regex(
         /^(sqlite:.+|memory:|postgres(ql)?:\/\/[^\s]+)$/s,
         "must be sqlite:PATH, memory: or postgres://USER:PASSWORD@HOST:PORT/DATABASE",
+      )
+      .refine(
+        (url) => !url.startsWith("postgres") || isUrl(url),
+        "is no URL: it must be postgres://USER:PASSWORD@HOST:PORT/DATABASE, with @ : / # ? and % of user and password written as %40 %3A %2F %23 %3F and %25",
       ),
     default: "sqlite:<dataDir>/portico.db",
     range: "sqlite:PATH, memory:, postgres://…",
@@ -112,3 +116,16 @@ export const installationOptions = {
     doc: "Passwords that nobody may choose. Looked into where it lies; nothing is sent anywhere.",
   },
 } as const satisfies Record<string, Option>;
+
+/** As the driver reads it: its parts are decoded one by one. */
+function isUrl(text: string): boolean {
+  if (!URL.canParse(text)) return false;
+  const { username, password, hostname, pathname } = new URL(text);
+  try {
+    for (const part of [username, password, hostname, pathname]) decodeURIComponent(part);
+    return true;
+  } catch {
+    // The driver takes a sign that is no percent-encoding as itself; one that is a wrong one it does not.
+    return /%(?![0-9a-f]{2})/i.test(text);
+  }
+}

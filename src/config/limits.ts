@@ -354,10 +354,10 @@ const declared = {
 export type LimitName = keyof typeof declared;
 export type Limits = Readonly<Record<LimitName, number>>;
 
-type Keys = (typeof declared)[LimitName]["key"];
+export type LimitKey = (typeof declared)[LimitName]["key"];
 /** As they stand under a key of the file: `http2: { maxStreams: 50 }`. */
 export type LimitsOf<Group extends string> = {
-  readonly [Key in Keys as Key extends `${Group}.${infer Name}` ? Name : never]?: number;
+  readonly [Key in LimitKey as Key extends `${Group}.${infer Name}` ? Name : never]?: number;
 };
 
 export const limitNames = Object.keys(declared) as readonly LimitName[];

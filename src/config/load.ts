@@ -58,14 +58,24 @@ export async function gather(sources: Sources): Promise<{ given: Given; problems
   return { given: given as Given, problems };
 }
 
-/** A URL may hold a password, and headers a token: those are named, not shown. */
+/** Characters of a value that are repeated to whoever gave it. */
+const mostShown = 100;
+/** A URL may hold a password, headers a token, and what was meant to be JSON anything: those are named, not shown. */
 const hidden: ReadonlySet<OptionName> = new Set([
-  ...(["databaseUrl", "otlpEndpoint", "otlpHeaders", "otlpMetricsEndpoint", "otlpMetricsHeaders"] as const),
+  ...([
+    "trustedIssuers",
+    "databaseUrl",
+    "otlpEndpoint",
+    "otlpHeaders",
+    "otlpMetricsEndpoint",
+    "otlpMetricsHeaders",
+  ] as const),
 ]);
 
 function shown(name: OptionName, value: unknown): string {
   if (hidden.has(name)) return "something else";
-  return JSON.stringify(value) ?? String(value);
+  const text = JSON.stringify(value) ?? String(value);
+  return text.length > mostShown ? `${text.slice(0, mostShown)}…` : text;
 }
 
 function hasPassword(url: string): boolean {

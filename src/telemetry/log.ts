@@ -1,31 +1,31 @@
-/** Lines of JSON on standard output, buffered for a moment: a write a call would cost more than the call. */
+/** Lines of JSON on standard output, written together a moment later: a write a call would cost more than the call. */
 import { type Logger, pino } from "pino";
 import type { Call } from "#rpc/call.ts";
 import type { RpcError } from "#rpc/error.ts";
 import type { Refusal } from "#rpc/refusal.ts";
+import { LineWriter } from "#std/line-writer.ts";
 import { scrubbed } from "./scrub.ts";
 
 export type LogLevel = "trace" | "debug" | "info" | "warn" | "error" | "silent";
 
 export interface Log extends Logger {
-  /** Writes what is still buffered and buffers no more. */
-  end(): void;
+  /** Lines that were never written: nobody read those before them. */
+  dropped(): number;
+  /** Waits until everything is written, a second at most; what comes later is lost. */
+  end(): Promise<void>;
 }
 
-/** How long a line may wait, in milliseconds. */
-const flushEveryMs = 200;
+/** How long the end waits for whoever reads, in milliseconds. */
+const endMs = 1000;
 
 /** @param file in the place of standard output. */
 export function createLog(level: LogLevel, file?: string): Log {
-  const destination = pino.destination({ dest: file ?? 1, minLength: 4096, sync: true });
-  const timer = setInterval(() => destination.flushSync(), flushEveryMs).unref();
-  const log = pino({ level, base: null, timestamp: pino.stdTimeFunctions.isoTime }, destination);
-  return Object.assign(log, {
-    end: () => {
-      clearInterval(timer);
-      destination.flushSync();
-    },
+  const lines = new LineWriter({
+    to: file ?? 1,
+    onResumed: (dropped) => log.warn({ dropped }, "lines of the log were dropped: nobody read them in time"),
   });
+  const log = pino({ level, base: null, timestamp: pino.stdTimeFunctions.isoTime }, lines);
+  return Object.assign(log, { dropped: () => lines.dropped, end: () => lines.end(endMs) });
 }
 
 /** How long it took, in milliseconds. */

@@ -24,9 +24,7 @@ import {
 } from "@opentelemetry/api";
 import { AsyncLocalStorageContextManager } from "@opentelemetry/context-async-hooks";
 import { CompositePropagator, W3CBaggagePropagator, W3CTraceContextPropagator } from "@opentelemetry/core";
-import { OTLPTraceExporter } from "@opentelemetry/exporter-trace-otlp-proto";
 import {
-  BatchSpanProcessor,
   ParentBasedSampler,
   RandomIdGenerator,
   type Sampler,
@@ -41,7 +39,8 @@ import type { RpcError } from "#rpc/error.ts";
 import type { Metadata } from "#rpc/metadata.ts";
 import type { Protocol } from "#rpc/peer.ts";
 import { resourceOf } from "./resource.ts";
-import type { CallSpan, Tracing, TracingOptions } from "./tracing.ts";
+import { SpanSender } from "./span-sender.ts";
+import type { CallSpan, Tracing, TracingOptions, TracingParts } from "./tracing.ts";
 
 /** Codes that are the server's failure; the others are the caller's and leave a server span's status unset. */
 const serverErrors: ReadonlySet<ErrorCode> = new Set([
@@ -117,21 +116,15 @@ function untraced(): OtelSpan {
   return { span, context: active, traceId: undefined, spanId: undefined, sampled: false };
 }
 
-export function openTelemetry(options: TracingOptions): Tracing {
+export function openTelemetry(options: TracingOptions, parts: TracingParts): Tracing {
+  const endpoint = `${options.endpoint.replace(/\/+$/, "")}/v1/traces`;
+  const sender = new SpanSender({ ...parts, endpoint, headers: options.headers });
   const provider = new TracerProvider({
     resource: resourceOf(options),
     // The caller's decision stands, whoever it is: a trace in pieces helps nobody.
     sampler: new ParentBasedSampler({ root: new RootSampler(options.ratio) }),
     spanLimits: { attributeValueLengthLimit: 1024 },
-    spanProcessors: [
-      new BatchSpanProcessor({
-        exporter: new OTLPTraceExporter({
-          url: `${options.endpoint.replace(/\/+$/, "")}/v1/traces`,
-          headers: { ...options.headers },
-        }),
-        scheduledDelayMillis: 1000,
-      }),
-    ],
+    spanProcessors: [sender],
   });
   const propagator = new CompositePropagator({
     propagators: [new W3CTraceContextPropagator(), new W3CBaggagePropagator()],
@@ -153,14 +146,14 @@ export function openTelemetry(options: TracingOptions): Tracing {
     run: (span, handler, call) =>
       span === undefined ? handler(call) : context.with((span as OtelSpan).context, handler, undefined, call),
     end: (span, call, error) => end((span as OtelSpan).span, call, error),
+    families: () => sender.families(),
     close: async () => {
       if (mine) {
         trace.disable();
         propagation.disable();
         context.disable();
       }
-      // A receiver that is away must not keep the process from its end; what was not sent is lost.
-      await provider.shutdown().catch(() => undefined);
+      await provider.shutdown();
     },
   };
 }

@@ -10,7 +10,7 @@ import type { Resource } from "@opentelemetry/resources";
 import { AggregationTemporality, DataPointType, type MetricData } from "@opentelemetry/sdk-metrics";
 import type { Clock } from "#std/clock.ts";
 import type { Family } from "./instruments.ts";
-import { createSender } from "./otlp-sender.ts";
+import { createSender, metrics as metricsSignal } from "./otlp-sender.ts";
 import type { MetricsPushOptions, MetricsReceiver } from "./pushing.ts";
 import { resourceOf } from "./resource.ts";
 
@@ -20,7 +20,7 @@ export function openMetricsReceiver(
   { clock, startedAtSeconds }: { readonly clock: Clock; readonly startedAtSeconds: number },
 ): MetricsReceiver {
   const resource = resourceOf(options);
-  const sender = createSender({ ...options, clock });
+  const sender = createSender({ ...options, clock }, metricsSignal);
   return {
     ...sender,
     encode: (families) =>

@@ -8,9 +8,9 @@ import { type Agent, type IncomingMessage, request as requestHttp } from "node:h
 import { request as requestHttps } from "node:https";
 import { gzipSync } from "node:zlib";
 import { convertLegacyHttpOptions } from "@opentelemetry/otlp-exporter-base/node-http";
-import { ProtobufMetricsSerializer } from "@opentelemetry/otlp-transformer";
+import { ProtobufMetricsSerializer, ProtobufTraceSerializer } from "@opentelemetry/otlp-transformer";
 import type { Clock } from "#std/clock.ts";
-import type { MetricsReceiver, Sent } from "./pushing.ts";
+import type { MetricsReceiver, Rejected, Sent } from "./pushing.ts";
 
 const retryable: ReadonlySet<number> = new Set([429, 502, 503, 504]);
 /** Of an answer, in bytes: what is longer says nothing that is read. */
@@ -22,15 +22,45 @@ export interface SenderOptions {
   readonly clock: Clock;
 }
 
-export function createSender(options: SenderOptions): Pick<MetricsReceiver, "place" | "send" | "close"> {
+/** What is sent: the variables that count, where it goes below an endpoint, and how the receiver says what it did not take. */
+export interface Signal {
+  readonly name: "METRICS" | "TRACES";
+  readonly path: string;
+  /** @throws Error where the answer is none of its own. */
+  rejectedOf(body: Uint8Array): { readonly count: number; readonly what: string; readonly message: string };
+}
+
+export const metrics: Signal = {
+  ...{ name: "METRICS", path: "v1/metrics" },
+  rejectedOf: (body) => {
+    const { partialSuccess } = ProtobufMetricsSerializer.deserializeResponse(body);
+    const { rejectedDataPoints: count = 0, errorMessage: message = "" } = partialSuccess ?? {};
+    return { count, what: "points", message };
+  },
+};
+
+export const traces: Signal = {
+  ...{ name: "TRACES", path: "v1/traces" },
+  rejectedOf: (body) => {
+    const { partialSuccess } = ProtobufTraceSerializer.deserializeResponse(body);
+    const { rejectedSpans: count = 0, errorMessage: message = "" } = partialSuccess ?? {};
+    return { count, what: "spans", message };
+  },
+};
+
+export function createSender(
+  options: SenderOptions,
+  signal: Signal,
+): Pick<MetricsReceiver, "place" | "send" | "close"> {
   const settings = convertLegacyHttpOptions(
     { url: options.endpoint, headers: { ...options.headers } },
-    ...(["METRICS", "v1/metrics"] as const),
+    signal.name,
+    signal.path,
     { "Content-Type": "application/x-protobuf" },
   );
   const url = new URL(settings.url);
   let agent: Promise<Agent> | undefined;
-  const send = async (body: Uint8Array, signal: AbortSignal): Promise<Sent> => {
+  const send = async (body: Uint8Array, stop: AbortSignal): Promise<Sent> => {
     try {
       agent ??= Promise.resolve(settings.agentFactory(url.protocol)) as Promise<Agent>;
       const zipped = settings.compression === "gzip";
@@ -39,8 +69,9 @@ export function createSender(options: SenderOptions): Pick<MetricsReceiver, "pla
         ...(zipped ? { "content-encoding": "gzip" } : {}),
       };
       const { clock } = options;
-      const request = { headers, agent: await agent, signal, timeoutMs: settings.timeoutMillis, clock };
-      return await attempt(url, zipped ? gzipSync(body) : body, request);
+      const request = { headers, agent: await agent, stop, timeoutMs: settings.timeoutMillis };
+      const about = { clock, signal };
+      return await attempt(url, zipped ? gzipSync(body) : body, { ...request, about });
     } catch (error) {
       return { kind: "later", why: wordsOf(error) };
     }
@@ -59,17 +90,17 @@ function attempt(
   request: {
     readonly headers: Readonly<Record<string, string>>;
     readonly agent: Agent;
-    readonly signal: AbortSignal;
+    readonly stop: AbortSignal;
     readonly timeoutMs: number;
-    readonly clock: Clock;
+    readonly about: About;
   },
 ): Promise<Sent> {
-  const { headers, agent, signal, timeoutMs, clock } = request;
+  const { headers, agent, stop, timeoutMs, about } = request;
   return new Promise((resolve, reject) => {
     const outgoing = (url.protocol === "https:" ? requestHttps : requestHttp)(
       url,
-      { method: "POST", headers: { ...headers, "content-length": body.length }, agent, signal },
-      (answer) => void sentOf(answer, clock).then(resolve, reject),
+      { method: "POST", headers: { ...headers, "content-length": body.length }, agent, signal: stop },
+      (answer) => void sentOf(answer, about).then(resolve, reject),
     );
     // Of the whole: a receiver that sends a byte now and then has not answered.
     const timer = setTimeout(
@@ -81,11 +112,17 @@ function attempt(
   });
 }
 
-async function sentOf(answer: IncomingMessage, clock: Clock): Promise<Sent> {
+/** What an answer is read with. */
+interface About {
+  readonly clock: Clock;
+  readonly signal: Signal;
+}
+
+async function sentOf(answer: IncomingMessage, { clock, signal }: About): Promise<Sent> {
   const { statusCode: status = 0, headers } = answer;
   const body = await read(answer);
   if (status >= 200 && status <= 299) {
-    const rejected = rejectedOf(body);
+    const rejected = rejectedOf(body, signal);
     return rejected === undefined ? { kind: "accepted" } : { kind: "accepted", rejected };
   }
   const why = `the receiver answers ${status}`;
@@ -108,14 +145,13 @@ async function read(answer: IncomingMessage): Promise<Buffer | undefined> {
 }
 
 /** What was not taken of what was accepted; undefined: nothing. */
-function rejectedOf(body: Buffer | undefined): string | undefined {
+function rejectedOf(body: Buffer | undefined, signal: Signal): Rejected | undefined {
   if (body === undefined || body.length === 0) return undefined;
   try {
-    const { partialSuccess } = ProtobufMetricsSerializer.deserializeResponse(body);
-    const { rejectedDataPoints = 0, errorMessage = "" } = partialSuccess ?? {};
-    return rejectedDataPoints === 0 && errorMessage === ""
+    const { count, what, message } = signal.rejectedOf(body);
+    return count === 0 && message === ""
       ? undefined
-      : `${rejectedDataPoints} points: ${errorMessage.slice(0, 300)}`;
+      : { count, text: `${count} ${what}: ${message.slice(0, 300)}` };
   } catch {
     // Accepted all the same: some answer with JSON, or with words.
     return undefined;

@@ -21,9 +21,16 @@ export interface MetricsPushOptions {
   readonly isWorker: boolean;
 }
 
+/** What of an accepted request was not taken. */
+export interface Rejected {
+  readonly count: number;
+  /** For the log. */
+  readonly text: string;
+}
+
 /** What became of one attempt; `why` is for the log. */
 export type Sent =
-  | { readonly kind: "accepted"; readonly rejected?: string }
+  | { readonly kind: "accepted"; readonly rejected?: Rejected }
   /** It would be again. */
   | { readonly kind: "refused"; readonly why: string }
   | { readonly kind: "later"; readonly why: string; readonly afterMs?: number };
@@ -135,12 +142,15 @@ export class Pusher {
     }
   }
 
-  #accepted(rejected: string | undefined): void {
+  #accepted(rejected: Rejected | undefined): void {
     const { log, receiver } = this.#options;
     if (this.#failing) log.info({ endpoint: receiver.place }, "metrics are pushed again");
     this.#failing = false;
     if (rejected !== undefined && !this.#rejected)
-      log.warn({ endpoint: receiver.place, reason: scrubbed(rejected) }, "pushed metrics were not all taken");
+      log.warn(
+        { endpoint: receiver.place, reason: scrubbed(rejected.text) },
+        "pushed metrics were not all taken",
+      );
     this.#rejected = rejected !== undefined;
   }
 

@@ -44,6 +44,44 @@ describe("metrics of calls", () => {
     assert.equal(metrics.value("portico_received_messages_total", rest), 4);
   });
 
+  test("of the objective are there as 0 before the first call, and count what the server failed at", () => {
+    const calls = new CallMetrics();
+    const method = calls.method("a.S/M");
+    const counts = (): unknown[] => {
+      const metrics = rendered(calls.families());
+      return ["calls", "failures"].map((what) =>
+        metrics.samples(`portico_objective_${what}_total`).map(({ labels: of, value }) => [of, value]),
+      );
+    };
+    const of = { method: "a.S/M" };
+    assert.deepEqual(counts(), [[[of, 0]], [[of, 0]]]);
+    for (const code of ["ok", "not_found", "internal", "unavailable"] as const) {
+      method.observe("rest", { ...observed, durationMs: 1, code });
+      // Nobody's method is nobody's objective.
+      calls.method(undefined).observe("rest", { ...observed, durationMs: 1, code });
+    }
+    method.observe("grpc", { ...observed, durationMs: 1, code: "deadline_exceeded" });
+    // A drain that was planned is neither.
+    method.observe("rest", { ...observed, durationMs: 1, code: "unavailable", planned: true });
+    assert.deepEqual(counts(), [[[of, 5]], [[of, 3]]]);
+  });
+
+  test("have the times of streams apart from those of unary calls", () => {
+    const calls = new CallMetrics();
+    calls.method("a.S/M").observe("rest", { ...observed, durationMs: 3 });
+    calls.method("a.S/Follow", true).observe("rest", { ...observed, durationMs: 7_200_000 });
+    calls.opened("rest", true);
+    calls.closed("rest", true, 60_000);
+    const metrics = rendered(calls.families());
+    const methodsOf = (name: string) => metrics.samples(name).map(({ labels: of }) => of.method);
+    assert.deepEqual(methodsOf("portico_call_duration_seconds_count"), ["a.S/M"]);
+    assert.deepEqual(methodsOf("portico_stream_duration_seconds_count"), ["a.S/Follow"]);
+    const bucket = "portico_stream_duration_seconds_bucket";
+    assert.deepEqual([metrics.value(bucket, { le: "3600" }), metrics.value(bucket, { le: "14400" })], [0, 1]);
+    // What is written to a slow reader is no slow gateway.
+    assert.equal(metrics.value("portico_gateway_overhead_seconds_count", { protocol: "rest" }), 0);
+  });
+
   test("have the gateway's own part as a histogram, and what is open", () => {
     const calls = new CallMetrics();
     calls.opened("rest", false);

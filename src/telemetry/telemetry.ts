@@ -13,14 +13,14 @@ import type { Refusal } from "#rpc/refusal.ts";
 import type { Clock } from "#std/clock.ts";
 import { bodyOf } from "./bodies.ts";
 import { CallMetrics } from "./call-metrics.ts";
-import { Counters, type Family, gauge, labels } from "./instruments.ts";
-import { createLog, type Line, type LogLevel, lineOf, refusalLineOf, type Times } from "./log.ts";
+import { Counters, type Family, gauge, labels, noLabels } from "./instruments.ts";
+import { createLog, type Line, type Log, type LogLevel, lineOf, refusalLineOf, type Times } from "./log.ts";
 import { ProcessMetrics } from "./process-metrics.ts";
 import { linesOf } from "./prometheus.ts";
 import { type MetricsPushOptions, Pusher } from "./pushing.ts";
 import { type PoolState, StoreMetrics } from "./store-metrics.ts";
 import { traceOf } from "./trace.ts";
-import type { Tracing, TracingOptions } from "./tracing.ts";
+import type { Tracing, TracingOptions, TracingParts } from "./tracing.ts";
 import { type Watched, watch } from "./watch.ts";
 
 export type { LogLevel } from "./log.ts";
@@ -91,17 +91,22 @@ export interface TelemetryOptions {
 const shedReasons: ReadonlyMap<string, string> = new Map([["SOCKETS_LIMITED", "socket"]]);
 const limitedReasons: ReadonlyMap<string, string> = new Map([["RATE_LIMITED", "call"]]);
 
+/** Of streams that are told to go on elsewhere. */
+const planned: ReadonlySet<string> = new Set(["SERVER_DRAINING"]);
+
 export async function createTelemetry(options: TelemetryOptions): Promise<Telemetry> {
-  const { tracing, push } = options;
-  const watcher = new Watcher(options, tracing && (await loadTracing(tracing)));
+  const { tracing, push, clock, random = Math.random } = options;
+  const log = createLog(options.logLevel, options.logFile);
+  const traced = tracing && (await loadTracing(tracing, { clock, random, log }));
+  const watcher = new Watcher(options, log, traced);
   if (push !== undefined) await watcher.pushTo(push);
   return watcher;
 }
 
 /** Loads OpenTelemetry. */
-async function loadTracing(options: TracingOptions): Promise<Tracing> {
+async function loadTracing(options: TracingOptions, parts: TracingParts): Promise<Tracing> {
   const { openTelemetry } = await import("./otel.ts");
-  return openTelemetry(options);
+  return openTelemetry(options, parts);
 }
 
 class Watcher implements Telemetry {
@@ -111,7 +116,7 @@ class Watcher implements Telemetry {
   readonly #options: TelemetryOptions;
   readonly #tracing: Tracing | undefined;
   readonly #random: () => number;
-  readonly #log;
+  readonly #log: Log;
   readonly #calls = new CallMetrics();
   readonly #process: ProcessMetrics;
   readonly #shed = new Counters();
@@ -122,11 +127,11 @@ class Watcher implements Telemetry {
   /** Whether access lines are written: pino's own answer costs every call two look-ups. */
   #writesLines: boolean;
 
-  constructor(options: TelemetryOptions, tracing: Tracing | undefined) {
+  constructor(options: TelemetryOptions, log: Log, tracing: Tracing | undefined) {
     this.#options = options;
     this.#tracing = tracing;
     this.#random = options.random ?? Math.random;
-    this.#log = createLog(options.logLevel, options.logFile);
+    this.#log = log;
     this.#writesLines = this.#log.isLevelEnabled("info");
     this.#process = new ProcessMetrics(options.clock);
     this.#bodyRatio = options.logBodyRatio ?? 0;
@@ -135,8 +140,8 @@ class Watcher implements Telemetry {
       limited: (what) => this.#limited.add(what),
     };
     this.interceptor = (next, method) => {
-      const series = this.#calls.method(method.name);
       const isStream = method.kind !== "unary";
+      const series = this.#calls.method(method.name, isStream);
       return watch(next, method, {
         tracing,
         begin: (call) => this.#calls.opened(call.protocol, isStream),
@@ -154,6 +159,7 @@ class Watcher implements Telemetry {
             bytesOut: call.bytesOut,
             messagesIn: counts.messagesIn,
             messagesOut: error !== undefined && !isStream ? 0 : counts.messagesOut,
+            planned: error !== undefined && planned.has(error.reason),
           });
           if (error !== undefined) this.#failed(error.reason);
           if (watched?.span !== undefined) tracing?.end(watched.span, call, error);
@@ -195,7 +201,7 @@ class Watcher implements Telemetry {
     const { protocol, method, error, bytesIn, bytesOut } = refusal;
     const durationMs = this.#options.clock.monotonic() - refusal.startedAtMs;
     this.#calls
-      .method(method?.name)
+      .method(method?.name, method !== undefined && method.kind !== "unary")
       .observe(protocol, { code: error.code, durationMs, bytesIn, bytesOut, messagesIn: 0, messagesOut: 0 });
     this.#failed(error.reason);
     if (error.code === "internal") this.#log.error(refusalLineOf(refusal, durationMs), "call failed");
@@ -209,7 +215,7 @@ class Watcher implements Telemetry {
   async close(): Promise<void> {
     await Promise.all([this.#pusher?.close(), this.#tracing?.close()]);
     this.#process.close();
-    this.#log.end();
+    await this.#log.end();
   }
 
   /** Everything that is counted, as it is now. */
@@ -232,6 +238,13 @@ class Watcher implements Telemetry {
         help: "Work that was turned away because its sender sent too much.",
         series: this.#limited.series("what"),
       },
+      {
+        kind: "counter",
+        name: "portico_log_lines_dropped_total",
+        help: "Lines of the log that were not written because those before them were not read.",
+        series: [{ labels: noLabels, value: this.#log.dropped() }],
+      },
+      ...(this.#tracing?.families() ?? []),
       gauge("portico_connections_open", "Connections on both ports.", sources?.connections()),
       gauge("portico_websockets_open", "WebSockets.", sources?.webSockets()),
       ...this.store.families(sources?.pool()),

@@ -6,6 +6,8 @@ import type { Call } from "#rpc/call.ts";
 import type { RpcError } from "#rpc/error.ts";
 import type { Handler } from "#rpc/interceptor.ts";
 import type { Reply } from "#rpc/reply.ts";
+import type { Clock } from "#std/clock.ts";
+import type { Family } from "./instruments.ts";
 
 export interface CallSpan {
   /** Undefined: of a call that nobody traces. */
@@ -20,7 +22,9 @@ export interface Tracing {
   /** Runs the handler with the span, and with the caller's baggage, as what is active. */
   run(span: CallSpan | undefined, handler: Handler, call: Call): Reply | Promise<Reply>;
   end(span: CallSpan, call: Call, error: RpcError | undefined): void;
-  /** Sends what was not sent yet. */
+  /** What of it was sent, and what was not. */
+  families(): readonly Family[];
+  /** Sends what was not sent yet, for five seconds at most. */
   close(): Promise<void>;
 }
 
@@ -36,4 +40,10 @@ export interface TracingOptions {
   readonly isWorker: boolean;
   /** Of every answer's scheme. */
   readonly encrypted: boolean;
+}
+
+export interface TracingParts {
+  readonly clock: Clock;
+  readonly random: () => number;
+  readonly log: Record<"info" | "warn", (about: object, message: string) => void>;
 }

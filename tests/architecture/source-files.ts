@@ -24,7 +24,7 @@ export interface Import {
   readonly typeOnly: boolean;
 }
 
-/** Static imports, re-exports and `import("…")` of a file, in source order; comments do not count. */
+/** Static imports, re-exports, `import("…")` and `getBuiltinModule("…")` of a file, in source order; comments do not count. */
 export function importsOf(file: string): readonly Import[] {
   const text = read(file).replace(/\/\*[\s\S]*?\*\//g, "");
   const statics = [
@@ -33,7 +33,7 @@ export function importsOf(file: string): readonly Import[] {
     specifier: String(found[2]),
     typeOnly: /^type\b/.test(String(found[1])),
   }));
-  const dynamics = [...text.matchAll(/\bimport\(\s*["']([^"']+)["']/g)].map((found) => ({
+  const dynamics = [...text.matchAll(/\b(?:import|getBuiltinModule)\(\s*["']([^"']+)["']/g)].map((found) => ({
     specifier: String(found[1]),
     typeOnly: false,
   }));

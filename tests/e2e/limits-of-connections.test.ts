@@ -1,11 +1,15 @@
 /** The options that say how long something of a connection may take, or how much of it may come in a time: each set to another value, and seen to act. */
 import assert from "node:assert/strict";
+import { mkdtempSync, rmSync } from "node:fs";
 import { type ClientHttp2Session, connect as connectHttp2 } from "node:http2";
 import { connect as connectTcp } from "node:net";
+import { tmpdir } from "node:os";
+import path from "node:path";
 import { describe, test } from "node:test";
 import { setTimeout as sleep } from "node:timers/promises";
 import { frameBytes, headersFrame, parseFrames, preface } from "../faults/http2-bytes.ts";
 import { startPortico, type TestPortico } from "../support/portico.ts";
+import { serve } from "../support/process.ts";
 import { close, frame, ping, Raw } from "../support/websocket-bytes.ts";
 
 async function withPortico<T>(
@@ -134,6 +138,29 @@ describe("an option of connections has an effect", () => {
       // With the default they would be within 160 ms and two looks; 24 times out of 800 ms within that is chance of one in a billion.
       assert.ok(first > 390 && last - first > 400, `${first} to ${last} ms`);
     });
+  });
+
+  test("reservedFiles 197: of 200 files three are connections, whatever is asked for", async () => {
+    const dataDir = mkdtempSync(path.join(tmpdir(), "portico-files-"));
+    const more = ["--reserved-files", "197", "--max-connections", "1000", "--database-url", "memory:"];
+    const { base, child, ended } = await serve(dataDir, more, { files: 200 });
+    const sockets = Array.from({ length: 4 }, () => connectTcp(Number(new URL(base).port), "127.0.0.1"));
+    try {
+      const closed = sockets.map((socket) => {
+        socket.on("error", () => {}).resume();
+        return new Promise((resolve) => socket.once("close", resolve));
+      });
+      await Promise.race(closed);
+      for (const socket of sockets)
+        if (!socket.destroyed) socket.write("GET /livez HTTP/1.1\r\nHost: a\r\n\r\n");
+      await sleep(300);
+      assert.equal(sockets.filter((socket) => socket.bytesRead > 0).length, 3);
+    } finally {
+      for (const socket of sockets) socket.destroy();
+      child.kill("SIGTERM");
+      await ended;
+      rmSync(dataDir, { recursive: true, force: true });
+    }
   });
 
   test("socketControlWindowMs 300: as many PINGs again in the next window, and no more in one", async () => {

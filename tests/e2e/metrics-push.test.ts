@@ -167,6 +167,34 @@ describe("pushed metrics", () => {
       ...{ method: "portico.bpmn.v1.BPMNService/ListBPMN", protocol: "rest", code: "ok" },
     });
   });
+
+  test("have no failure of the objective in them for readers that a drain told to go", async () => {
+    const own = await startPortico({
+      ...{ otlpMetricsEndpoint: `${receiver.url}/v1/metrics`, serviceName: "drained" },
+    });
+    const stream = await fetch(`${own.base}/api/v1/events:subscribe?topics=bpmn/*`);
+    const before = receiver.pushes.length;
+    await own.stop();
+    await stream.text();
+    const last = receiver.pushes.slice(before).find(({ resource }) => resource["service.name"] === "drained");
+    const [call] = last?.metrics.get("portico_calls_total")?.points ?? [];
+    assert.deepEqual(
+      [
+        call?.attributes.code,
+        call?.value,
+        last?.metrics.get("portico_stream_duration_seconds")?.points.length,
+      ],
+      ["unavailable", 1, 1],
+    );
+    const { method } = call?.attributes ?? {};
+    const objective = ["calls", "failures"].map((what) =>
+      last?.metrics
+        .get(`portico_objective_${what}_total`)
+        ?.points.filter(({ attributes, value }) => attributes.method === method || value > 0)
+        .map(({ value }) => value),
+    );
+    assert.deepEqual(objective, [[0], [0]]);
+  });
 });
 
 interface Pushing {

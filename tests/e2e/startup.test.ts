@@ -14,18 +14,24 @@ const onDemand = [
   ...["@opentelemetry/api", "@opentelemetry/sdk-trace", "@opentelemetry/otlp-transformer"],
 ];
 
-/** Writes a line for every module of the main thread. */
+/** Node's own parts that no server needs: the HTTP client behind fetch, which an import of node:http loads as well. */
+const neverOfNode = ["internal/deps/undici/undici"];
+
+/** Writes a line for every module of the main thread, and at the end one for each part of Node. */
 const recorder = `
 import { appendFileSync } from "node:fs";
 import { registerHooks } from "node:module";
 import { isMainThread } from "node:worker_threads";
-if (isMainThread)
+if (isMainThread) {
+  const write = (line) => appendFileSync(process.env.LOADED, line + "\\n");
   registerHooks({
     load(url, context, next) {
-      appendFileSync(process.env.LOADED, url + "\\n");
+      write(url);
       return next(url, context);
     },
   });
+  process.on("exit", () => process.moduleLoadList.forEach(write));
+}
 `;
 
 test("serving loads no library before somebody needs it", async () => {
@@ -53,6 +59,15 @@ test("serving loads no library before somebody needs it", async () => {
     const headers = { "content-type": "application/json" };
     assert.equal((await fetch(`${running.base}/graphql`, { method: "POST", headers, body })).status, 200);
     assert.ok(packages().has("graphql"), "what is needed is recorded");
+    running.child.kill("SIGTERM");
+    await running.ended;
+    const ofNode = readFileSync(file, "utf8").matchAll(/^NativeModule (.+)$/gm);
+    const parts = new Set(Array.from(ofNode, ([, part]) => part));
+    assert.ok(parts.has("http"), "Node's own parts are recorded");
+    assert.deepEqual(
+      neverOfNode.filter((name) => parts.has(name)),
+      [],
+    );
   } finally {
     running.child.kill("SIGTERM");
     await running.ended;

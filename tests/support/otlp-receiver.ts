@@ -101,6 +101,8 @@ export interface OtlpReceiver {
   readonly pushes: readonly ReceivedPush[];
   /** How pushes of metrics are answered from now on. */
   answerWith(verdict: (push: ReceivedPush) => Verdict): void;
+  /** How spans are answered from now on; what is not accepted is not in `spans`. */
+  answerSpansWith(verdict: (count: number) => Verdict): void;
   /** Pushes that wait for an answer, at most. */
   readonly mostAtOnce: number;
   /** The next push from now on, or the one of that number from the beginning. @throws Error when there is none within ten seconds. */
@@ -130,6 +132,7 @@ export async function startOtlpReceiver(port = 0): Promise<OtlpReceiver> {
   const bodies: Buffer[] = [];
   const waiting = { now: 0, most: 0 };
   let verdictOf: (push: ReceivedPush) => Verdict = () => ({ status: 200 });
+  let spansVerdictOf: (count: number) => Verdict = () => ({ status: 200 });
   const receive = async (incoming: IncomingMessage, answer: ServerResponse): Promise<void> => {
     const atMs = performance.now();
     const chunks: Buffer[] = [];
@@ -141,7 +144,9 @@ export async function startOtlpReceiver(port = 0): Promise<OtlpReceiver> {
     if (isProtobuf && incoming.url === "/v1/traces") {
       headers.push(incoming.headers);
       bodies.push(body);
-      spans.push(...spansOf(toJson(traces, fromBinary(traces, body)) as Json));
+      const came = spansOf(toJson(traces, fromBinary(traces, body)) as Json);
+      verdict = spansVerdictOf(came.length);
+      if (verdict !== "never" && verdict.status === 200) spans.push(...came);
     } else if (isProtobuf && incoming.url === "/v1/metrics") {
       bodies.push(body);
       const message = toJson(metrics, fromBinary(metrics, body), { alwaysEmitImplicit: true }) as Json;
@@ -166,6 +171,9 @@ export async function startOtlpReceiver(port = 0): Promise<OtlpReceiver> {
     ...{ spans, pushes, headers },
     answerWith: (verdict) => {
       verdictOf = verdict;
+    },
+    answerSpansWith: (verdict) => {
+      spansVerdictOf = verdict;
     },
     get mostAtOnce() {
       return waiting.most;

@@ -19,13 +19,15 @@ export interface ServeOptions {
   readonly mode?: "development" | "production";
   /** What no flag may say, for the list of processes shows flags: a database's password. */
   readonly env?: Readonly<Record<string, string>>;
+  /** How many files it may open. Default: as many as this process. */
+  readonly files?: number;
 }
 
 /** Resolves when it serves. @throws Error when it ends before. */
 export function serve(
   dataDir: string,
   more: readonly string[] = [],
-  { mode = "development", env = {} }: ServeOptions = {},
+  { mode = "development", env = {}, files }: ServeOptions = {},
 ): Promise<Running> {
   const flags = [
     "--mode",
@@ -39,7 +41,12 @@ export function serve(
     "--authentication",
     "off",
   ];
-  const child = spawn(process.execPath, [script, "serve", ...flags, ...more], {
+  const program = [process.execPath, script, "serve", ...flags, ...more] as const;
+  const [command, ...args] =
+    files === undefined
+      ? program
+      : (["sh", "-c", `ulimit -n ${files} && exec "$0" "$@"`, ...program] as const);
+  const child = spawn(command, args, {
     stdio: ["ignore", "pipe", "pipe"],
     env: { ...process.env, ...env },
   });

@@ -4,10 +4,8 @@
  *
  * @see https://github.com/grpc/grpc/blob/master/doc/server-reflection.md
  */
-import { create, type FileRegistry, fromBinary, type MessageInitShape } from "@bufbuild/protobuf";
-import { BinaryReader, WireType } from "@bufbuild/protobuf/wire";
-import { FileDescriptorProtoSchema } from "@bufbuild/protobuf/wkt";
-import type { Catalog } from "#gateway/catalog/catalog.ts";
+import { create, type FileRegistry, type MessageInitShape } from "@bufbuild/protobuf";
+import type { Catalog, DescriptorFile } from "#gateway/catalog/catalog.ts";
 import {
   type ServerReflectionRequest,
   ServerReflectionResponseSchema,
@@ -20,15 +18,9 @@ import {
 import { codes } from "#rpc/code.ts";
 import { type HostedService, hostService } from "#rpc/service.ts";
 
-interface File {
-  readonly bytes: Uint8Array;
-  readonly imports: readonly string[];
-}
-
 /** @param hosted names of the services to list. */
 export function createReflection(catalog: Catalog, hosted: readonly string[]): HostedService[] {
-  const files = readFiles(catalog.descriptorSet);
-  const known: Known = { files, hosted, registry: catalog.registry };
+  const known: Known = { files: catalog.files, hosted, registry: catalog.registry };
   const v1 = hostService(V1, { serverReflectionInfo: (requests) => answer(requests, known) });
   // The two versions are the same messages under two package names.
   const v1alpha = hostService(V1Alpha, {
@@ -56,25 +48,8 @@ type Response = NonNullable<
   Exclude<MessageInitShape<typeof ServerReflectionResponseSchema>["messageResponse"], undefined>
 >;
 
-/** Field 1 of FileDescriptorSet, raw. */
-function readFiles(descriptorSet: Uint8Array): ReadonlyMap<string, File> {
-  const files = new Map<string, File>();
-  const reader = new BinaryReader(descriptorSet);
-  while (reader.pos < reader.len) {
-    const [number, wireType] = reader.tag();
-    if (number !== 1 || wireType !== WireType.LengthDelimited) {
-      reader.skip(wireType);
-      continue;
-    }
-    const bytes = reader.bytes();
-    const file = fromBinary(FileDescriptorProtoSchema, bytes);
-    files.set(file.name, { bytes, imports: file.dependency });
-  }
-  return files;
-}
-
 interface Known {
-  readonly files: ReadonlyMap<string, File>;
+  readonly files: ReadonlyMap<string, DescriptorFile>;
   readonly hosted: readonly string[];
   readonly registry: FileRegistry;
 }
@@ -119,7 +94,7 @@ function fileResponse(name: string | undefined, known: Known): Response {
     const file = known.files.get(one);
     if (file === undefined || found.has(one)) return;
     found.set(one, file.bytes);
-    for (const dependency of file.imports) visit(dependency);
+    for (const dependency of file.proto.dependency) visit(dependency);
   };
   visit(name);
   return { case: "fileDescriptorResponse", value: { fileDescriptorProto: [...found.values()] } };

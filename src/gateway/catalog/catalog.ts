@@ -9,6 +9,7 @@ import { load } from "./load.ts";
 import type { Catalog, CatalogInput } from "./shape.ts";
 
 export type { DeprecationNotice } from "./deprecation.ts";
+export type { DescriptorFile } from "./descriptor-files.ts";
 export { type AnswerHeader, type RequestHeader, requestHeaders } from "./header-fields.ts";
 export { CatalogError, type CatalogProblem } from "./problems.ts";
 export type { NextPage, RestPlan } from "./rest-plan.ts";

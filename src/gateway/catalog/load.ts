@@ -4,11 +4,10 @@ import {
   type DescMethod,
   type DescService,
   type FileRegistry,
-  fromBinary,
   getOption,
   hasOption,
 } from "@bufbuild/protobuf";
-import { FileDescriptorSetSchema, MethodOptions_IdempotencyLevel } from "@bufbuild/protobuf/wkt";
+import { MethodOptions_IdempotencyLevel } from "@bufbuild/protobuf/wkt";
 import { type Codec, createCodec } from "#gateway/codec/codec.ts";
 import { type Binding, createRouter, type Router } from "#gateway/router/router.ts";
 import { http } from "#gen/google/api/annotations_pb.ts";
@@ -20,6 +19,7 @@ import {
 import type { Method, MethodKind } from "#rpc/method.ts";
 import { readDeadline, reportDeadlines } from "./deadlines.ts";
 import { readDeprecation, reportDeprecations } from "./deprecation.ts";
+import { type DescriptorFile, setOf, splitFiles } from "./descriptor-files.ts";
 import { reportHeaderFields } from "./header-fields.ts";
 import { compileRoutes } from "./http-rule.ts";
 import { CatalogError, type CatalogProblem } from "./problems.ts";
@@ -35,9 +35,9 @@ import { readTool, reportTools } from "./tools.ts";
 const httpOption = http.proto.number;
 
 export function load(input: CatalogInput): Catalog {
-  const registry = readRegistry(input.descriptorSet);
+  const { files, registry } = readSet(input.descriptorSet);
   const codec = createCodec(registry, input.codec);
-  const source = new SourceInfo();
+  const source = new SourceInfo(files);
   const problems: CatalogProblem[] = [];
   const services = [...registry]
     .filter((desc): desc is DescService => desc.kind === "service")
@@ -100,7 +100,7 @@ export function load(input: CatalogInput): Catalog {
     match: router.match,
     optionsOf: (method) => options.get(method) ?? noOptions,
     commentOf: (desc) => source.commentOf(desc),
-    descriptorSet: input.descriptorSet,
+    files,
   };
 }
 
@@ -125,9 +125,13 @@ function isSilent(method: Method, begins: readonly string[]): boolean {
   return access === undefined || (!access.public && access.scopes.length === 0);
 }
 
-function readRegistry(bytes: Uint8Array): FileRegistry {
+function readSet(bytes: Uint8Array): {
+  readonly files: ReadonlyMap<string, DescriptorFile>;
+  readonly registry: FileRegistry;
+} {
   try {
-    return createFileRegistry(fromBinary(FileDescriptorSetSchema, bytes));
+    const files = splitFiles(bytes);
+    return { files, registry: createFileRegistry(setOf(files)) };
   } catch (error) {
     const message = error instanceof Error ? error.message : String(error);
     throw new CatalogError([

@@ -6,6 +6,7 @@ import type { QueryBinder } from "#gateway/codec/query.ts";
 import type { Match } from "#gateway/router/router.ts";
 import type { Method } from "#rpc/method.ts";
 import type { DeprecationNotice } from "./deprecation.ts";
+import type { DescriptorFile } from "./descriptor-files.ts";
 import type { RestPlan } from "./rest-plan.ts";
 import type { UriTemplate } from "./uri-template.ts";
 
@@ -135,8 +136,8 @@ export interface Catalog {
   optionsOf(method: Method): MethodOptions;
   /** The comment in front of a descriptor, without its slashes; empty where the set has none. */
   commentOf(desc: AnyDesc): string;
-  /** The FileDescriptorSet as it was given, lossless: what reflection serves. */
-  readonly descriptorSet: Uint8Array;
+  /** By path, each with its bytes as they were given: what reflection serves. */
+  readonly files: ReadonlyMap<string, DescriptorFile>;
 }
 
 /** A policy that an operator writes for contracts of others. */

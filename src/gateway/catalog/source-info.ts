@@ -1,5 +1,7 @@
 /** Comments and positions of descriptors, from the source info that a FileDescriptorSet may carry. */
 import type { AnyDesc, DescFile } from "@bufbuild/protobuf";
+import type { DescriptorFile } from "./descriptor-files.ts";
+import { CatalogError } from "./problems.ts";
 
 /** Location of a descriptor in SourceCodeInfo: alternating field numbers and indices in FileDescriptorProto. */
 function pathOf(desc: AnyDesc): readonly number[] | undefined {
@@ -70,8 +72,14 @@ interface Location {
   readonly comment: string;
 }
 
+/** Of a file it is read when somebody first asks: who only serves never does. */
 export class SourceInfo {
+  readonly #files: ReadonlyMap<string, DescriptorFile>;
   readonly #byFile = new Map<DescFile, ReadonlyMap<string, Location>>();
+
+  constructor(files: ReadonlyMap<string, DescriptorFile>) {
+    this.#files = files;
+  }
 
   commentOf(desc: AnyDesc): string {
     return this.#find(desc)?.comment ?? "";
@@ -92,7 +100,7 @@ export class SourceInfo {
     const known = this.#byFile.get(file);
     if (known !== undefined) return known;
     const made = new Map<string, Location>();
-    for (const location of file.proto.sourceCodeInfo?.location ?? []) {
+    for (const location of readLocations(file.proto.name, this.#files)) {
       made.set(location.path.join(","), {
         line: (location.span[0] ?? 0) + 1,
         column: (location.span[1] ?? 0) + 1,
@@ -101,6 +109,17 @@ export class SourceInfo {
     }
     this.#byFile.set(file, made);
     return made;
+  }
+}
+
+/** @throws CatalogError */
+function readLocations(name: string, files: ReadonlyMap<string, DescriptorFile>) {
+  try {
+    return files.get(name)?.readSource().location ?? [];
+  } catch (error) {
+    const why = error instanceof Error ? error.message : String(error);
+    const message = `its source info cannot be read: ${why}; build the set again, or without source info`;
+    throw new CatalogError([{ file: name, message }]);
   }
 }
 

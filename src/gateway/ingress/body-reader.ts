@@ -39,31 +39,44 @@ export class Pieces {
   }
 }
 
+/** Whose body it is. */
+export interface BodyOwner {
+  /** Who was given the body threw. Called by a socket or a timer, it would be nobody's error, and end the process. */
+  threw(error: unknown): void;
+}
+
 /**
  * Puts the whole of a body together; `done` runs once, in the turn in which the last byte comes.
- * Errors: PAYLOAD_TOO_LARGE as soon as the limit is passed, or by a flood of pieces, whose rest is left unread; CALL_CANCELED when the client leaves.
+ * Errors: PAYLOAD_TOO_LARGE as soon as the limit is passed, or by a flood of pieces, whose rest is not to be read; CALL_CANCELED when the client leaves.
  */
 export class WholeBody {
   readonly #maxBytes: number;
-  readonly #done: BodyListener;
+  /** Let go of when it has run: node holds on to streams for a while, and they would to their calls. */
+  #done: BodyListener | undefined;
+  readonly #owner: BodyOwner;
   #first: Uint8Array | undefined;
   #more: Pieces | undefined;
-  #size = 0;
-  #ended = false;
-  /** Pieces of hardly any bytes: the rest is not to be read. */
+  /** What has come, in bytes, whether or not it was wanted. */
+  size = 0;
+  /** Pieces of hardly any bytes. */
   isFlood = false;
 
-  constructor(maxBytes: number, done: BodyListener) {
+  constructor(maxBytes: number, done: BodyListener, owner: BodyOwner) {
     this.#maxBytes = maxBytes;
     this.#done = done;
+    this.#owner = owner;
   }
 
-  /** @returns whether more may come. */
+  /** `done` has run. */
+  get ended(): boolean {
+    return this.#done === undefined;
+  }
+
+  /** @returns whether more may come. What comes behind an error is let flow, so that the connection can carry the answer. */
   add(chunk: Uint8Array): boolean {
-    if (this.#ended) return !this.isFlood;
-    this.#size += chunk.length;
-    // The rest flows into nothing, so that the connection can carry the answer.
-    if (this.#size > this.#maxBytes) this.#end(bodyTooLarge(this.#maxBytes), empty);
+    this.size += chunk.length;
+    if (this.ended) return !this.isFlood;
+    if (this.size > this.#maxBytes) this.fail(bodyTooLarge(this.#maxBytes));
     else if (this.#first === undefined) this.#first = chunk;
     else return this.#addMore(this.#first, chunk);
     return true;
@@ -79,24 +92,35 @@ export class WholeBody {
       return true;
     } catch (error) {
       this.isFlood = true;
-      this.#end(toRpcError(error), empty);
+      this.fail(toRpcError(error));
       return false;
     }
   }
 
   end(): void {
-    this.#end(undefined, this.#more === undefined ? (this.#first ?? empty) : this.#more.whole());
+    if (!this.ended)
+      this.#tell(undefined, this.#more === undefined ? (this.#first ?? empty) : this.#more.whole());
   }
 
-  /** Every body closes in the end: an error is made for those alone that did so too soon. */
+  /** The client has left. Every body closes in the end: an error is made for those alone that did so too soon. */
   gone(): void {
-    if (!this.#ended) this.#end(clientGone(), empty);
+    if (!this.ended) this.#tell(clientGone(), empty);
   }
 
-  #end(error: RpcError | undefined, body: Uint8Array): void {
-    if (this.#ended) return;
-    this.#ended = true;
-    this.#done(error, body);
+  fail(error: RpcError): void {
+    if (!this.ended) this.#tell(error, empty);
+  }
+
+  #tell(error: RpcError | undefined, body: Uint8Array): void {
+    const done = this.#done;
+    this.#done = undefined;
+    this.#more = undefined;
+    this.#first = undefined;
+    try {
+      done?.(error, body);
+    } catch (thrown) {
+      this.#owner.threw(thrown);
+    }
   }
 }
 

@@ -5,16 +5,22 @@ import { readFileSync } from "node:fs";
 const most = 20_000;
 /** Of the files: the rest is for the database, its own files and what is opened for answers. */
 const share = 0.6;
-/** Kept back whatever the operator says: without a file nobody can read a certificate or open the database again. */
-const reserved = 32;
+/** The option's default: without a file nobody can read a certificate or open the database again. */
+export const defaultReservedFiles = 32;
 /** What systems give where nobody says. */
 const usualFiles = 1024;
 
 /**
  * Connections on both ports together: 60 % of the files that the process may open, at most 20,000; as many as are asked for, but never the
- * last 32 files.
+ * last ones.
+ *
+ * @param reserved files that are kept back whatever is asked for.
  */
-export function connectionCap(asked?: number, openFiles: number = maxOpenFiles()): number {
+export function connectionCap(
+  asked?: number,
+  openFiles: number = maxOpenFiles(),
+  reserved: number = defaultReservedFiles,
+): number {
   const wanted = asked ?? Math.min(most, Math.floor(openFiles * share));
   return Math.max(1, Math.min(wanted, openFiles - reserved));
 }

@@ -8,6 +8,8 @@ import type { Tls } from "./tls.ts";
 export interface ConnectionOptions {
   /** One more is closed at once. Default: as `connectionCap` says, which keeps some files back from any number. */
   readonly most: number | undefined;
+  /** Files that are kept back from any number. Default 32. */
+  readonly reservedFiles?: number | undefined;
   readonly stalled: StalledSockets;
   readonly tls: Tls | undefined;
   /** Hears of each that was one too many. */
@@ -21,7 +23,7 @@ export class Connections {
 
   constructor(options: ConnectionOptions) {
     this.#options = options;
-    this.#most = connectionCap(options.most);
+    this.#most = connectionCap(options.most, undefined, options.reservedFiles);
   }
 
   get size(): number {

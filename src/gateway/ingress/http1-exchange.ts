@@ -4,7 +4,7 @@ import { clientGone } from "#rpc/call.ts";
 import type { RpcError } from "#rpc/error.ts";
 import type { Peer } from "#rpc/peer.ts";
 import { bodyTooLarge, saysTooLarge, waitsForContinue } from "./body-limit.ts";
-import { isFlood, readChunks, WholeBody } from "./body-reader.ts";
+import { type BodyOwner, isFlood, readChunks, WholeBody } from "./body-reader.ts";
 import { peerOf } from "./client-headers.ts";
 import {
   addCommon,
@@ -26,11 +26,10 @@ interface ServerState extends ServerAbout {
   readonly stalled: Pick<StalledSockets, "onStalled">;
 }
 
-export class Http1Exchange implements Exchange {
+export class Http1Exchange implements Exchange, BodyOwner {
   readonly http = 1;
   common: ResponseHeaders | undefined;
   forwarded = false;
-  bytesIn = 0;
   bytesOut = 0;
   readonly method: string;
   readonly path: string;
@@ -43,6 +42,8 @@ export class Http1Exchange implements Exchange {
   /** As proxies in front say. */
   readonly #address: string | undefined;
   #room: Room | undefined;
+  #body: WholeBody | undefined;
+  #bytesOfPieces = 0;
 
   /** @param startedAtMs see `Exchange`. @param address as proxies in front say; undefined: the connection's. */
   constructor(
@@ -80,6 +81,10 @@ export class Http1Exchange implements Exchange {
     return headers["transfer-encoding"] !== undefined || (headers["content-length"] ?? "0") !== "0";
   }
 
+  get bytesIn(): number {
+    return this.#body === undefined ? this.#bytesOfPieces : this.#body.size;
+  }
+
   get started(): boolean {
     return this.#response.headersSent;
   }
@@ -96,18 +101,12 @@ export class Http1Exchange implements Exchange {
       return;
     }
     this.#askForBody();
-    const whole = new WholeBody(maxBytes, (error, body) => {
-      this.bytesIn += body.length;
-      // What is not read to its end has no request behind it.
-      if (whole.isFlood) this.#response.shouldKeepAlive = false;
-      try {
-        done(error, body);
-      } catch (thrown) {
-        // Called by the socket: thrown on from here it would be nobody's, and end the process.
-        this.#server.failed(this, thrown);
-      }
-    });
-    this.#request.collect(whole);
+    this.#body = new WholeBody(maxBytes, done, this);
+    this.#request.collect(this.#body);
+  }
+
+  threw(error: unknown): void {
+    this.#server.failed(this, error);
   }
 
   /** Without a word node closes the connection behind the answer: whether the body still comes nobody can know. */
@@ -124,7 +123,7 @@ export class Http1Exchange implements Exchange {
     this.#askForBody();
     this.#countPieces();
     return readChunks(this.#request, (chunk) => {
-      this.bytesIn += chunk.length;
+      this.#bytesOfPieces += chunk.length;
     });
   }
 
@@ -144,7 +143,8 @@ export class Http1Exchange implements Exchange {
 
   /** A request that began before the drain is answered in it: the client has to hear that this was the connection's last. */
   #writeHead(status: number, headers: ResponseHeaders): void {
-    if (this.#server.draining) this.#response.shouldKeepAlive = false;
+    // Nor has what is not read to its end a request behind it.
+    if (this.#server.draining || this.#body?.isFlood === true) this.#response.shouldKeepAlive = false;
     if (this.common !== undefined) addCommon(headers, this.common);
     const { transportSecurity } = this.#server;
     if (transportSecurity !== undefined) headers["strict-transport-security"] = transportSecurity;

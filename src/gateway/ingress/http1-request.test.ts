@@ -5,6 +5,7 @@ import { type AddressInfo, connect, type Socket } from "node:net";
 import { after, before, beforeEach, describe, test } from "node:test";
 import { setTimeout as sleep } from "node:timers/promises";
 import { WholeBody } from "./body-reader.ts";
+import type { BodyListener } from "./exchange.ts";
 import { Http1Request } from "./http1-request.ts";
 
 let server: Server;
@@ -15,10 +16,15 @@ let waitMs = 0;
 let maxBytes = 1000;
 
 const serve: RequestListener = (request, response) => {
-  const whole = new WholeBody(maxBytes, (error, body) => {
+  const done: BodyListener = (error, body) => {
     told.push(error?.reason ?? Buffer.from(body).toString("latin1"));
     if (whole.isFlood) response.shouldKeepAlive = false;
     if (!response.destroyed) response.end(`got ${body.length}`);
+  };
+  const whole = new WholeBody(maxBytes, done, {
+    threw: (error) => {
+      throw error;
+    },
   });
   if (waitMs === 0) (request as Http1Request).collect(whole);
   else setTimeout(() => (request as Http1Request).collect(whole), waitMs);

@@ -2,8 +2,8 @@
  * Requests over HTTP/1 whose body can be had without a stream: what node's parser reads goes to who waits for the whole of it, in the turn in
  * which it comes. A stream's life (flow, read, end, close, each a turn later) costs a small body more than its decoding. See decision 0026.
  */
-import { IncomingMessage } from "node:http";
 import type { WholeBody } from "./body-reader.ts";
+import { IncomingMessage } from "./node-http.ts";
 
 /** Node's own way to say that a request's stream has been played to its end; without it, it is played. */
 interface Inner {

@@ -5,7 +5,8 @@
  * Node's `_storeHeader` is the place; it is no documented one. A node that had it no longer would write heads as it does for everybody:
  * nothing here is needed, only faster. See decision 0026.
  */
-import { ServerResponse } from "node:http";
+import type { ServerResponse as Response } from "node:http";
+import { ServerResponse } from "./node-http.ts";
 
 type Headers = Readonly<Record<string, string | number | readonly string[]>>;
 
@@ -23,7 +24,7 @@ interface Inner {
   maxRequestsOnConnectionReached?: boolean;
 }
 
-type StoreHeader = (this: ServerResponse, firstLine: string, headers: unknown) => void;
+type StoreHeader = (this: Response, firstLine: string, headers: unknown) => void;
 const nodes = ServerResponse.prototype as unknown as { readonly _storeHeader: StoreHeader };
 
 export class Http1Response extends ServerResponse {
@@ -42,7 +43,7 @@ export class Http1Response extends ServerResponse {
   }
 }
 
-function inner(response: ServerResponse): Inner {
+function inner(response: Response): Inner {
   return response as unknown as Inner;
 }
 
@@ -56,7 +57,7 @@ function isPlain(headers: unknown): headers is Headers {
 }
 
 /** Node's own rule, of which a length that is known leaves this much. */
-function connectionOf(response: ServerResponse): string {
+function connectionOf(response: Response): string {
   const state = inner(response);
   if (!response.shouldKeepAlive) {
     state._last = true;

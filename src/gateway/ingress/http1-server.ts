@@ -2,14 +2,7 @@
  * The server of port 8000, on node:http. Its http.Server listens itself, so that its own header and request timeouts stay in
  * force; only its connection listener is taken off and called once the connection is known to speak HTTP/1.
  */
-import {
-  createServer,
-  type IncomingMessage,
-  type RequestListener,
-  type Server,
-  type ServerOptions,
-  type ServerResponse,
-} from "node:http";
+import type { IncomingMessage, RequestListener, Server, ServerOptions, ServerResponse } from "node:http";
 import { createServer as createHttpsServer } from "node:https";
 import type { Socket } from "node:net";
 import type { TLSSocket } from "node:tls";
@@ -17,6 +10,7 @@ import type { Connections } from "./connections.ts";
 import { Http1Request } from "./http1-request.ts";
 import { Http1Response } from "./http1-response.ts";
 import type { ListenerLimits } from "./limits.ts";
+import { createServer } from "./node-http.ts";
 import { peek } from "./peek.ts";
 import type { ParseError } from "./refusals.ts";
 import type { Requests } from "./requests.ts";

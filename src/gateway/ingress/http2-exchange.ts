@@ -7,10 +7,10 @@ import type {
 } from "node:http2";
 import type { Socket } from "node:net";
 import { clientGone } from "#rpc/call.ts";
-import { type RpcError, toRpcError } from "#rpc/error.ts";
+import type { RpcError } from "#rpc/error.ts";
 import type { Peer } from "#rpc/peer.ts";
 import { bodyTooLarge, bodyTooSlow, saysTooLarge, waitsForContinue } from "./body-limit.ts";
-import { Pieces, readChunks } from "./body-reader.ts";
+import { type BodyOwner, readChunks, WholeBody } from "./body-reader.ts";
 import {
   addCommon,
   type BodyListener,
@@ -26,7 +26,6 @@ import { certificatesOf } from "./tls.ts";
 
 /** RFC 9113 section 7. */
 const noError = 0;
-const nothing = new Uint8Array(0);
 
 /**
  * A stream's exchange, so that its listeners are shared functions: none is made per call, and a stream that node holds on
@@ -79,15 +78,6 @@ function sessionPeer(stream: ServerHttp2Stream): Peer {
   return session[peerOf];
 }
 
-/** A body on its way in. */
-interface Collecting {
-  readonly maxBytes: number;
-  readonly done: BodyListener;
-  first: Buffer | undefined;
-  more: Pieces | undefined;
-  size: number;
-}
-
 interface Http2Arrival {
   readonly startedAtMs: number;
   /** As proxies in front say; undefined: the connection's. */
@@ -95,11 +85,10 @@ interface Http2Arrival {
   readonly server: ServerAbout;
 }
 
-export class Http2Exchange implements Exchange, Guarded {
+export class Http2Exchange implements Exchange, Guarded, BodyOwner {
   readonly http = 2;
   common: ResponseHeaders | undefined;
   forwarded = false;
-  bytesIn = 0;
   bytesOut = 0;
   readonly method: string;
   readonly path: string;
@@ -113,12 +102,13 @@ export class Http2Exchange implements Exchange, Guarded {
   /** As proxies in front say. */
   readonly #address: string | undefined;
   #trailers: ResponseHeaders | undefined;
-  #collecting: Collecting | undefined;
+  #body: WholeBody | undefined;
   #abort: (() => void) | undefined;
   #stalled: ((error: RpcError) => void) | undefined;
   #room: Room | undefined;
   /** The answer ends with trailers, which node:http2 asks for after the last byte of the body. */
   #trailing = false;
+  #bytesOfPieces = 0;
 
   constructor(
     stream: ServerHttp2Stream,
@@ -148,6 +138,10 @@ export class Http2Exchange implements Exchange, Guarded {
     return this.#address === undefined ? peer : { ...peer, address: this.#address, port: 0 };
   }
 
+  get bytesIn(): number {
+    return this.#body === undefined ? this.#bytesOfPieces : this.#body.size;
+  }
+
   get started(): boolean {
     return this.#stream.headersSent;
   }
@@ -160,20 +154,17 @@ export class Http2Exchange implements Exchange, Guarded {
 
   collectBody(maxBytes: number, done: BodyListener): void {
     const stream = this.#stream;
+    const body = new WholeBody(maxBytes, done, this);
+    this.#body = body;
     if (stream.destroyed) {
-      this.#tell(done, clientGone(), nothing);
+      body.gone();
       return;
     }
     stream.on("data", onBodyData);
     stream.on("end", onBodyEnd);
-    if (waitsForContinue(this.headers)) {
-      if (saysTooLarge(this.headers, maxBytes)) {
-        done(bodyTooLarge(maxBytes), nothing);
-        return;
-      }
-      this.#askForBody();
-    }
-    this.#collecting = { maxBytes, done, first: undefined, more: undefined, size: 0 };
+    if (!waitsForContinue(this.headers)) return;
+    if (saysTooLarge(this.headers, maxBytes)) body.fail(bodyTooLarge(maxBytes));
+    else this.#askForBody();
   }
 
   #askForBody(): void {
@@ -181,12 +172,8 @@ export class Http2Exchange implements Exchange, Guarded {
       this.#stream.additionalHeaders({ ":status": 100 });
   }
 
-  #tell(done: BodyListener, error: RpcError | undefined, body: Uint8Array): void {
-    try {
-      done(error, body);
-    } catch (thrown) {
-      this.#server.failed(this, thrown);
-    }
+  threw(error: unknown): void {
+    this.#server.failed(this, error);
   }
 
   /** Called by the stream and by timers, as those of bodies are: what is thrown here would be nobody's, and end the process. */
@@ -201,29 +188,7 @@ export class Http2Exchange implements Exchange, Guarded {
   /** From the stream: a piece of the body. */
   take(chunk: Buffer): void {
     this.#watched?.body(chunk.length);
-    const body = this.#collecting;
-    if (body === undefined) return;
-    body.size += chunk.length;
-    this.bytesIn += chunk.length;
-    if (body.size > body.maxBytes) {
-      // The rest flows into nothing, so that the connection can carry the answer.
-      this.#collecting = undefined;
-      this.#tell(body.done, bodyTooLarge(body.maxBytes), nothing);
-    } else if (body.first === undefined) body.first = chunk;
-    else this.#takeMore(body, body.first, chunk);
-  }
-
-  #takeMore(body: Collecting, first: Buffer, chunk: Buffer): void {
-    try {
-      if (body.more === undefined) {
-        body.more = new Pieces();
-        body.more.add(first);
-      }
-      body.more.add(chunk);
-    } catch (error) {
-      this.#collecting = undefined;
-      this.#tell(body.done, toRpcError(error), nothing);
-    }
+    this.#body?.add(chunk);
   }
 
   /** From the stream: a piece that nobody reads any more. */
@@ -232,7 +197,7 @@ export class Http2Exchange implements Exchange, Guarded {
   }
 
   get collecting(): boolean {
-    return this.#collecting !== undefined;
+    return this.#body?.ended === false;
   }
 
   get waitingBytes(): number {
@@ -240,28 +205,21 @@ export class Http2Exchange implements Exchange, Guarded {
   }
 
   giveUp(): void {
-    const body = this.#collecting;
-    this.#collecting = undefined;
-    if (body !== undefined) this.#tell(body.done, bodyTooSlow(), nothing);
+    this.#body?.fail(bodyTooSlow());
   }
 
   /** From the stream: the body is complete. */
   bodyEnded(): void {
-    const body = this.#collecting;
-    if (body === undefined) return;
-    this.#collecting = undefined;
-    this.#tell(body.done, undefined, body.more === undefined ? (body.first ?? nothing) : body.more.whole());
+    this.#body?.end();
   }
 
   /** From the stream: it is over, whoever ended it. */
   closed(): void {
     this.#watched?.closed(this);
-    const body = this.#collecting;
     const abort = this.#abort;
-    this.#collecting = undefined;
     this.#abort = undefined;
     this.#stalled = undefined;
-    if (body !== undefined) this.#tell(body.done, clientGone(), nothing);
+    this.#body?.gone();
     if (abort !== undefined && this.#gone()) this.#run(abort);
   }
 
@@ -281,7 +239,7 @@ export class Http2Exchange implements Exchange, Guarded {
   chunks(): AsyncIterable<Uint8Array> {
     if (waitsForContinue(this.headers)) this.#askForBody();
     return readChunks(this.#stream, (chunk) => {
-      this.bytesIn += chunk.length;
+      this.#bytesOfPieces += chunk.length;
       this.#watched?.body(chunk.length);
     });
   }

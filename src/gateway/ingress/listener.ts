@@ -32,6 +32,8 @@ export interface ListenerOptions extends Serving {
   readonly cors?: CorsOptions;
   /** Open connections on both ports together; one more is closed at once. Default: `connectionCap()`. */
   readonly maxConnections?: number | undefined;
+  /** Files that are kept back from connections. Default 32. */
+  readonly reservedFiles?: number | undefined;
   /** Work was turned away that is no call yet: `shed` because there is too much, `limited` because its sender sends too much. */
   readonly turned?: { shed(what: "connection"): void; limited(what: "connection"): void };
   /** Whether other processes may listen on the same ports (SO_REUSEPORT). Default false. */
@@ -84,7 +86,7 @@ class TwoPorts implements Listener {
     this.#tls = options.tls === undefined ? undefined : new Tls(options.tls);
     const stalled = new StalledSockets(limits.stalledTimeoutMs, clock);
     this.#connections = new Connections({
-      ...{ most: options.maxConnections, stalled, tls: this.#tls },
+      ...{ most: options.maxConnections, reservedFiles: options.reservedFiles, stalled, tls: this.#tls },
       shed: () => turned?.shed("connection"),
     });
     this.#sessions = new Sessions(

@@ -1,5 +1,4 @@
 /** How requests are refused before any protocol has them: in HTTP's own words, with a reason where there is room for one. */
-import { STATUS_CODES } from "node:http";
 import type { Socket } from "node:net";
 import type { Duplex } from "node:stream";
 import { requestIdFrom } from "#gateway/wire/request-id.ts";
@@ -7,6 +6,7 @@ import { RpcError } from "#rpc/error.ts";
 import { bodyTooSlow } from "./body-limit.ts";
 import type { Exchange } from "./exchange.ts";
 import type { ListenerLimits } from "./limits.ts";
+import { STATUS_CODES } from "./node-http.ts";
 import { type Refusal, tooManyHeaders } from "./precheck.ts";
 import { retryAfter } from "./rest/error-body.ts";
 import { secure } from "./rest/security-headers.ts";
