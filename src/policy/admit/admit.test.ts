@@ -132,7 +132,7 @@ describe("admission of work that is no call", () => {
       await assert.rejects(async () => await run("graphql", fails), /no query/);
       await nextTurn();
     }
-    run("graphql", () => {
+    void run("graphql", () => {
       time.now += 6;
     });
     assert.ok(run("graphql", () => 1) instanceof Promise, "it waits for its turn");
