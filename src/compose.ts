@@ -37,11 +37,10 @@ import {
 import { reasons as wireReasons } from "#gateway/wire/reasons.ts";
 import {
   Authenticator,
-  createAdmit,
   createIdempotencyStore,
   createLimitStore,
+  createOpenPolicies,
   createPolicies,
-  createValidate,
   loadRules,
   type PolicyOptions,
   type Priority,
@@ -49,6 +48,7 @@ import {
   reasons as policyReasons,
   watchPressure,
 } from "#policy/policy.ts";
+import type { Door } from "#rpc/door.ts";
 import type { Method } from "#rpc/method.ts";
 import { reasons as rpcReasons } from "#rpc/reasons.ts";
 import {
@@ -165,7 +165,7 @@ export async function start(config: Config, siblings?: Siblings): Promise<Portic
       telemetry.interceptor, // outermost: sees every call, the refused ones too
       createDeprecation({ noticeOf: (method) => catalog.optionsOf(method).deprecation }), // refused callers are told too
       createDeadline(deadlinesOf(config, catalog)), // before any work is done
-      ...policies,
+      ...policies.interceptors,
     ],
   });
 
@@ -176,7 +176,7 @@ export async function start(config: Config, siblings?: Siblings): Promise<Portic
   };
   let developmentKeyFile: string | undefined;
   const adapters = adaptersOf(config, {
-    ...{ runtime, users, authenticator, url },
+    ...{ runtime, users, authenticator, url, door: policies.door },
     renderMetrics: () => metricsOfAll(telemetry, siblings),
     ready: () => listener !== undefined && !listener.draining,
   });
@@ -306,22 +306,25 @@ function adaptersOf(
     readonly runtime: Runtime;
     readonly users: UsersHost;
     readonly authenticator: Authenticator;
+    readonly door: Door;
     renderMetrics(): string | Promise<string>;
     url(): string;
     ready(): boolean;
   },
 ): Adapters {
-  const { users, authenticator, renderMetrics, url, ready } = parts;
+  const { users, authenticator, door, renderMetrics, url, ready } = parts;
   const runtime = (): Runtime => parts.runtime;
   const authenticated = config.authentication === "on";
   const { limits } = config;
   const { maxMessageBytes, maxEventBytes, heartbeatMs, maxJsonDepth, maxElements } = limits;
+  const { maxQueryParameters } = limits;
   const { maxInflation, inflationFreeBytes } = limits;
   const inflation = { maxInflation, inflationFreeBytes };
   const graphql = createGraphql({
-    ...{ runtime, introspection: config.graphqlIntrospection === "on" },
+    ...{ runtime, door, introspection: config.graphqlIntrospection === "on" },
     page: config.mode === "development" && config.graphqlIntrospection === "on",
     ...{ maxBodyBytes: limits.maxJsonBytes, ...inflation, maxJsonDepth, maxElements },
+    ...{ maxEnvelope: limits.mcpMaxEnvelope, maxQueryParameters },
     ...{ maxEventBytes, heartbeatMs, initMs: limits.socketInitMs, maxBatch: limits.graphqlMaxBatch },
     limits: {
       maxDepth: limits.graphqlMaxDepth,
@@ -333,7 +336,7 @@ function adaptersOf(
   return {
     grpc: createGrpc({ runtime, maxMessageBytes, ...inflation }),
     grpcWeb: createGrpcWeb(createGrpc({ runtime, maxMessageBytes, ...inflation, protocol: "grpc-web" })),
-    connect: createConnect({ runtime, maxMessageBytes, ...inflation }),
+    connect: createConnect({ runtime, maxMessageBytes, maxQueryParameters, ...inflation }),
     rest: createRest({
       ...{ runtime, limits, serverUrl: url },
       timingClock: config.serverTiming === "on" ? clock : undefined,
@@ -348,13 +351,13 @@ function adaptersOf(
       ...(authenticated ? { authenticator } : {}),
     }),
     mcp: createMcp({
-      ...{ runtime, version, serverUrl: url, origins: config.cors.origins, ...inflation },
+      ...{ runtime, door, version, serverUrl: url, origins: config.cors.origins, ...inflation },
       ...{ maxBodyBytes: limits.maxJsonBytes, maxElements, maxJsonDepth, maxEnvelope: limits.mcpMaxEnvelope },
       ...(authenticated ? { authenticator } : {}),
       metaTools: config.mcpMetaTools === "on",
       secret: readSecret(config),
     }),
-    ...(authenticated ? { mounted: createMount(users.oauth, runtime) } : {}),
+    ...(authenticated ? { mounted: createMount(users.oauth, { door, runtime }) } : {}),
     pages: createPages({
       ...{ runtime, ready, reasons, version, renderMetrics },
       publicKeys: () => users.signingKeys.published(),
@@ -419,11 +422,7 @@ async function createServices(
     costOf: (method) => catalog.optionsOf(method).rateCost,
     isAudited: (method) => catalog.optionsOf(method).audited,
   };
-  // Without authentication there is nobody to judge: what is asked is looked at all the same.
-  const policies =
-    config.authentication === "off"
-      ? [createAdmit(options), createValidate(options)]
-      : createPolicies(options);
+  const policies = config.authentication === "off" ? createOpenPolicies(options) : createPolicies(options);
   const closeServices = async (): Promise<void> => {
     pressure.stop();
     await idempotency.close();

@@ -42,7 +42,7 @@ const declared = {
   maxQueryParameters: {
     key: "http.maxQueryParameters",
     ...{ default: 200, min: 1, max: 10_000, unit: "parameters" },
-    doc: "Parameters of a query. More is answered 400 before any is looked at.",
+    doc: "Parameters of a query, over REST, Connect and GraphQL. More is answered 400 before any is looked at.",
   },
   headersTimeoutMs: {
     key: "http.headersTimeoutMs",
@@ -292,7 +292,7 @@ const declared = {
   mcpMaxEnvelope: {
     key: "mcp.maxEnvelopeElements",
     ...{ default: 1000, min: 100, max: 100_000, unit: "elements" },
-    doc: "Keys and list elements of an MCP message around a tool's arguments: `_meta`, what a client can, its answers. More is answered 413. Few have 50, and each is looked at several times.",
+    doc: "Keys and list elements of an MCP message around a tool's arguments: `_meta`, what a client can, its answers; and of a GraphQL request beside its variables. More is answered 413, over GraphQL 400. Few have 50, and each is looked at several times.",
   },
   pageSize: {
     key: "page.defaultSize",

@@ -5,15 +5,17 @@
  * bytes; what they need to know they ask for through the ports that they declare.
  */
 import type { Registry } from "@bufbuild/protobuf";
+import type { Door } from "#rpc/door.ts";
 import type { Interceptor } from "#rpc/interceptor.ts";
 import type { Method } from "#rpc/method.ts";
-import { type AdmitOptions, createAdmit } from "./admit/admit.ts";
+import { type AdmitOptions, createAdmission } from "./admit/admit.ts";
 import { type AuditOptions, createAudit } from "./audit/audit.ts";
 import { type AuthenticateOptions, createAuthenticate } from "./authenticate/authenticate.ts";
 import { type AuthorizeOptions, createAuthorize, type RuleCompiler } from "./authorize/authorize.ts";
+import { createDoor } from "./door/door.ts";
 import { createIdempotency, type IdempotencyOptions } from "./idempotency/idempotency.ts";
 import { migrations as idempotencyMigrations } from "./idempotency/store.ts";
-import { createLimit, type LimitOptions } from "./limit/limit.ts";
+import { createLimiter, type LimitOptions } from "./limit/limit.ts";
 import { limitMigrations } from "./limit/store.ts";
 import { createValidate, type ValidateOptions } from "./validate/validate.ts";
 
@@ -46,15 +48,36 @@ export type PolicyOptions = Omit<
   "isPublic"
 >;
 
-export function createPolicies(given: PolicyOptions): readonly Interceptor[] {
+export interface Policies {
+  readonly interceptors: readonly Interceptor[];
+  /** For protocols whose requests cost something before there is a call: the same limits and the same room. */
+  readonly door: Door;
+}
+
+export function createPolicies(given: PolicyOptions): Policies {
   const options = { ...given, isPublic: (method: Method) => given.ruleOf(method)?.public === true };
-  return [
-    createAdmit(options), // first: what cannot be carried is to cost nothing
-    createAuthenticate(options), // all others judge by who calls
-    createLimit(options), // who is refused below is counted too: guessing costs what calling costs
-    createAudit(options), // refusals too, but not what is over the limit: a flood of refusals is no flood of rows
-    createAuthorize(options), // before anything that costs: who may not is sent away for the price of a look into a set
-    createValidate(options), // before anything is remembered of the call: a request that cannot be done takes no key
-    createIdempotency(options), // last: only what would run is remembered
-  ];
+  const admission = createAdmission(options);
+  const limiter = createLimiter(options);
+  const { authenticator, clock } = options;
+  return {
+    door: createDoor({ admission, clock, identified: { authenticator, limiter } }),
+    interceptors: [
+      admission.interceptor, // first: what cannot be carried is to cost nothing
+      createAuthenticate(options), // all others judge by who calls
+      limiter.interceptor, // who is refused below is counted too: guessing costs what calling costs
+      createAudit(options), // refusals too, but not what is over the limit: a flood of refusals is no flood of rows
+      createAuthorize(options), // before anything that costs: who may not is sent away for the price of a look into a set
+      createValidate(options), // before anything is remembered of the call: a request that cannot be done takes no key
+      createIdempotency(options), // last: only what would run is remembered
+    ],
+  };
+}
+
+/** Without authentication there is nobody to judge: what is asked is looked at all the same. */
+export function createOpenPolicies(options: AdmitOptions & ValidateOptions): Policies {
+  const admission = createAdmission(options);
+  return {
+    door: createDoor({ admission, clock: options.clock, identified: undefined }),
+    interceptors: [admission.interceptor, createValidate(options)],
+  };
 }

@@ -7,6 +7,7 @@
  * - *Cancellation*: there is one `signal`. The first of client reset, deadline, upstream reset or drain fires it with an
  *   RpcError as reason, and both iterables settle.
  */
+import type { Entry } from "./door.ts";
 import { RpcError } from "./error.ts";
 import type { CallInput } from "./input.ts";
 import { Metadata } from "./metadata.ts";
@@ -45,6 +46,8 @@ export interface CallHead extends UnitOfWork {
   readonly startedAtMs: number;
   /** What can be asked of the caller, and what was answered; undefined: the protocol cannot ask. */
   readonly input: CallInput | undefined;
+  /** The request that it is part of, where that passed a door of its own. */
+  readonly entry: Entry | undefined;
   /** Fires once, with an RpcError as its reason. Made on first use: a unary handler that never looks pays nothing. */
   readonly signal: AbortSignal;
   /** Why the call was cancelled, without making a signal; undefined while it runs. */
@@ -107,6 +110,7 @@ export interface CallStart {
   readonly path?: string | undefined;
   readonly httpMethod?: string | undefined;
   readonly input?: CallInput | undefined;
+  readonly entry?: Entry | undefined;
 }
 
 /** The state every adapter makes one of per call, through `createUnaryCall` or `createStreamCall`. */
@@ -133,6 +137,7 @@ class CallState implements CallHead {
   failedBy: RpcError | undefined;
   watched: unknown;
   readonly input: CallInput | undefined;
+  readonly entry: Entry | undefined;
   readonly request: Payload | undefined;
   requests: AsyncIterable<Payload> | undefined;
   canceledBy: RpcError | undefined;
@@ -169,6 +174,7 @@ class CallState implements CallHead {
     this.failedBy = undefined;
     this.watched = undefined;
     this.input = start.input;
+    this.entry = start.entry;
     this.request = request;
     this.requests = requests;
     this.canceledBy = undefined;

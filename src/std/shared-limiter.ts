@@ -50,7 +50,7 @@ export class SharedLimiter {
   /** @param now for who has just read the clock. */
   take(key: string, cost = 1, now = this.#now()): Verdict {
     const verdict = this.#local.take(key, now, cost);
-    if (verdict.allowed && this.#store !== undefined) this.#note(key, cost, this.#store);
+    if (verdict.allowed && cost > 0 && this.#store !== undefined) this.#note(key, cost, this.#store);
     return verdict;
   }
 

@@ -49,6 +49,24 @@ describe("the queue for the thread", () => {
     assert.deepEqual(done.slice(8), ["i"]);
   });
 
+  test("goes on with the next when what holds the thread is done", async () => {
+    const { time, queue } = thread();
+    const done: string[] = [];
+    const steps = async (name: string): Promise<void> => {
+      for (let step = 0; step < 10; step += 1) {
+        await Promise.resolve();
+        time.now += 0.3;
+      }
+      done.push(name);
+    };
+    assert.ok(queue.isFree(time.now));
+    for (const name of ["a", "b", "c"]) void queue.wait(3, time.now).then(() => queue.hold(steps(name)));
+    await nextTurn();
+    assert.deepEqual(done, ["a", "b"], "3 ms each: after the second there is no time left");
+    await nextTurn();
+    assert.deepEqual(done, ["a", "b", "c"]);
+  });
+
   test("gets as much of the thread as goes into reading and refusing", async () => {
     const { time, done, offer } = thread();
     for (let count = 0; count < 30; count += 1) offer("work", 2);

@@ -42,6 +42,8 @@ export class ThreadQueue {
   #turnFromMs = -1;
   /** Whether those that wait get the thread in this turn or the next. */
   #serving = false;
+  /** What the one that has the thread now goes on with. */
+  #held: Promise<unknown> = nothing;
   /** When they last had it, in milliseconds. */
   #servedAtMs = 0;
   /** When they last were given it, in milliseconds. */
@@ -52,6 +54,11 @@ export class ThreadQueue {
   constructor(clock: Clock) {
     this.#clock = clock;
     this.#accountedAtMs = clock.monotonic();
+  }
+
+  /** How many pieces of work wait. */
+  get waiting(): number {
+    return this.#waiting.length;
   }
 
   /** Whether work may run at once: nothing waits, and in this turn there was little so far. Otherwise it is to `wait`. */
@@ -94,6 +101,13 @@ export class ThreadQueue {
     return new Promise((start) => this.#waiting.push({ costMs, sinceMs, dueAtMs, start }));
   }
 
+  /**
+   * Its part of the thread goes on after the first microtask, until this settles, which has to be soon. Without a turn that it waited for there is nothing to hold.
+   */
+  hold(until: Promise<unknown>): void {
+    this.#held = until;
+  }
+
   readonly #turnOver = (): void => {
     this.#turnFromMs = -1;
   };
@@ -109,9 +123,11 @@ export class ThreadQueue {
   async #serveUntil(end: number, from: number): Promise<void> {
     let now = from;
     for (let next = this.#take(now); next !== undefined; next = now < end ? this.#take(now) : undefined) {
+      this.#held = nothing;
       next.start(now <= next.dueAtMs || this.#fullAtMs < next.sinceMs);
       // What it does is a microtask that stands before the rest of this.
       await nothing;
+      await this.#held;
       now = this.#clock.monotonic();
     }
     this.#servedAtMs = now;

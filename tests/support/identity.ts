@@ -100,26 +100,24 @@ export async function startIdentity(
     },
   });
   const authenticator = new Authenticator({ credentials: users.directory, clock });
+  const { door, interceptors } = createPolicies({
+    ...{ authenticator, clock, ruleOf, rate: options.rate },
+    ...{ limits: limits.store, maxConcurrentCalls: options.maxConcurrentCalls },
+    ...{ adaptive: false, pressure: { heapFull: false, late: false }, priorityOf: () => "normal" },
+    ...{
+      audit: users.audit,
+      idempotency: createIdempotencyStore(storage, clock).store,
+      registry: catalog.registry,
+    },
+    costOf: (method) => catalog.optionsOf(method).rateCost,
+    isAudited: (method) => catalog.optionsOf(method).audited,
+  });
   const runtime = createRuntime({
     catalog,
     services: [bpmn.service, events.service, ...users.services],
-    interceptors: [
-      createDeadline({ clock }),
-      ...createPolicies({
-        ...{ authenticator, clock, ruleOf, rate: options.rate },
-        ...{ limits: limits.store, maxConcurrentCalls: options.maxConcurrentCalls },
-        ...{ adaptive: false, pressure: { heapFull: false, late: false }, priorityOf: () => "normal" },
-        ...{
-          audit: users.audit,
-          idempotency: createIdempotencyStore(storage, clock).store,
-          registry: catalog.registry,
-        },
-        costOf: (method) => catalog.optionsOf(method).rateCost,
-        isAudited: (method) => catalog.optionsOf(method).audited,
-      }),
-    ],
+    interceptors: [createDeadline({ clock }), ...interceptors],
   });
-  const graphql = createGraphql({ runtime: () => runtime });
+  const graphql = createGraphql({ runtime: () => runtime, door });
   const adminKey = await users.developmentKey(undefined);
   const listener = await listen({
     host: "127.0.0.1",
@@ -138,10 +136,10 @@ export async function startIdentity(
       }),
       graphql,
       mcp: createMcp({
-        ...{ clock, runtime: () => runtime, version: "0.0.0", serverUrl: () => base, authenticator },
+        ...{ clock, runtime: () => runtime, version: "0.0.0", serverUrl: () => base, authenticator, door },
         metaTools: options.mcpMetaTools === true,
       }),
-      mounted: createMount(users.oauth, () => runtime),
+      mounted: createMount(users.oauth, { door, runtime: () => runtime }),
       pages: createPages({
         ...{
           runtime: () => runtime,

@@ -1,5 +1,5 @@
 /** What JSON.parse hides: of a key given twice it keeps the last, so whoever looked at the first has seen another message. */
-import { toRpcError } from "#rpc/error.ts";
+import { type RpcError, toRpcError } from "#rpc/error.ts";
 import { JsonText, tooMany } from "./json-text.ts";
 
 export interface KeyLimits {
@@ -9,6 +9,10 @@ export interface KeyLimits {
   readonly free?: readonly string[];
   /** How many of them that object may hold. Default: as many as the text holds. */
   readonly maxFreeElements?: number | undefined;
+  /** Whether each entry of a list may have such an object; all of them are counted together then. Default false. */
+  readonly freeInLists?: boolean;
+  /** What is said of more than `maxElements`. Default: TOO_MANY_ELEMENTS. */
+  tooMany?(most: number): RpcError;
 }
 
 /** The object that `free` leads to, as it was written: every digit of its numbers. */
@@ -51,23 +55,26 @@ function parses(text: Uint8Array): boolean {
 interface Count {
   elements: number;
   readonly most: number;
+  readonly tooMany: (most: number) => RpcError;
 }
 
 class Keys {
   readonly #text: JsonText;
   readonly #free: readonly string[];
+  readonly #inLists: boolean;
   readonly #ofFree: Count;
   #counting: Count;
   #span: { readonly from: number; readonly to: number } | undefined;
 
   constructor(
     text: JsonText,
-    { free = [], maxElements: most = Number.POSITIVE_INFINITY, maxFreeElements }: KeyLimits,
+    { free = [], maxElements: most = Number.POSITIVE_INFINITY, ...limits }: KeyLimits,
   ) {
     this.#text = text;
     this.#free = free;
-    this.#counting = { elements: 0, most };
-    this.#ofFree = { elements: 0, most: maxFreeElements ?? Number.POSITIVE_INFINITY };
+    this.#inLists = limits.freeInLists === true;
+    this.#counting = { elements: 0, most, tooMany: limits.tooMany ?? tooMany };
+    this.#ofFree = { elements: 0, most: limits.maxFreeElements ?? Number.POSITIVE_INFINITY, tooMany };
   }
 
   get free(): FreeObject | undefined {
@@ -114,8 +121,9 @@ class Keys {
 
   #isFree(key: string): boolean {
     const { path } = this.#text;
-    if (path.length !== this.#free.length || key !== this.#free.at(-1)) return false;
-    return this.#free.every((part, at) => path[at] === part) && this.#text.isObject();
+    const from = this.#inLists && typeof path[0] === "number" ? 1 : 0;
+    if (path.length !== this.#free.length + from || key !== this.#free.at(-1)) return false;
+    return this.#free.every((part, at) => path[at + from] === part) && this.#text.isObject();
   }
 
   #checkFree(): void {
@@ -130,6 +138,6 @@ class Keys {
   #count(): void {
     const counting = this.#counting;
     counting.elements += 1;
-    if (counting.elements > counting.most) throw tooMany(counting.most);
+    if (counting.elements > counting.most) throw counting.tooMany(counting.most);
   }
 }

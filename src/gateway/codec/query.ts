@@ -37,6 +37,19 @@ export function compileQueryBinder(desc: DescMessage, options: QueryOptions): Qu
   return new CompiledQuery(desc, options);
 }
 
+/** The option's default. */
+export const defaultMaxParameters = 200;
+
+/**
+ * @returns the parameters, as they were written.
+ * @throws RpcError FIELD_INVALID where there are more, before any is looked at.
+ */
+export function checkParameters(rawQuery: string, most = defaultMaxParameters): readonly string[] {
+  const pairs = rawQuery.split("&", most + 1);
+  if (pairs.length <= most) return pairs;
+  throw fieldError("FIELD_INVALID", "query", `has more than the ${most} parameters that are allowed`);
+}
+
 class CompiledQuery implements QueryBinder {
   readonly #desc: DescMessage;
   readonly #options: QueryOptions;
@@ -50,15 +63,7 @@ class CompiledQuery implements QueryBinder {
 
   bind(message: Message, rawQuery: string): void {
     if (rawQuery === "") return;
-    const { maxParameters = 200 } = this.#options;
-    const pairs = rawQuery.split("&", maxParameters + 1);
-    if (pairs.length > maxParameters) {
-      throw fieldError(
-        "FIELD_INVALID",
-        "query",
-        `has more than the ${maxParameters} parameters that are allowed`,
-      );
-    }
+    const pairs = checkParameters(rawQuery, this.#options.maxParameters);
     // By path: a message that holds itself has a field more than once.
     const seen = new Set<string>();
     for (const pair of pairs) if (pair !== "") this.#bindPair(message, pair, seen);

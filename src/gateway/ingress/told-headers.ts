@@ -1,5 +1,6 @@
 /** What calls tell of themselves where one HTTP answer stands for several of them, or is written by a library: GraphQL and MCP. */
 import type { Call } from "#rpc/call.ts";
+import type { Door, Entry } from "#rpc/door.ts";
 import type { ResponseHeaders } from "./exchange.ts";
 
 /** By name, whether what another call says counts more: of several, what a client has to mind most. */
@@ -25,6 +26,17 @@ export function say(told: ResponseHeaders, name: string, text: string): boolean 
 /** Adds what one call says. */
 export function hearCall(call: Call, told: ResponseHeaders): void {
   if (call.hasResponseHeaders) hear((name) => call.responseHeaders.get(name), told);
+}
+
+/** Passes the door, and adds what is said there: to a refusal too. @throws RpcError RATE_LIMITED. */
+export async function enter(door: Door, entry: Entry, told: ResponseHeaders): Promise<void> {
+  try {
+    // Most know at once.
+    const entering = door.enter(entry);
+    if (entering !== undefined) await entering;
+  } finally {
+    hear((name) => entry.responseHeaders.get(name), told);
+  }
 }
 
 /** Adds what was told of other calls: those of one operation of several. */

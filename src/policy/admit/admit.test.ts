@@ -6,7 +6,7 @@ import type { Call } from "#rpc/call.ts";
 import { RpcError } from "#rpc/error.ts";
 import type { Method, MethodKind } from "#rpc/method.ts";
 import type { Reply } from "#rpc/reply.ts";
-import { type AdmitOptions, createAdmit, type Priority, type ShedReason } from "./admit.ts";
+import { type AdmitOptions, createAdmission, type Priority, type ShedReason } from "./admit.ts";
 import { readHeapOption, watchPressure } from "./pressure.ts";
 
 const done = { kind: "unary" } as Reply;
@@ -16,7 +16,7 @@ function gate(given: Partial<AdmitOptions> = {}) {
   const time = { now: 0 };
   const shed: ShedReason[] = [];
   const pressure = { heapFull: false, late: false };
-  const admit = createAdmit({
+  const { interceptor: admit, run } = createAdmission({
     ...{ maxConcurrentCalls: 3, adaptive: false, pressure },
     clock: { now: () => time.now, monotonic: () => time.now },
     priorityOf: ({ name }) => name as Priority,
@@ -24,7 +24,7 @@ function gate(given: Partial<AdmitOptions> = {}) {
     ...given,
   });
   const method = (name: Priority, kind: MethodKind = "unary") => ({ name, kind }) as Method;
-  return { time, shed, pressure, admit, method };
+  return { time, shed, pressure, admit, run, method };
 }
 
 const refused = (run: () => unknown): boolean => {
@@ -39,6 +39,105 @@ const refused = (run: () => unknown): boolean => {
     return true;
   }
 };
+
+describe("admission of work that is no call", () => {
+  /** Six milliseconds, in steps that follow each other at once. */
+  const work = (time: { now: number }) => async () => {
+    for (let step = 0; step < 6; step += 1) {
+      await Promise.resolve();
+      time.now += 1;
+    }
+    return "done";
+  };
+
+  /** As sockets are read: one after the other. */
+  const read = (): Promise<void> => new Promise((done) => queueMicrotask(() => process.nextTick(done)));
+
+  test("learns what a piece costs of all its steps, and sends away what would wait too long", async () => {
+    const { time, run, shed } = gate();
+    for (let count = 0; count < 50; count += 1) {
+      assert.equal(await run("graphql", work(time)), "done");
+      await nextTurn();
+    }
+    const offered: Promise<string>[] = [];
+    for (let count = 0; count < 40; count += 1) {
+      offered.push((async () => await run("graphql", work(time)))());
+      await read();
+    }
+    const results = await Promise.allSettled(offered);
+    const served = results.filter(({ status }) => status === "fulfilled").length;
+    // One at once, and what 25 ms and a burst of 100 ms have room for.
+    assert.ok(served >= 15 && served <= 23, `${served} were served`);
+    assert.deepEqual(new Set(shed), new Set(["turn"]));
+    assert.equal(shed.length, 40 - served);
+  });
+
+  test("a few may wait whatever they cost", async () => {
+    const { time, run, shed } = gate();
+    const slow = async () => {
+      await Promise.resolve();
+      time.now += 300;
+    };
+    for (let count = 0; count < 50; count += 1) {
+      await run("mcp", slow);
+      await nextTurn();
+    }
+    const offered: Promise<void>[] = [];
+    for (let count = 0; count < 10; count += 1) {
+      offered.push((async () => await run("mcp", slow))());
+      await read();
+    }
+    const results = await Promise.allSettled(offered);
+    assert.deepEqual(
+      results.map(({ status }) => status),
+      [...Array(9).fill("fulfilled"), "rejected"],
+    );
+    assert.deepEqual(shed, ["turn"]);
+  });
+
+  test("holds up no call, however much of it waits", async () => {
+    const { time, run, admit, method } = gate();
+    for (let count = 0; count < 50; count += 1) {
+      await run("mcp", work(time));
+      await nextTurn();
+    }
+    const waiting = Array.from({ length: 5 }, async () => await run("mcp", work(time)));
+    const costly = admit(() => {
+      time.now += 3;
+      return done;
+    }, method("normal"));
+    for (let count = 0; count < 3; count += 1) assert.equal(costly(call), done);
+    await Promise.all(waiting);
+  });
+
+  test("is refused where too many calls wait, or the heap is full, and takes no place itself", async () => {
+    const { run, admit, method, pressure, shed } = gate();
+    const never = new Promise<never>(() => {});
+    for (let count = 0; count < 5; count += 1) void run("graphql", () => never);
+    const slow = admit(() => never, method("normal"));
+    for (let count = 0; count < 3; count += 1) void slow(call);
+    assert.ok(refused(() => run("graphql", () => 1)));
+    pressure.heapFull = true;
+    assert.ok(refused(() => run("oauth", () => 1)));
+    assert.deepEqual(shed, ["concurrency", "heap"]);
+  });
+
+  test("throws what the work throws, and has learnt from it", async () => {
+    const { time, run } = gate();
+    const fails = () => {
+      time.now += 6;
+      throw new Error("no query");
+    };
+    for (let count = 0; count < 50; count += 1) {
+      await assert.rejects(async () => await run("graphql", fails), /no query/);
+      await nextTurn();
+    }
+    void run("graphql", () => {
+      time.now += 6;
+    });
+    assert.ok(run("graphql", () => 1) instanceof Promise, "it waits for its turn");
+  });
+});
 
 describe("admission", () => {
   test("works on so many at once, urgent ones and health besides, and on the next when one is done", async () => {

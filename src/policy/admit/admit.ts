@@ -13,6 +13,7 @@ import { create } from "@bufbuild/protobuf";
 import { durationFromMs } from "@bufbuild/protobuf/wkt";
 import { RetryInfoSchema } from "#gen/google/rpc/error_details_pb.ts";
 import type { Call } from "#rpc/call.ts";
+import type { Door, Work } from "#rpc/door.ts";
 import { RpcError } from "#rpc/error.ts";
 import type { Handler, Interceptor } from "#rpc/interceptor.ts";
 import type { Method } from "#rpc/method.ts";
@@ -33,8 +34,8 @@ export interface AdmitOptions {
   priorityOf(method: Method): Priority;
   /** A unary method that waits for something to happen where its caller asks it to: as little counted as a stream. Default: none. */
   waits?(method: Method): boolean;
-  /** A call was sent away. */
-  onShed?(method: Method, why: ShedReason): void;
+  /** A call was sent away, or work that is no call: then there is no method. */
+  onShed?(method: Method | undefined, why: ShedReason): void;
 }
 
 /** Normal ones first, urgent ones later, health never. */
@@ -46,6 +47,8 @@ const retryAfterMs = 1000;
 const worthMs = 0.2;
 /** More than so many times the usual was something else's time, such as a collection of garbage; where one in ten is like that, it is usual. */
 const outlier = 10;
+/** Pieces of work that is no call that may wait whatever they cost: one client has so many at once, and the first ones of a process cost many times the usual. */
+const fewWaiting = 8;
 /** Urgent calls may go this far over the limit of all others. */
 const urgentShare = 1.25;
 
@@ -56,15 +59,29 @@ const overloaded = new RpcError("unavailable", {
   details: [create(RetryInfoSchema, { retryDelay: durationFromMs(retryAfterMs) })],
 });
 
+export interface Admission {
+  readonly interceptor: Interceptor;
+  /** Of the door. */
+  readonly run: Door["run"];
+}
+
 export function createAdmit(options: AdmitOptions): Interceptor {
-  if (options.maxConcurrentCalls === undefined) return (next) => next;
+  return createAdmission(options).interceptor;
+}
+
+export function createAdmission(options: AdmitOptions): Admission {
+  if (options.maxConcurrentCalls === undefined)
+    return { interceptor: (next) => next, run: (_work, run) => run() };
   const gate = new Gate(options, options.maxConcurrentCalls);
-  return (next, method) => {
-    const priority = options.priorityOf(method);
-    if (priority === "health") return next;
-    // A call whose requests are still to come waits for its own client.
-    if (method.kind !== "unary" || options.waits?.(method) === true) return gate.stream(next, method);
-    return gate.unary(next, method, priority === "urgent");
+  return {
+    run: (work, run) => gate.run(work, run),
+    interceptor: (next, method) => {
+      const priority = options.priorityOf(method);
+      if (priority === "health") return next;
+      // A call whose requests are still to come waits for its own client.
+      if (method.kind !== "unary" || options.waits?.(method) === true) return gate.stream(next, method);
+      return gate.unary(next, method, priority === "urgent");
+    },
   };
 }
 
@@ -73,6 +90,8 @@ class Gate {
   readonly #most: number;
   readonly #found: GradientLimit;
   readonly #thread: ThreadQueue;
+  /** Work that is no call. */
+  readonly #works = new Map<Work, Pieces>();
   /** Calls that wait for something, and those in the queue that will. */
   #running = 0;
 
@@ -100,7 +119,7 @@ class Gate {
     const run = (call: Call, startedAtMs: number): Reply | Promise<Reply> => {
       const reply = next(call);
       const tookMs = clock.monotonic() - startedAtMs;
-      costMs += (Math.min(tookMs, outlier * costMs + worthMs) - costMs) * 0.1;
+      costMs = averaged(costMs, tookMs);
       const waits = reply instanceof Promise;
       places = waits ? 1 : 0;
       // An answer in the same turn never stands beside another call.
@@ -111,7 +130,7 @@ class Gate {
     return (call) => {
       const now = clock.monotonic();
       const costly = costMs > worthMs && !urgent;
-      const why = this.#refusal(now, costly, urgent);
+      const why = this.#refusal(now, { costly, urgent, thread: this.#thread });
       if (why !== undefined) throw this.#shed(method, why);
       if (!costly || this.#thread.isFree(now)) return run(call, now);
       const taken = places;
@@ -126,15 +145,44 @@ class Gate {
     };
   }
 
-  #refusal(now: number, costly: boolean, urgent: boolean): ShedReason | undefined {
+  /** Takes no place while it waits: what it waits for are calls, which take theirs. */
+  run<T>(work: Work, run: () => T | Promise<T>): T | Promise<T> {
+    const { clock } = this.#options;
+    const now = clock.monotonic();
+    const pieces = this.#piecesOf(work);
+    const { costMs, thread } = pieces;
+    const costly = costMs > worthMs;
+    const counts = costly && thread.waiting >= fewWaiting;
+    const why = this.#refusal(now, { costly: counts, urgent: false, thread });
+    if (why !== undefined) throw this.#shed(undefined, why);
+    if (!costly || thread.isFree(now)) return measured(pieces, run, clock);
+    return thread.wait(costMs, now).then((inTime) => {
+      if (!inTime) throw this.#shed(undefined, "turn");
+      return measured(pieces, run, clock);
+    });
+  }
+
+  #piecesOf(work: Work): Pieces {
+    const known = this.#works.get(work);
+    if (known !== undefined) return known;
+    const made: Pieces = { costMs: 0, thread: new ThreadQueue(this.#options.clock) };
+    this.#works.set(work, made);
+    return made;
+  }
+
+  #refusal(
+    now: number,
+    about: { readonly costly: boolean; readonly urgent: boolean; readonly thread: ThreadQueue },
+  ): ShedReason | undefined {
+    const { costly, urgent, thread } = about;
     const { pressure, adaptive } = this.#options;
     if (pressure.heapFull && !urgent) return "heap";
     const limit = adaptive ? this.#found.limit : this.#most;
     if (this.#running >= (urgent ? Math.min(this.#most, limit * urgentShare) : limit)) return "concurrency";
-    return costly && this.#thread.isFull(now, pressure.late) ? "turn" : undefined;
+    return costly && thread.isFull(now, pressure.late) ? "turn" : undefined;
   }
 
-  #shed(method: Method, why: ShedReason): RpcError {
+  #shed(method: Method | undefined, why: ShedReason): RpcError {
     this.#options.onShed?.(method, why);
     return overloaded;
   }
@@ -151,4 +199,44 @@ class Gate {
       this.#found.observe(baseline, now - startedAtMs, { running, now });
     }
   }
+}
+
+/** Pieces of work of one kind that is no call. */
+interface Pieces {
+  /** What one takes of the thread, in milliseconds. */
+  costMs: number;
+  /** Their own: however many wait, calls wait for each other alone, and both get their part of the thread. */
+  readonly thread: ThreadQueue;
+}
+
+/** Until it is done or waits for something: steps that follow each other at once are one piece. */
+function measured<T>(pieces: Pieces, run: () => T | Promise<T>, clock: Clock): T | Promise<T> {
+  const startedAtMs = clock.monotonic();
+  const note = (): void => {
+    pieces.costMs = averaged(pieces.costMs, clock.monotonic() - startedAtMs);
+  };
+  let result: T | Promise<T>;
+  try {
+    result = run();
+  } catch (thrown) {
+    note();
+    throw thrown;
+  }
+  if (result instanceof Promise) pieces.thread.hold(idle(result).then(note));
+  else note();
+  return result;
+}
+
+function averaged(beforeMs: number, tookMs: number): number {
+  return beforeMs + (Math.min(tookMs, outlier * beforeMs + worthMs) - beforeMs) * 0.1;
+}
+
+/** When it is done, or nothing of it can go on before the sockets are looked at. */
+function idle(result: Promise<unknown>): Promise<void> {
+  return new Promise((resolve) => {
+    const over = (): void => resolve();
+    result.then(over, over);
+    // What is asked for in a microtask for the next tick comes when there are no microtasks left.
+    queueMicrotask(() => process.nextTick(over));
+  });
 }

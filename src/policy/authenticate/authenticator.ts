@@ -1,5 +1,6 @@
 /** Credentials to principals: whoever is looked up is kept for two seconds, whatever was checked of the credential's form as long as it is good. */
 import { hash } from "node:crypto";
+import type { Entry } from "#rpc/door.ts";
 import { RpcError } from "#rpc/error.ts";
 import type { Metadata } from "#rpc/metadata.ts";
 import type { Peer } from "#rpc/peer.ts";
@@ -33,6 +34,8 @@ export interface AuthenticatorOptions {
 export interface Caller {
   readonly metadata: Metadata;
   readonly peer: Peer;
+  /** Of a request that passed the door: who was found there. */
+  readonly entry?: Entry | undefined;
 }
 
 /** How long an answer of the directory is good, in milliseconds. */
@@ -66,7 +69,18 @@ export class Authenticator {
   }
 
   /** @throws RpcError CREDENTIAL_INVALID, CREDENTIAL_AMBIGUOUS, CREDENTIALS_DIFFER. */
-  principalOf({ metadata, peer }: Caller): Principal | Promise<Principal> {
+  principalOf({ metadata, peer, entry }: Caller): Principal | Promise<Principal> {
+    const found = entry?.identity;
+    if (found !== undefined) {
+      // A request may go on for long; a credential that can be shown once has been.
+      const isNew = this.#clock.monotonic() - found.foundAtMs < goodForMs;
+      if (isNew && "error" in found) throw found.error;
+      if ("principal" in found) {
+        if (isNew) return found.principal;
+        const once = this.#once.get(found.principal);
+        if (once !== undefined) return this.#again(once, peer);
+      }
+    }
     const bearer = bearerOf(metadata);
     const key = metadata.get("x-api-key");
     if (peer.certificates !== undefined)

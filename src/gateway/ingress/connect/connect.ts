@@ -38,6 +38,8 @@ export interface ConnectOptions {
   readonly maxInflation?: number;
   /** What it may inflate to whatever its size, in bytes. Default 65 536. */
   readonly inflationFreeBytes?: number;
+  /** Parameters of a call by GET. Default 200. */
+  readonly maxQueryParameters?: number;
   /** Whether errors carry `ErrorInfo` and `RequestInfo` besides what the service said. Default true. */
   readonly ownDetails?: boolean;
 }
@@ -57,8 +59,8 @@ export function createConnect(options: ConnectOptions): Adapter {
     maxInflation = defaultMaxInflation,
     ownDetails = true,
   } = options;
-  const { inflationFreeBytes } = options;
-  const limits = { maxBytes: maxMessageBytes, maxInflation, inflationFreeBytes };
+  const { inflationFreeBytes, maxQueryParameters } = options;
+  const limits = { maxBytes: maxMessageBytes, maxInflation, inflationFreeBytes, maxQueryParameters };
   return {
     handle: (exchange) => handle({ exchange, runtime: options.runtime(), limits, ownDetails }),
   };
@@ -67,7 +69,7 @@ export function createConnect(options: ConnectOptions): Adapter {
 interface Context {
   readonly exchange: Exchange;
   readonly runtime: Runtime;
-  readonly limits: InflateLimits;
+  readonly limits: InflateLimits & { readonly maxQueryParameters: number | undefined };
   readonly ownDetails: boolean;
 }
 

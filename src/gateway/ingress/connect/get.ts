@@ -1,12 +1,14 @@
 /** A unary call by GET: the message in the query, so that caches can keep the answer. */
 import { type InflateLimits, inflateBounded, isCompression } from "#gateway/codec/compression.ts";
+import { checkParameters } from "#gateway/codec/query.ts";
 import { RpcError } from "#rpc/error.ts";
 import type { Encoding } from "#rpc/payload.ts";
 
 export async function readGet(
   query: string,
-  limits: InflateLimits,
+  limits: InflateLimits & { readonly maxQueryParameters?: number | undefined },
 ): Promise<{ readonly encoding: Encoding; readonly bytes: Uint8Array }> {
+  checkParameters(query, limits.maxQueryParameters);
   const parameters = new URLSearchParams(query);
   for (const name of ["encoding", "message", "base64", "compression"])
     if (parameters.getAll(name).length > 1) throw wrong(name, "is given more than once");

@@ -4,9 +4,12 @@ import {
   GraphQLError,
   type GraphQLSchema,
   getOperationAST,
+  Lexer,
   type OperationTypeNode,
   parse,
+  Source,
   specifiedRules,
+  TokenKind,
   validate,
 } from "graphql";
 import type { ErrorCode } from "#rpc/code.ts";
@@ -40,6 +43,11 @@ interface Valid {
 /** Documents that are kept, and their texts' characters in all: a syntax tree is some hundred times its text. */
 const maxKept = 256;
 const maxKeptCharacters = 256 * 1024;
+
+/** Of values in the text, as in JSON. Fields take at most two brackets a level: their own, and that of what is said of one type only. */
+const valueLevels = 64;
+const opening: ReadonlySet<TokenKind> = new Set([TokenKind.PAREN_L, TokenKind.BRACKET_L, TokenKind.BRACE_L]);
+const closing: ReadonlySet<TokenKind> = new Set([TokenKind.PAREN_R, TokenKind.BRACKET_R, TokenKind.BRACE_R]);
 
 export class Documents {
   readonly #schema: GraphQLSchema;
@@ -81,8 +89,11 @@ export class Documents {
 
   #read(query: string): Valid | Refusal {
     const { maxTokens, maxDepth, maxAliases, maxWidth } = this.#limits;
+    const maxNesting = 2 * maxDepth + valueLevels;
     let document: DocumentNode;
     try {
+      if (nestsDeeper(query, maxNesting, maxTokens))
+        return tooLarge(`brackets in each other: at most ${maxNesting}`);
       document = parse(query, { maxTokens });
     } catch (thrown) {
       const error = thrown as GraphQLError;
@@ -128,6 +139,26 @@ export class Documents {
       this.#characters -= oldest.length;
     }
   }
+}
+
+/**
+ * Whether brackets of any kind stand in each other more often than that: who reads the text, and who reads values in it, goes one call deeper for each.
+ *
+ * @throws GraphQLError where a word is none.
+ */
+function nestsDeeper(query: string, most: number, maxTokens: number): boolean {
+  if (query.length <= most) return false;
+  const lexer = new Lexer(new Source(query));
+  let nesting = 0;
+  // More are refused whatever they are.
+  for (let count = 0; count <= maxTokens; count += 1) {
+    const { kind } = lexer.advance();
+    if (kind === TokenKind.EOF) return false;
+    if (opening.has(kind)) nesting += 1;
+    else if (closing.has(kind)) nesting -= 1;
+    if (nesting > most) return true;
+  }
+  return false;
 }
 
 export function refused(

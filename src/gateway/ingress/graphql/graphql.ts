@@ -9,15 +9,19 @@
  */
 import type { GraphQLSchema } from "graphql";
 import type { Runtime } from "#gateway/dispatch/dispatch.ts";
+import { toStatus } from "#gateway/wire/error-status.ts";
 import { requestIdFrom } from "#gateway/wire/request-id.ts";
 import { codes, httpStatusOf } from "#rpc/code.ts";
+import { Entry, openDoor } from "#rpc/door.ts";
 import { type RpcError, toRpcError } from "#rpc/error.ts";
 import { Metadata } from "#rpc/metadata.ts";
 import { systemClock } from "#std/clock.ts";
 import { refuseExchange } from "../close.ts";
 import { readMetadata } from "../connect/read.ts";
-import type { Adapter, Exchange } from "../exchange.ts";
+import type { Adapter, Exchange, ResponseHeaders } from "../exchange.ts";
+import { retryAfter, statusToJson } from "../rest/error-body.ts";
 import { SharedRequest } from "../shared-request.ts";
+import { enter } from "../told-headers.ts";
 import type { GraphqlOptions } from "./options.ts";
 import { isPageAsked, pagePaths, servePage } from "./page.ts";
 import { type Answering, replyErrors } from "./reply.ts";
@@ -59,29 +63,35 @@ export function createGraphql(options: GraphqlOptions): Graphql {
     handle: (exchange) => {
       if (exchange.path !== path || (options.page === true && isPageAsked(exchange)))
         servePage(exchange, options.page === true);
-      else void serve(exchange, current, options.runtime());
+      else void serve(exchange, current, options);
     },
   };
 }
 
-async function serve(exchange: Exchange, current: () => Promise<Server>, runtime: Runtime): Promise<void> {
+async function serve(
+  exchange: Exchange,
+  current: () => Promise<Server>,
+  { runtime, door = openDoor }: GraphqlOptions,
+): Promise<void> {
   const id = requestIdFrom(exchange.headers["x-request-id"]);
   const { peer, startedAtMs } = exchange;
   const { metadata, refused } = metadataOf(exchange);
-  const trace = runtime.traceRequest({ ...{ id, peer, metadata }, protocol: "graphql" });
+  const trace = runtime().traceRequest({ ...{ id, peer, metadata }, protocol: "graphql" });
   const request = new SharedRequest({ clock: systemClock, startedAtMs, trace });
+  const told: ResponseHeaders = {};
   let type: AnswerType = "application/json";
   try {
     if (refused !== undefined) throw refused;
     type = answerTypeOf(exchange);
-    await (await current()).answer({ exchange, type, id, metadata, request });
+    const entry = new Entry(metadata, peer);
+    await enter(door, entry, told);
+    await (await current()).answer({ exchange, type, id, metadata, request, told }, entry);
   } catch (thrown) {
+    const error = toRpcError(thrown);
     const plain = type === "text/event-stream" ? "application/json" : type;
     if (exchange.started) exchange.reset();
-    else refuse({ exchange, id, metadata, request, type: plain }, thrown);
-    refuseExchange(runtime, exchange, {
-      ...{ id, protocol: "graphql", error: toRpcError(thrown), request: trace },
-    });
+    else refuse({ exchange, id, metadata, request, type: plain, told }, error);
+    refuseExchange(runtime(), exchange, { ...{ id, protocol: "graphql", error }, request: trace });
   } finally {
     request.end();
   }
@@ -97,12 +107,13 @@ function metadataOf({ headers }: Exchange): { readonly metadata: Metadata; reado
 }
 
 /** What is wrong with the request before there is a query. */
-function refuse(answering: Answering, thrown: unknown): void {
-  const error = toRpcError(thrown);
-  const extensions = { code: codes[error.code].label, reason: error.reason, requestId: answering.id };
-  const status = error.reason === "QUERY_TOO_LARGE" ? 400 : httpStatusOf(error);
-  replyErrors(answering, status, {
-    errors: [{ message: error.message, extensions }],
-    said: status === 405 ? { allow: "GET, POST" } : {},
-  });
+function refuse(answering: Answering, error: RpcError): void {
+  const { message, reason } = error;
+  const { details } = statusToJson(toStatus(error, answering.id)) as { details?: unknown };
+  const extensions = { code: codes[error.code].label, reason, details, requestId: answering.id };
+  const status = reason === "QUERY_TOO_LARGE" ? 400 : httpStatusOf(error);
+  const said: ResponseHeaders = status === 405 ? { allow: "GET, POST" } : {};
+  const wait = retryAfter(error);
+  if (wait !== undefined) said["retry-after"] = wait;
+  replyErrors(answering, status, { errors: [{ message, extensions }], said });
 }

@@ -4,6 +4,7 @@ import type { Runtime } from "#gateway/dispatch/dispatch.ts";
 import { toStatus } from "#gateway/wire/error-status.ts";
 import { type AdapterCall, type Call, clientGone, createUnaryCall } from "#rpc/call.ts";
 import { codes } from "#rpc/code.ts";
+import type { Entry } from "#rpc/door.ts";
 import { type RpcError, toRpcError } from "#rpc/error.ts";
 import { Metadata } from "#rpc/metadata.ts";
 import type { Method } from "#rpc/method.ts";
@@ -26,6 +27,9 @@ export interface OperationOptions {
   readonly startedAtMs: number;
   /** What its calls are parts of. */
   readonly request: SharedRequest;
+  readonly entry: Entry;
+  /** What was said before its calls. Default: nothing. */
+  readonly told?: ResponseHeaders;
   /** Of the whole operation, in milliseconds; absent: the client did not say. */
   readonly timeoutMs?: number | undefined;
   /** Of a request with several; absent: it is the only one. */
@@ -38,7 +42,7 @@ type Json = Readonly<Record<string, unknown>>;
 export class Operation {
   readonly loader = new Loader((method, request) => this.unary(method, request));
   /** Of the answer: what its calls said. */
-  readonly headers: ResponseHeaders = {};
+  readonly headers: ResponseHeaders;
   readonly #options: OperationOptions;
   readonly #running = new Set<AdapterCall<Call>>();
   /** Those that change something, of the whole request. */
@@ -47,7 +51,17 @@ export class Operation {
 
   constructor(options: OperationOptions) {
     this.#options = options;
+    this.headers = { ...options.told };
     this.#used = options.batch?.used ?? new Set();
+  }
+
+  /** What kept all of it from running, for the client; who watches is told. */
+  refused(thrown: unknown): GraphQLError {
+    const { runtime, id, peer, startedAtMs } = this.#options;
+    const error = toRpcError(thrown);
+    const about = { method: undefined, bytesIn: 0, bytesOut: 0 };
+    runtime.refused({ ...about, id, peer, startedAtMs, error, protocol: "graphql" });
+    return toGraphqlError(error, id);
   }
 
   /**
@@ -118,13 +132,13 @@ export class Operation {
   }
 
   #begin(method: Method, request: unknown, place: string): AdapterCall<Call> {
-    const { id, peer, startedAtMs, timeoutMs } = this.#options;
+    const { id, peer, startedAtMs, timeoutMs, entry } = this.#options;
     const metadata = method.sideEffectFree ? this.#options.metadata : this.#metadataOf(method, place);
     const bytes = Buffer.from(JSON.stringify(request), "utf8");
     const call = createUnaryCall(
       {
         ...{ method, id, metadata, peer, startedAtMs, principal: localPrincipal },
-        ...{ protocol: "graphql", timeoutMs },
+        ...{ protocol: "graphql", timeoutMs, entry },
       },
       new BytesPayload(method.input, bytes, "json"),
     );

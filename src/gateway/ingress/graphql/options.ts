@@ -1,8 +1,11 @@
 /** What GraphQL is served with. */
 import type { Runtime } from "#gateway/dispatch/dispatch.ts";
+import type { Door } from "#rpc/door.ts";
 import type { GraphqlLimits } from "./limits.ts";
 
 export interface GraphqlOptions {
+  /** What each request passes before it is read. Default: nothing. */
+  readonly door?: Door;
   /** The runtime of the moment; an operation keeps the one it began with. */
   runtime(): Runtime;
   readonly limits?: Partial<GraphqlLimits>;
@@ -21,6 +24,10 @@ export interface GraphqlOptions {
   /** Nesting of arrays and objects in a body, and how many keys and list elements it has. Defaults 64 and 100 000. */
   readonly maxJsonDepth?: number;
   readonly maxElements?: number;
+  /** Keys and list elements of a request beside its variables. Default 1000. */
+  readonly maxEnvelope?: number;
+  /** Parameters of a query by GET. Default 200. */
+  readonly maxQueryParameters?: number;
   /** Largest server-sent event, in bytes. Default 256 KiB. */
   readonly maxEventBytes?: number;
   /** How often a stream of events without any says that it lives, in milliseconds. Default 15 000. */

@@ -19,6 +19,8 @@ export interface Answering {
   readonly metadata: Metadata;
   /** What its calls are parts of. */
   readonly request: SharedRequest;
+  /** Headers of every answer: what was said at the door. */
+  readonly told: ResponseHeaders;
 }
 
 /** What the caller and the server are to blame for, not the query: HTTP's own clients and proxies act on these. */
@@ -136,12 +138,12 @@ function errorEvent({ id }: Answering, { code, reason, message }: RpcError): str
 /** The client left while being told; there is nobody else to tell. */
 function gone(): void {}
 
-function headersOf({ type, id, request }: Answering): ResponseHeaders {
+function headersOf({ type, id, request, told }: Answering): ResponseHeaders {
   const headers = secure(`${type}; charset=utf-8`, id);
   headers.vary = "Accept";
   const traceparent = request.trace?.traceparent;
   if (traceparent !== undefined) headers.traceparent = traceparent;
-  return headers;
+  return Object.assign(headers, told);
 }
 
 /** graphql-over-http: clients of plain JSON take a status as the gateway's between, not as the answer's. */

@@ -1,10 +1,12 @@
 /** The request half of GraphQL over HTTP. @see https://graphql.github.io/graphql-over-http/draft/ */
 import type { InflateLimits } from "#gateway/codec/compression.ts";
 import { checkJson, type JsonCheck } from "#gateway/codec/json-depth.ts";
+import { checkParameters } from "#gateway/codec/query.ts";
 import { RpcError } from "#rpc/error.ts";
 import type { Exchange } from "../exchange.ts";
 import { readPackedBody } from "../packed-body.ts";
 import { preferred } from "../rest/accept.ts";
+import { type EnvelopeLimits, envelopeOf } from "./envelope.ts";
 
 /** One operation, as a client asks for it. */
 export interface Asked {
@@ -20,10 +22,10 @@ const events = "text/event-stream";
 export type AnswerType = typeof graphqlJson | typeof plainJson | typeof events;
 
 /** What a request may take. */
-export interface RequestLimits {
+export interface RequestLimits extends EnvelopeLimits {
   readonly body: InflateLimits;
-  readonly json: JsonCheck;
   readonly maxBatch: number;
+  readonly maxQueryParameters: number;
 }
 
 /** The option's default. */
@@ -47,35 +49,39 @@ export function takesEvents({ headers }: Pick<Exchange, "headers">): boolean {
 }
 
 /**
- * @param onBody the last byte of it is here.
- * @returns a list where the client sent one.
- * @throws RpcError QUERY_INVALID, MESSAGE_MALFORMED, METHOD_NOT_BOUND, CONTENT_TYPE_UNSUPPORTED, ENCODING_UNSUPPORTED, PAYLOAD_TOO_LARGE.
+ * The body of a request, not yet looked at; undefined: it is in the query.
+ * @throws RpcError METHOD_NOT_BOUND, CONTENT_TYPE_UNSUPPORTED, ENCODING_UNSUPPORTED, PAYLOAD_TOO_LARGE.
  */
-export async function readAsked(
-  exchange: Exchange,
-  { body, json, maxBatch }: RequestLimits,
-  onBody: () => void,
-): Promise<Asked | readonly Asked[]> {
-  if (exchange.method === "GET") {
-    onBody();
-    return askedByGet(exchange.query, json);
-  }
+export async function readBody(exchange: Exchange, limits: InflateLimits): Promise<Uint8Array | undefined> {
+  if (exchange.method === "GET") return undefined;
   if (exchange.method !== "POST")
     throw new RpcError("unimplemented", {
       reason: "METHOD_NOT_BOUND",
       message: `${exchange.method.slice(0, 20)} is not possible here; use GET or POST`,
     });
   checkContentType(exchange.headers["content-type"]);
-  const bytes = await readPackedBody(exchange, body);
-  onBody();
-  const sent = parseJson(bytes, "the body", json);
-  if (!Array.isArray(sent)) return toAsked(sent);
-  if (sent.length === 0 || sent.length > maxBatch)
+  return await readPackedBody(exchange, limits);
+}
+
+/**
+ * @param body undefined: it is in the query.
+ * @returns a list where the client sent one.
+ * @throws RpcError QUERY_INVALID, QUERY_TOO_LARGE, TOO_MANY_ELEMENTS, MESSAGE_MALFORMED, FIELD_REPEATED, FIELD_INVALID.
+ */
+export function toAsked(
+  { query }: Pick<Exchange, "query">,
+  body: Uint8Array | undefined,
+  limits: RequestLimits,
+): Asked | readonly Asked[] {
+  if (body === undefined) return askedByGet(query, limits);
+  const sent = parseJson(body, "the body", envelopeOf(limits, ["variables"]));
+  if (!Array.isArray(sent)) return operationOf(sent);
+  if (sent.length === 0 || sent.length > limits.maxBatch)
     throw new RpcError("resource_exhausted", {
       reason: "QUERY_TOO_LARGE",
-      message: `a batch has 1 to ${maxBatch} operations; this one has ${sent.length}`,
+      message: `a batch has 1 to ${limits.maxBatch} operations; this one has ${sent.length}`,
     });
-  return sent.map(toAsked);
+  return sent.map(operationOf);
 }
 
 /** A page cannot send JSON to a foreign origin unasked: no other type is taken. */
@@ -92,22 +98,23 @@ function checkContentType(header: string | string[] | undefined): void {
   });
 }
 
-function askedByGet(query: string, limits: JsonCheck): Asked {
+function askedByGet(query: string, limits: RequestLimits): Asked {
+  checkParameters(query, limits.maxQueryParameters);
   const parameters = new URLSearchParams(query);
-  const json = (name: string): unknown => {
+  const json = (name: string, check: JsonCheck): unknown => {
     const text = parameters.get(name);
     if (text === null || text === "") return undefined;
-    return parseJson(Buffer.from(text), name, limits);
+    return parseJson(Buffer.from(text), name, check);
   };
-  return toAsked({
+  return operationOf({
     query: parameters.get("query") ?? undefined,
     operationName: parameters.get("operationName") ?? undefined,
-    variables: json("variables"),
-    extensions: json("extensions"),
+    variables: json("variables", { maxDepth: limits.maxJsonDepth, maxElements: limits.maxElements }),
+    extensions: json("extensions", envelopeOf(limits)),
   });
 }
 
-function toAsked(sent: unknown): Asked {
+function operationOf(sent: unknown): Asked {
   if (!isObject(sent)) throw invalid('the body is an object: {"query": "…", "variables": {…}}');
   const { query, variables, operationName, extensions } = sent;
   if (typeof query !== "string" || query === "") throw invalid("query: is missing, or is no text");

@@ -1,10 +1,12 @@
 /** Operations that came over HTTP, and the library that speaks graphql-transport-ws; loaded when somebody asks. */
 
 import type { ExecutionResult, GraphQLSchema } from "graphql";
-import { defaultMaxElements } from "#gateway/codec/codec.ts";
 import { defaultMaxInflation } from "#gateway/codec/compression.ts";
+import type { JsonCheck } from "#gateway/codec/json-depth.ts";
+import { defaultMaxParameters } from "#gateway/codec/query.ts";
 import type { Runtime } from "#gateway/dispatch/dispatch.ts";
 import { readTimeout } from "#gateway/wire/grpc-timeout.ts";
+import { type Entry, openDoor } from "#rpc/door.ts";
 import { RpcError } from "#rpc/error.ts";
 import type { Method } from "#rpc/method.ts";
 import { refuseExchange } from "../close.ts";
@@ -12,6 +14,7 @@ import type { Exchange, ResponseHeaders } from "../exchange.ts";
 import { hearTold } from "../told-headers.ts";
 import type { Ready, Refusal } from "./documents.ts";
 import { Engine } from "./engine.ts";
+import { envelopeOf } from "./envelope.ts";
 import { errorIn } from "./error-in.ts";
 import { Operation, type OperationOptions } from "./operation.ts";
 import type { GraphqlOptions } from "./options.ts";
@@ -26,44 +29,61 @@ import {
   replyResults,
   startStatusOf,
 } from "./reply.ts";
-import { type Asked, defaultMaxBatch, type RequestLimits, readAsked, takesEvents } from "./request.ts";
+import {
+  type Asked,
+  defaultMaxBatch,
+  type RequestLimits,
+  readBody,
+  takesEvents,
+  toAsked,
+} from "./request.ts";
 import { createSocketServer, type SocketServer } from "./socket-server.ts";
 
 export interface Server {
   readonly schema: GraphQLSchema;
-  /** @throws RpcError for a request that is none. */
-  answer(answering: Answering): Promise<void>;
+  /** @throws RpcError for a request that is none, and OVERLOADED. */
+  answer(answering: Answering, entry: Entry): Promise<void>;
   readonly sockets: SocketServer;
+  /** What a message on a socket may hold. */
+  readonly socketJson: JsonCheck;
 }
 
 export function createServer(runtime: Runtime, options: GraphqlOptions): Server {
-  const { limits, introspection = true } = options;
+  const { limits, introspection = true, door = openDoor } = options;
   const { heartbeatMs = 15_000, maxEventBytes = defaultMaxEventBytes } = options;
   const limitsOfRequests = requestLimitsOf(options);
   const events = { heartbeatMs, maxEventBytes };
   const engine = new Engine(runtime, { limits, introspection });
   return {
     schema: engine.schema,
-    sockets: createSocketServer(engine, options.initMs),
-    answer: async (answering) => {
-      const { exchange, type, request } = answering;
+    socketJson: envelopeOf(limitsOfRequests, ["payload", "variables"]),
+    sockets: createSocketServer(engine, { door, initMs: options.initMs }),
+    answer: async (answering, entry) => {
+      const { exchange, request } = answering;
       request.wait();
-      const asked = await readAsked(exchange, limitsOfRequests, () => request.resume());
-      const context: Context = { engine, answering, runtime, events };
-      if (isBatch(asked)) await answerBatch(context, asked);
-      else if (type === "text/event-stream") await answerEvents(context, asked);
-      else await answerOne(context, asked);
+      const body = await readBody(exchange, limitsOfRequests.body);
+      request.resume();
+      const context: Context = { engine, answering, runtime, events, entry };
+      await door.run("graphql", () => answer(context, toAsked(exchange, body, limitsOfRequests)));
     },
   };
 }
 
+/** At once where nothing has to be waited for. */
+function answer(context: Context, asked: Asked | readonly Asked[]): Promise<void> {
+  if (isBatch(asked)) return answerBatch(context, asked);
+  return context.answering.type === "text/event-stream"
+    ? answerEvents(context, asked)
+    : answerOne(context, asked);
+}
+
 function requestLimitsOf(options: GraphqlOptions): RequestLimits {
   const { maxBodyBytes = 1024 * 1024, maxInflation = defaultMaxInflation, inflationFreeBytes } = options;
-  const { maxBatch = defaultMaxBatch, maxJsonDepth, maxElements = defaultMaxElements } = options;
+  const { maxBatch = defaultMaxBatch, maxQueryParameters = defaultMaxParameters } = options;
+  const { maxEnvelope, maxElements, maxJsonDepth } = options;
   return {
     body: { maxBytes: maxBodyBytes, maxInflation, inflationFreeBytes },
-    json: { maxDepth: maxJsonDepth, maxElements },
-    maxBatch,
+    ...{ maxBatch, maxQueryParameters, maxEnvelope, maxElements, maxJsonDepth },
   };
 }
 
@@ -72,6 +92,7 @@ interface Context {
   readonly answering: Answering;
   readonly runtime: Runtime;
   readonly events: EventsAbout;
+  readonly entry: Entry;
 }
 
 function isBatch(asked: Asked | readonly Asked[]): asked is readonly Asked[] {
@@ -79,12 +100,12 @@ function isBatch(asked: Asked | readonly Asked[]): asked is readonly Asked[] {
 }
 
 function operationOf(
-  { answering: { exchange, id, metadata, request }, runtime }: Context,
+  { answering: { exchange, id, metadata, request, told }, runtime, entry }: Context,
   batch?: OperationOptions["batch"],
 ): Operation {
   const { headers, peer, startedAtMs } = exchange;
   return new Operation({
-    ...{ runtime, id, peer, startedAtMs, metadata, request },
+    ...{ runtime, id, peer, startedAtMs, metadata, request, entry, told },
     timeoutMs: readTimeout(headers),
     ...(batch === undefined ? {} : { batch }),
   });
@@ -116,7 +137,7 @@ async function answerBatch(context: Context, all: readonly Asked[]): Promise<voi
   if ("kind" in prepared) return refuseQuery(context, prepared);
   if (prepared.some(({ operation }) => operation === "subscription")) throw noSubscriptions();
   const results: ExecutionResult[] = [];
-  const said: ResponseHeaders = {};
+  const said: ResponseHeaders = { ...answering.told };
   const running: { current?: Operation; gone?: true } = {};
   answering.exchange.onAbort(() => {
     running.gone = true;

@@ -1,6 +1,7 @@
 /** graphql-transport-ws, as its own library speaks it, over our engine. @see https://github.com/enisdenjo/graphql-ws/blob/master/PROTOCOL.md */
-import type { GraphQLError } from "graphql";
+import type { ExecutionArgs, ExecutionResult, GraphQLError } from "graphql";
 import { type Context, makeServer, type Server } from "graphql-ws";
+import type { Door } from "#rpc/door.ts";
 import { maxCalls } from "../websocket/session.ts";
 import { refused } from "./documents.ts";
 import { type Engine, executeAndTell, subscribeAndTell } from "./engine.ts";
@@ -20,29 +21,60 @@ export interface SocketContext {
 
 export type SocketServer = Server<SocketContext>;
 
-/** @param initMs longest silence of a socket before its first message, in milliseconds. */
-export function createSocketServer(engine: Engine, initMs = 10_000): SocketServer {
+export interface SocketServerOptions {
+  readonly door: Door;
+  /** Longest silence of a socket before its first message, in milliseconds. Default 10 000. */
+  readonly initMs?: number | undefined;
+}
+
+export function createSocketServer(
+  engine: Engine,
+  { door, initMs = 10_000 }: SocketServerOptions,
+): SocketServer {
   return makeServer<Record<string, unknown>, SocketContext>({
     connectionInitWaitTimeout: initMs,
-    execute: executeAndTell as never,
-    subscribe: subscribeAndTell as never,
-    onSubscribe: (context, id, { query, variables, operationName }) => {
+    execute: ((args: ExecutionArgs) => admitted(door, args, executeAndTell)) as never,
+    subscribe: ((args: ExecutionArgs) => admitted(door, args, subscribeAndTell)) as never,
+    onSubscribe: async (context, id, { query, variables, operationName }) => {
       const { extra, connectionParams = {} } = context;
       extra.library = context;
       const options = extra.operationOptions(connectionParams);
       if (extra.operations.size >= maxCalls) return extra.refused(options, tooMany().errors);
-      const ready = engine.prepare(
-        { query, variables: variables ?? undefined, operationName: operationName ?? undefined },
-        false,
-      );
-      if (ready.kind === "refused") return extra.refused(options, ready.errors);
-      options.request.trace?.named(ready.operation, ready.name);
       const operation = new Operation(options);
+      // Before it is waited for: it has its place on the socket.
       extra.operations.set(operation, id);
-      return engine.argumentsOf(ready, operation);
+      const refuse = (errors: readonly GraphQLError[]): readonly GraphQLError[] => {
+        extra.operations.delete(operation);
+        const told = extra.refused(options, errors);
+        operation.end();
+        return told;
+      };
+      const asked = { query, variables: variables ?? undefined, operationName: operationName ?? undefined };
+      try {
+        await door.enter(options.entry);
+        const ready = await door.run("graphql", () => engine.prepare(asked, false));
+        if (ready.kind === "refused") return refuse(ready.errors);
+        options.request.trace?.named(ready.operation, ready.name);
+        return engine.argumentsOf(ready, operation);
+      } catch (thrown) {
+        return refuse([operation.refused(thrown)]);
+      }
     },
     onComplete: ({ extra }, id) => endOf(extra, id),
   });
+}
+
+/** What does not run has a result that says why: what is thrown would close the socket. */
+async function admitted<T>(
+  door: Door,
+  args: ExecutionArgs,
+  run: (args: ExecutionArgs) => T | Promise<T>,
+): Promise<T | ExecutionResult> {
+  try {
+    return await door.run("graphql", () => run(args));
+  } catch (thrown) {
+    return { errors: [(args.contextValue as Operation).refused(thrown)] };
+  }
 }
 
 function endOf({ operations }: SocketContext, id: string): void {

@@ -3,9 +3,10 @@
  * from what has the library only its types.
  */
 import type { WebSocket } from "ws";
-import { checkJson, type JsonCheck } from "#gateway/codec/json-depth.ts";
+import { checkJson } from "#gateway/codec/json-depth.ts";
 import type { Runtime } from "#gateway/dispatch/dispatch.ts";
 import { requestIdFrom } from "#gateway/wire/request-id.ts";
+import { Entry } from "#rpc/door.ts";
 import type { RpcError } from "#rpc/error.ts";
 import type { Peer } from "#rpc/peer.ts";
 import { traceHeadersOf } from "#rpc/refusal.ts";
@@ -31,11 +32,10 @@ export interface GraphqlSocketOptions {
   runtime(): Runtime;
   /** Bytes that may wait for the client; one that asks for more and does not read is not read either. */
   readonly maxWaitingBytes: number;
-  readonly json: JsonCheck;
 }
 
 export function serveGraphqlSocket(server: Server, options: GraphqlSocketOptions): void {
-  const { socket, headers, clock, runtime, maxWaitingBytes, json } = options;
+  const { socket, headers, clock, runtime, maxWaitingBytes } = options;
   const peer = { ...options.peer, connection: socket };
   const told = (about: { readonly id: string; readonly error: RpcError; readonly request?: TracedRequest }) =>
     runtime().refused({
@@ -50,7 +50,8 @@ export function serveGraphqlSocket(server: Server, options: GraphqlSocketOptions
       const id = requestIdFrom(undefined);
       const trace = runtime().traceRequest({ id, peer, metadata, protocol: "graphql" });
       const request = new SharedRequest({ clock, startedAtMs: receivedAtMs, trace });
-      return { ...{ runtime: runtime(), id, peer, metadata, request }, startedAtMs: receivedAtMs };
+      const entry = new Entry(metadata, peer);
+      return { ...{ runtime: runtime(), id, peer, metadata, request, entry }, startedAtMs: receivedAtMs };
     },
     refused: ({ id, request: { trace } }, errors) => {
       const error = errorIn(errors);
@@ -72,7 +73,7 @@ export function serveGraphqlSocket(server: Server, options: GraphqlSocketOptions
         socket.on("message", (data: Buffer) => {
           receivedAtMs = clock.monotonic();
           try {
-            checkJson(data, json);
+            checkJson(data, server.socketJson);
           } catch (error) {
             close(closeCodes.badFrame, (error as RpcError).message);
             return;

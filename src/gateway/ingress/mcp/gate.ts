@@ -1,4 +1,5 @@
 /** Who may come in: pages by their origin, callers by their credential; before the protocol is looked at. */
+import type { Entry } from "#rpc/door.ts";
 import { RpcError } from "#rpc/error.ts";
 import type { Metadata } from "#rpc/metadata.ts";
 import { localPrincipal, type Principal } from "#rpc/principal.ts";
@@ -14,6 +15,7 @@ export interface Gate {
     principalOf(caller: {
       readonly metadata: Metadata;
       readonly peer: Exchange["peer"];
+      readonly entry: Entry;
     }): Principal | Promise<Principal>;
   };
 }
@@ -39,13 +41,10 @@ export function checkOrigin({ serverUrl, origins }: Gate, { headers }: Exchange)
 }
 
 /** @throws RpcError CREDENTIAL_MISSING, or what is wrong with the one that was shown. */
-export async function principalOf(
-  { authenticator }: Gate,
-  { peer }: Exchange,
-  metadata: Metadata,
-): Promise<Principal> {
+export async function principalOf({ authenticator }: Gate, entry: Entry): Promise<Principal> {
   if (authenticator === undefined) return localPrincipal;
-  const principal = await authenticator.principalOf({ metadata, peer });
+  const { metadata, peer } = entry;
+  const principal = await authenticator.principalOf({ metadata, peer, entry });
   if (principal.name !== "") return principal;
   throw new RpcError("unauthenticated", {
     reason: "CREDENTIAL_MISSING",

@@ -13,7 +13,9 @@ import { defaultMaxInflation } from "#gateway/codec/compression.ts";
 import type { Runtime } from "#gateway/dispatch/dispatch.ts";
 import { readTimeout } from "#gateway/wire/grpc-timeout.ts";
 import { requestIdFrom } from "#gateway/wire/request-id.ts";
+import { clientGone } from "#rpc/call.ts";
 import { httpStatusOf } from "#rpc/code.ts";
+import { type Door, Entry, openDoor } from "#rpc/door.ts";
 import { type RpcError, toRpcError } from "#rpc/error.ts";
 import type { Principal } from "#rpc/principal.ts";
 import { type Clock, systemClock } from "#std/clock.ts";
@@ -21,8 +23,10 @@ import { refuseExchange } from "../close.ts";
 import { readMetadata } from "../connect/read.ts";
 import type { Adapter, Exchange, ResponseHeaders } from "../exchange.ts";
 import { readPackedBody } from "../packed-body.ts";
+import { retryAfter } from "../rest/error-body.ts";
 import { secure } from "../rest/security-headers.ts";
 import { SharedRequest } from "../shared-request.ts";
+import { enter } from "../told-headers.ts";
 import { readBody } from "./body.ts";
 import { checkOrigin, type Gate, principalOf } from "./gate.ts";
 import { type ListenStream, listenedTo, openListen } from "./listen.ts";
@@ -35,6 +39,8 @@ import type { Caller } from "./use.ts";
 import { replyWith, toRequest } from "./web.ts";
 
 export interface McpOptions extends Gate {
+  /** What each request passes before it is read. Default: nothing. */
+  readonly door?: Door;
   runtime(): Runtime;
   readonly version: string;
   /** `search_methods` and `call_method`, which reach every method. Default false. */
@@ -147,8 +153,11 @@ class Mcp {
   async #serve(exchange: Exchange, known: Known): Promise<void> {
     const { id, own, began } = known;
     checkOrigin(this.#options, exchange);
+    const { door = openDoor } = this.#options;
     const metadata = readMetadata(exchange.headers);
-    const principal = await principalOf(this.#options, exchange, metadata);
+    const entry = new Entry(metadata, exchange.peer);
+    await enter(door, entry, own);
+    const principal = await principalOf(this.#options, entry);
     known.principal = principal;
     const gone = new AbortController();
     exchange.onAbort(() => gone.abort());
@@ -164,25 +173,40 @@ class Mcp {
           })
         : undefined;
     began.resume();
-    const read = body === undefined ? nothing : readBody(body, this.#options);
-    const request = toRequest(exchange, { base: this.#options.serverUrl(), body, signal });
     const timeoutMs = readTimeout(exchange.headers);
     const caller: Caller = {
-      ...{ principal, metadata, peer: exchange.peer, id },
-      ...{ gone: signal, timeoutMs, told: own, arguments: read.arguments, request: began },
+      ...{ principal, metadata, peer: exchange.peer, id, entry },
+      ...{ gone: signal, timeoutMs, told: own, request: began },
     };
+    this.#loaded ??= this.#load();
+    const loaded = await this.#loaded;
+    await door.run("mcp", () => {
+      // It left while it waited for its turn.
+      if (signal.aborted) throw clientGone();
+      return this.#answer(exchange, body, { loaded, caller, known });
+    });
+  }
+
+  async #answer(
+    exchange: Exchange,
+    body: Uint8Array | undefined,
+    about: { readonly loaded: Loaded; readonly caller: Caller; readonly known: Known },
+  ): Promise<void> {
+    const { loaded, caller: asking, known } = about;
+    const { principal, told: own, gone: signal } = asking;
+    const read = body === undefined ? nothing : readBody(body, this.#options);
+    const request = toRequest(exchange, { base: this.#options.serverUrl(), body, signal });
+    const caller: Caller = { ...asking, arguments: read.arguments };
     // The library hands on what it was given here, and nothing of it to the client.
     const authInfo = {
       ...{ token: "", clientId: principal.name, scopes: [...principal.scopes] },
       extra: { caller },
     };
-    this.#loaded ??= this.#load();
-    const loaded = await this.#loaded;
     const asked: Asked = { request, body: read.body, authInfo, caller };
     const { id: of } = (asked.body ?? {}) as { readonly id?: unknown };
     await this.#respond(loaded, asked, async (response) => {
       const answer = await replyWith(exchange, response, { own, signal, id: of });
-      const refused = began.called ? undefined : refusalIn(answer);
+      const refused = known.began.called ? undefined : refusalIn(answer);
       if (refused !== undefined) this.#tellRefused(exchange, known, refused);
     });
   }
@@ -248,6 +272,8 @@ class Mcp {
       own["www-authenticate"] =
         `Bearer resource_metadata="${this.#options.serverUrl()}${metadataPath}${path}"${invalid}`;
     }
+    const wait = retryAfter(error);
+    if (wait !== undefined) own["retry-after"] = wait;
     const body = { jsonrpc: "2.0", id: null, error: { code: -32_000, message, data: { reason } } };
     replyJson(exchange, body, own, httpStatusOf(error));
   }

@@ -1,6 +1,7 @@
 /** One use of a method by an agent, whatever it is to it: a tool, a resource or a prompt. */
 import type { Runtime } from "#gateway/dispatch/dispatch.ts";
 import { type AdapterCall, clientGone, createUnaryCall, type UnaryCall } from "#rpc/call.ts";
+import type { Entry } from "#rpc/door.ts";
 import { RpcError, toRpcError } from "#rpc/error.ts";
 import type { CallInput } from "#rpc/input.ts";
 import type { Metadata } from "#rpc/metadata.ts";
@@ -30,6 +31,8 @@ export interface Caller {
   readonly told: ResponseHeaders;
   /** What its calls are parts of. */
   readonly request: SharedRequest;
+  /** Absent: the request is over. */
+  readonly entry?: Entry | undefined;
 }
 
 /** The circumstances of a use. */
@@ -47,10 +50,10 @@ export function callOf(
   method: Method,
   json: Uint8Array,
 ): AdapterCall<UnaryCall> {
-  const { id, peer, metadata, timeoutMs } = caller;
+  const { id, peer, metadata, timeoutMs, entry } = caller;
   const call = createUnaryCall(
     {
-      ...{ method, id, peer, metadata, startedAtMs, timeoutMs, input },
+      ...{ method, id, peer, metadata, startedAtMs, timeoutMs, input, entry },
       protocol: "mcp",
       principal: localPrincipal,
     },

@@ -250,13 +250,13 @@ class Server implements WebSockets {
   async #openGraphql(upgrade: Upgrade, headers: RequestHeaders): Promise<void> {
     const server = await this.#options.graphql?.();
     const { clock, runtime } = this.#options;
-    const { maxWaitingBytes, maxJsonDepth: maxDepth, maxElements } = this.#limits;
+    const { maxWaitingBytes } = this.#limits;
     await this.#accept(upgrade, (socket) => {
       this.#keep(upgrade, socket, undefined);
       upgrade.onStalled(() => tellStalled(socket));
       if (server !== undefined)
         serveGraphqlSocket(server, {
-          ...{ socket, clock, runtime, headers, maxWaitingBytes, json: { maxDepth, maxElements } },
+          ...{ socket, clock, runtime, headers, maxWaitingBytes },
           peer: upgrade.peer,
         });
     });
