@@ -49,6 +49,22 @@ export function judge(
   };
 }
 
+/** Of a bucket of which others have kept the count. @param usedMs what it needs to be full again, this call among it if it was allowed. */
+export function verdictOf(
+  { burst, intervalMs }: Rate,
+  about: { readonly usedMs: number; readonly cost: number; readonly allowed: boolean },
+): Verdict {
+  const { usedMs, cost, allowed } = about;
+  const most = burst * intervalMs;
+  return {
+    allowed,
+    remaining: Math.max(0, Math.floor((most - usedMs) / intervalMs + grain)),
+    // Never none: who may come at once would have been let in.
+    retryAfterMs: allowed ? 0 : Math.max(1, usedMs + cost * intervalMs - most),
+    resetMs: Math.max(0, usedMs),
+  };
+}
+
 /** Keys in memory: at most `maxKeys`; the one that was asked for longest ago goes first. */
 export class MemoryLimiter {
   readonly #rate: Rate;
@@ -72,6 +88,11 @@ export class MemoryLimiter {
     }
     // Field by field: a rest pattern would copy them through the runtime, at twice the cost of everything else here.
     return { allowed, remaining, retryAfterMs, resetMs };
+  }
+
+  /** What `take` would say. */
+  look(key: string, now: number, cost = 1): Verdict {
+    return judge(this.#rate, this.#arrivals.get(key), { now, cost });
   }
 
   /** Somebody else let calls of the key pass too: it is full no sooner than this. */

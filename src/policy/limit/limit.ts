@@ -40,17 +40,44 @@ export function createLimit(options: LimitOptions): Interceptor {
     const cost = options.costOf(method);
     const callerCost = Math.min(cost, rate?.burst ?? cost);
     const tenantCost = Math.min(cost, tenantRate?.burst ?? cost);
+    const judgeTenant = (call: Call, now: number): Verdict | Promise<Verdict> | undefined => {
+      const { tenant } = call.principal;
+      return tenant === "" ? undefined : tenants?.take(tenant, tenantCost, now);
+    };
     return (call) => {
       const now = clock.monotonic();
-      const verdict = callers?.take(bucketOf(call), callerCost, now);
-      if (verdict !== undefined && policy !== undefined) tell(call, policy, verdict);
-      if (verdict?.allowed === false) throw tooOften(call, verdict.retryAfterMs, "you call too often");
-      const { tenant } = call.principal;
-      const shared = tenant === "" ? undefined : tenants?.take(tenant, tenantCost, now);
-      if (shared?.allowed === false) throw tooOften(call, shared.retryAfterMs, "your tenant calls too often");
+      const own = callers?.take(bucketOf(call), callerCost, now);
+      if (own instanceof Promise) return askedFor(call, own);
+      demandOwn(call, policy, own);
+      const shared = judgeTenant(call, now);
+      if (shared instanceof Promise) return shared.then((verdict) => passTenant(call, verdict));
+      demandShared(call, shared);
       return next(call);
     };
+
+    /** The caller has taken more than this process may give without the others. */
+    async function askedFor(call: Call, own: Promise<Verdict>) {
+      demandOwn(call, policy, await own);
+      return passTenant(call, await judgeTenant(call, clock.monotonic()));
+    }
+
+    function passTenant(call: Call, shared: Verdict | undefined) {
+      demandShared(call, shared);
+      return next(call);
+    }
   };
+}
+
+/** @throws RpcError RATE_LIMITED. */
+function demandOwn(call: Call, policy: string | undefined, verdict: Verdict | undefined): void {
+  if (verdict === undefined || policy === undefined) return;
+  tell(call, policy, verdict);
+  if (!verdict.allowed) throw tooOften(call, verdict.retryAfterMs, "you call too often");
+}
+
+/** @throws RpcError RATE_LIMITED. */
+function demandShared(call: Call, verdict: Verdict | undefined): void {
+  if (verdict?.allowed === false) throw tooOften(call, verdict.retryAfterMs, "your tenant calls too often");
 }
 
 function tell({ responseHeaders: headers }: Call, policy: string, verdict: Verdict): void {
