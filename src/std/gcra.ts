@@ -80,12 +80,7 @@ export class MemoryLimiter {
   take(key: string, now: number, cost = 1): Verdict {
     const judged = judge(this.#rate, this.#arrivals.get(key), { now, cost });
     const { arrival, allowed, remaining, retryAfterMs, resetMs } = judged;
-    this.#arrivals.delete(key);
-    this.#arrivals.set(key, arrival);
-    if (this.#arrivals.size > this.#maxKeys) {
-      const [oldest] = this.#arrivals.keys();
-      if (oldest !== undefined) this.#arrivals.delete(oldest);
-    }
+    this.#put(key, arrival);
     // Field by field: a rest pattern would copy them through the runtime, at twice the cost of everything else here.
     return { allowed, remaining, retryAfterMs, resetMs };
   }
@@ -97,11 +92,19 @@ export class MemoryLimiter {
 
   /** Somebody else let calls of the key pass too: it is full no sooner than this. */
   atLeast(key: string, arrival: number): void {
-    if ((this.#arrivals.get(key) ?? 0) < arrival) this.#arrivals.set(key, arrival);
+    if ((this.#arrivals.get(key) ?? 0) < arrival) this.#put(key, arrival);
   }
 
   /** Forgets what a key has used up. */
   clear(key: string): void {
     this.#arrivals.delete(key);
+  }
+
+  #put(key: string, arrival: number): void {
+    this.#arrivals.delete(key);
+    this.#arrivals.set(key, arrival);
+    if (this.#arrivals.size <= this.#maxKeys) return;
+    const [oldest] = this.#arrivals.keys();
+    if (oldest !== undefined) this.#arrivals.delete(oldest);
   }
 }

@@ -81,6 +81,8 @@ export class SharedLimiter {
   #timer: NodeJS.Timeout | undefined;
   #next: NodeJS.Immediate | undefined;
   #telling = false;
+  /** Somebody is in no message yet. */
+  #waits = false;
   /** The last message was not answered, or not in time. */
   #away = false;
 
@@ -119,9 +121,11 @@ export class SharedLimiter {
       if (verdict.allowed) this.#note(key, pending, cost);
       return verdict;
     }
-    // Others can only have taken more than is known here; but of an exact limit they may have cleared the key.
+    // Nothing is known here of an exact limit.
+    if (this.#exact) return this.#ask(key, cost);
+    // Others can only have taken more than is known here.
     const verdict = this.#local.look(key, now, cost);
-    return verdict.allowed || this.#exact ? this.#ask(key, cost) : verdict;
+    return verdict.allowed ? this.#ask(key, cost) : verdict;
   }
 
   /** Forgets what a key has used up. */
@@ -153,6 +157,7 @@ export class SharedLimiter {
       const pending = this.#pending.get(key) ?? { fresh: 0, told: 0, waiting: [], asked: false };
       this.#pending.set(key, pending);
       pending.waiting.push({ cost, resolve, reject });
+      this.#waits = true;
       // In the next turn: what was read together is asked for together.
       if (!this.#telling) this.#next ??= setImmediate(() => void this.#tell());
     });
@@ -177,6 +182,7 @@ export class SharedLimiter {
       late = true;
       this.#goOn(batch);
     }, patienceMs).unref();
+    // There is no going on without the store: the call's own deadline ends its wait, or the store's.
     if (this.#exact) clearTimeout(patience);
     try {
       const answers = await store.spend(
@@ -209,6 +215,7 @@ export class SharedLimiter {
       pending.waiting = [];
       if (batch.length === maxEntries) break;
     }
+    this.#waits &&= batch.length < this.#pending.size;
     return batch;
   }
 
@@ -221,33 +228,41 @@ export class SharedLimiter {
       resolve(verdictOf(this.#rate, { usedMs: fullInMs, cost, allowed }));
     }
     pending.fresh -= left;
+    if (this.#exact) return;
     // What passed here since then nobody else knows yet.
     const since = pending.fresh * this.#rate.intervalMs;
     this.#local.atLeast(key, this.#now() + fullInMs + since);
   }
 
-  /** The others are away, or slow: what this process counts itself stands. */
+  /** The others are away, or slow: what this process counts itself stands, for who waits in the message and for who came since. */
   #goOn(batch: readonly Told[]): void {
     this.#away = true;
     const now = this.#now();
-    for (const { key, pending, waiting } of batch)
+    const goOn = (key: string, pending: Pending, waiting: readonly Waiting[]): void => {
       for (const { cost, resolve } of waiting) {
         const verdict = this.#local.take(key, now, cost);
         if (verdict.allowed) pending.fresh += cost;
         resolve(verdict);
       }
+    };
+    for (const { key, pending, waiting } of batch) goOn(key, pending, waiting);
+    for (const [key, pending] of this.#pending) {
+      goOn(key, pending, pending.waiting);
+      pending.waiting = [];
+    }
+    this.#waits = false;
   }
 
   #settle(batch: readonly Told[]): void {
     this.#telling = false;
-    let waits = false;
     for (const { key, pending } of batch) {
       pending.told = 0;
       pending.asked = false;
-      if (pending.waiting.length > 0) waits = true;
-      else if (pending.fresh === 0) this.#pending.delete(key);
+      this.#pending.delete(key);
+      // Behind those whose turn was not yet.
+      if (pending.waiting.length > 0 || pending.fresh !== 0) this.#pending.set(key, pending);
     }
-    if (waits || this.#pending.size > maxEntries) this.#next = setImmediate(() => void this.#tell());
+    if (this.#waits || this.#pending.size > maxEntries) this.#next = setImmediate(() => void this.#tell());
     else if (this.#pending.size > 0) this.#tellLater();
   }
 }
