@@ -79,5 +79,5 @@ describe("three times what a server can carry", () => {
 });
 
 function told(load: Load | undefined): string {
-  return `${load?.goodput.toFixed(1)}/s within ${load?.p99Ms.toFixed(1)} ms (p99)`;
+  return `${JSON.stringify([...(load?.statuses ?? [])])}, ${load?.goodput.toFixed(1)}/s within ${load?.p99Ms.toFixed(1)} ms (p99)`;
 }

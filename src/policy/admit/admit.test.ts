@@ -98,7 +98,7 @@ describe("admission", () => {
     const urgent = admit(slow, method("urgent"));
     let inside = 0;
     while (!refused(() => urgent(call))) inside += 1;
-    assert.ok(inside >= 4 && inside <= 70, `${inside} of ${count} more`);
+    assert.ok(inside >= 16 && inside <= 70, `${inside} of ${count} more`);
   });
 
   test("does not count methods that wait for something to happen", () => {

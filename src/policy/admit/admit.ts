@@ -48,8 +48,11 @@ const worthMs = 0.2;
 const outlier = 10;
 /** Urgent calls may go this far over the limit of all others. */
 const urgentShare = 1.25;
-/** So many are let in whatever else runs: a limit that has just fallen is still exceeded by those that were let in before. */
-const urgentLeast = 4;
+/**
+ * So many are let in whatever else runs: a limit that has just fallen is still exceeded by those that were let in before. As many as the least
+ * limit (std/gradient-limit.ts): a few people who look, each second of a pause.
+ */
+const urgentLeast = 16;
 
 /** One for all: its stack would be a tenth of what a refusal costs, and nobody reads it. */
 const overloaded = new RpcError("unavailable", {
