@@ -41,9 +41,12 @@ describe("three times what a server can carry", () => {
       const of = { ...how, url: `${base}${target}` };
       await load({ ...of, seconds: 2, connections: busyCallers });
       const nominal = await load({ ...of, seconds: 6, connections: busyCallers });
-      // Who looks after it asks meanwhile, ten times a second each; there are connections for two seconds of answers.
+      // Who looks after it asks meanwhile, ten times a second each and on a new connection each time: a kept one may be closed as it is used.
       const meanwhile = ["/readyz", "/v1/check", urgent].map((path) =>
-        load({ url: `${base}${path}`, seconds, connections: 20, perSecond: 10 }),
+        load({
+          ...{ url: `${base}${path}`, headers: { connection: "close" } },
+          ...{ seconds, connections: 50, perSecond: 10 },
+        }),
       );
       const over = await load({ ...of, seconds, connections: 400, perSecond: 3 * nominal.goodput });
       const [ready, health, managed] = await Promise.all(meanwhile);
