@@ -49,6 +49,22 @@ export function judge(
   };
 }
 
+/** Of a bucket of which others have kept the count. @param usedMs what it needs to be full again, this call among it if it was allowed. */
+export function verdictOf(
+  { burst, intervalMs }: Rate,
+  about: { readonly usedMs: number; readonly cost: number; readonly allowed: boolean },
+): Verdict {
+  const { usedMs, cost, allowed } = about;
+  const most = burst * intervalMs;
+  return {
+    allowed,
+    remaining: Math.max(0, Math.floor((most - usedMs) / intervalMs + grain)),
+    // Never none: who may come at once would have been let in.
+    retryAfterMs: allowed ? 0 : Math.max(1, usedMs + cost * intervalMs - most),
+    resetMs: Math.max(0, usedMs),
+  };
+}
+
 /** Keys in memory: at most `maxKeys`; the one that was asked for longest ago goes first. */
 export class MemoryLimiter {
   readonly #rate: Rate;
@@ -64,23 +80,31 @@ export class MemoryLimiter {
   take(key: string, now: number, cost = 1): Verdict {
     const judged = judge(this.#rate, this.#arrivals.get(key), { now, cost });
     const { arrival, allowed, remaining, retryAfterMs, resetMs } = judged;
-    this.#arrivals.delete(key);
-    this.#arrivals.set(key, arrival);
-    if (this.#arrivals.size > this.#maxKeys) {
-      const [oldest] = this.#arrivals.keys();
-      if (oldest !== undefined) this.#arrivals.delete(oldest);
-    }
+    this.#put(key, arrival);
     // Field by field: a rest pattern would copy them through the runtime, at twice the cost of everything else here.
     return { allowed, remaining, retryAfterMs, resetMs };
   }
 
+  /** What `take` would say. */
+  look(key: string, now: number, cost = 1): Verdict {
+    return judge(this.#rate, this.#arrivals.get(key), { now, cost });
+  }
+
   /** Somebody else let calls of the key pass too: it is full no sooner than this. */
   atLeast(key: string, arrival: number): void {
-    if ((this.#arrivals.get(key) ?? 0) < arrival) this.#arrivals.set(key, arrival);
+    if ((this.#arrivals.get(key) ?? 0) < arrival) this.#put(key, arrival);
   }
 
   /** Forgets what a key has used up. */
   clear(key: string): void {
     this.#arrivals.delete(key);
+  }
+
+  #put(key: string, arrival: number): void {
+    this.#arrivals.delete(key);
+    this.#arrivals.set(key, arrival);
+    if (this.#arrivals.size <= this.#maxKeys) return;
+    const [oldest] = this.#arrivals.keys();
+    if (oldest !== undefined) this.#arrivals.delete(oldest);
   }
 }

@@ -5,7 +5,7 @@ import path from "node:path";
 import { test } from "node:test";
 import { sql } from "kysely";
 import pg from "pg";
-import { migrations as policyMigrations } from "#policy/policy.ts";
+import { createLimitStore, migrations as policyMigrations } from "#policy/policy.ts";
 import { migrations as bpmnMigrations } from "#services/bpmn/bpmn.ts";
 import { migrations as usersMigrations } from "#services/users/users.ts";
 import { openStorage } from "#storage/storage.ts";
@@ -46,6 +46,42 @@ export function postgresSuite(database: () => TestPostgres): void {
         !error.message.includes("topsecret"),
     );
     assert.ok(performance.now() - started < 3000);
+  });
+
+  test("buckets grant what there is room for, whoever asks at once, and owe what was taken beyond", async () => {
+    const storage = await openStorage({
+      url: await database().createDatabase(),
+      migrations: policyMigrations,
+    });
+    const { store, close } = createLimitStore(storage);
+    assert.ok(store !== undefined);
+    const minute = 60_000;
+    const rate = { burst: 10, intervalMs: minute };
+    const spend = async (key: string, spent: number, wanted: number): Promise<[number, number]> => {
+      const [answer] = await store.spend([{ key, spent, wanted }], rate);
+      return [answer?.granted ?? -1, Math.round((answer?.fullInMs ?? -1) / minute)];
+    };
+    assert.deepEqual(await spend("a", 3, 4), [4, 7]);
+    const asked = await Promise.all(Array.from({ length: 8 }, () => spend("a", 0, 2)));
+    assert.equal(
+      asked.reduce((sum, [granted]) => sum + granted, 0),
+      3,
+    );
+    assert.deepEqual(await spend("a", 5, 1), [0, 15], "it owes five");
+    assert.deepEqual(await spend("a", -6, 2), [1, 10], "and was given six back");
+    const both = [
+      { key: "b", spent: 12, wanted: 1 },
+      { key: "a", spent: 0, wanted: 1 },
+      { key: "c", spent: 0, wanted: 30 },
+    ];
+    assert.deepEqual(
+      (await store.spend(both, rate)).map(({ granted }) => granted),
+      [0, 0, 10],
+    );
+    await store.clear("a");
+    assert.deepEqual(await spend("a", -2, 30), [10, 8]);
+    await close();
+    await storage.close();
   });
 
   test("nothing waits longer than the options say", async () => {

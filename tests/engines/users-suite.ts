@@ -216,8 +216,13 @@ export function usersSuite(fresh: () => Promise<string>): void {
       refused(limited, 429, "SIGN_IN_LIMITED");
       assert.equal(limited.headers.get("retry-after"), "90");
       await signIn((await person()).email);
-      // The processes of an installation tell each other every 50 ms: what was not told yet would count from after the jump.
-      await new Promise((resolve) => setTimeout(resolve, 150));
+      // Attempts that processes share are counted by the database's clock: there the time has to pass as well.
+      const { engine, db } = server.storage.tables<{ policy_limits: { full_at: number } }>();
+      if (engine === "postgres")
+        await db
+          .updateTable("policy_limits")
+          .set(({ eb }) => ({ full_at: eb("full_at", "-", 91_000) }))
+          .execute();
       time.now += 91_000;
       await signIn(email);
     });

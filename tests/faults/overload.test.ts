@@ -5,6 +5,7 @@ import { once } from "node:events";
 import http2 from "node:http2";
 import path from "node:path";
 import { after, before, test } from "node:test";
+import { setTimeout as sleep } from "node:timers/promises";
 
 /** What one call takes, as `overload-server.ts` has it. */
 const spinMs = 2;
@@ -18,7 +19,7 @@ before(async () => {
   assert.ok(child.stdout !== null);
   const [line] = await once(child.stdout, "data");
   const origin = `http://127.0.0.1:${String(line).trim().split(" ")[1]}`;
-  sessions = [http2.connect(origin), http2.connect(origin), http2.connect(origin)];
+  sessions = Array.from({ length: 4 }, () => http2.connect(origin));
   await Promise.all(sessions.map((session) => once(session, "remoteSettings")));
 });
 after(() => {
@@ -27,12 +28,12 @@ after(() => {
 });
 
 /** @returns its `grpc-status`. */
-async function spin(session: http2.ClientHttp2Session | undefined): Promise<string> {
+async function ask(session: http2.ClientHttp2Session | undefined, method = "Spin"): Promise<string> {
   assert.ok(session !== undefined);
   const stream = session.request({
     ...{
       ":method": "POST",
-      ":path": "/work.v1.Work/Spin",
+      ":path": `/work.v1.Work/${method}`,
       "content-type": "application/grpc",
       te: "trailers",
     },
@@ -48,14 +49,14 @@ async function spin(session: http2.ClientHttp2Session | undefined): Promise<stri
 
 test("those of many calls that cannot be carried are refused before the others are done", async () => {
   // What a call costs is known after some.
-  for (let count = 0; count < 40; count += 1) assert.equal(await spin(sessions[0]), "0");
+  for (let count = 0; count < 40; count += 1) assert.equal(await ask(sessions[0]), "0");
   const served: number[] = [];
   const refused: number[] = [];
   const from = performance.now();
   await Promise.all(
-    sessions.flatMap((session) =>
+    sessions.slice(0, 3).flatMap((session) =>
       Array.from({ length: 90 }, async () => {
-        const answers = (await spin(session)) === "0" ? served : refused;
+        const answers = (await ask(session)) === "0" ? served : refused;
         answers.push(performance.now() - from);
       }),
     ),
@@ -70,4 +71,41 @@ test("those of many calls that cannot be carried are refused before the others a
     laterMs > served.length * (spinMs / 2),
     `the last of ${served.length} was served ${laterMs} ms after the last was refused`,
   );
+});
+
+test("whoever asks whether it is well, and who administers it, is answered meanwhile", async (t) => {
+  for (let count = 0; count < 40; count += 1) assert.equal(await ask(sessions[0]), "0");
+  let over = false;
+  const normal = { served: 0, refused: 0 };
+  // Sixty callers, and as many as are refused come again at once: several times what the thread can do.
+  const callers = Array.from({ length: 60 }, async (_, index) => {
+    while (!over) normal[(await ask(sessions[index % 3])) === "0" ? "served" : "refused"] += 1;
+  });
+  const watch = async (
+    method: string,
+  ): Promise<{ readonly statuses: string[]; readonly tookMs: number[] }> => {
+    const statuses: string[] = [];
+    const tookMs: number[] = [];
+    while (!over) {
+      const startedAtMs = performance.now();
+      statuses.push(await ask(sessions[3], method));
+      tookMs.push(performance.now() - startedAtMs);
+      await sleep(20);
+    }
+    return { statuses, tookMs };
+  };
+  const watching = Promise.all(["Check", "Manage"].map(watch));
+  await sleep(2500);
+  over = true;
+  await Promise.all(callers);
+  const [health, managed] = await watching;
+  assert.ok(normal.refused > 100 && normal.served > 20, JSON.stringify(normal));
+  for (const [name, one] of Object.entries({ health, managed })) {
+    const slowest = Math.max(...(one?.tookMs ?? []));
+    t.diagnostic(
+      `${name}: ${one?.statuses.length} asked, the slowest took ${slowest.toFixed(0)} ms; ${JSON.stringify(normal)}`,
+    );
+    assert.ok((one?.statuses.length ?? 0) >= 10, `${name} was asked`);
+    assert.deepEqual([...new Set(one?.statuses)], ["0"], `${name} was refused`);
+  }
 });

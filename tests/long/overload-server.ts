@@ -1,5 +1,6 @@
 /**
- * A server that can be overloaded in both ways: `Spin` takes the thread for two milliseconds, `Wait` takes one of ten places for ten.
+ * A server that can be overloaded in both ways: `Spin` takes the thread for two milliseconds, `Wait` takes one of ten places for ten. `Manage` and
+ * `Inspect` are the same for those who administer, `Check` asks whether it is well.
  * Prints `ready PORT`; whoever started it ends it.
  */
 import { setTimeout as sleep } from "node:timers/promises";
@@ -13,7 +14,7 @@ import {
   createRest,
   listen,
 } from "#gateway/ingress/ingress.ts";
-import { createAdmit, watchPressure } from "#policy/policy.ts";
+import { createAdmit, type Priority, watchPressure } from "#policy/policy.ts";
 import { systemClock as clock } from "#std/clock.ts";
 import { compileProto } from "../support/compile-proto.ts";
 
@@ -24,6 +25,9 @@ message Nothing {}
 service Work {
   rpc Spin(Nothing) returns (Nothing) { option (google.api.http) = {get: "/v1/spin"}; }
   rpc Wait(Nothing) returns (Nothing) { option (google.api.http) = {get: "/v1/wait"}; }
+  rpc Manage(Nothing) returns (Nothing) { option (google.api.http) = {get: "/v1/manage"}; }
+  rpc Inspect(Nothing) returns (Nothing) { option (google.api.http) = {get: "/v1/inspect"}; }
+  rpc Check(Nothing) returns (Nothing) { option (google.api.http) = {get: "/v1/check"}; }
   rpc Idle(Nothing) returns (Nothing) { option (google.api.http) = {get: "/v1/idle"}; }
 }
 `;
@@ -51,11 +55,18 @@ function spin(): object {
 const catalog = loadCatalog({ descriptorSet: compileProto("work/v1/work.proto", proto) });
 const desc = catalog.registry.getService("work.v1.Work");
 if (desc === undefined) throw new Error("there is no service");
-const services = [{ desc, implementation: { spin, wait, idle: () => ({}) } }];
+const services = [
+  { desc, implementation: { spin, wait, manage: spin, inspect: wait, check: () => ({}), idle: () => ({}) } },
+];
+const priorities: Readonly<Record<string, Priority>> = {
+  Manage: "urgent",
+  Inspect: "urgent",
+  Check: "health",
+};
 const admit = createAdmit({
   ...{ maxConcurrentCalls: 1000, adaptive: process.argv[2] !== "off", clock },
   pressure: watchPressure({ clock }),
-  priorityOf: (method) => (method.desc.name === "Idle" ? "urgent" : "normal"),
+  priorityOf: (method) => priorities[method.desc.name] ?? "normal",
 });
 const runtime = createRuntime({
   catalog,

@@ -174,6 +174,32 @@ describe("admission", () => {
     assert.equal(count, 313);
   });
 
+  test("lets some urgent calls in while more run than the limit, which has fallen, would let in now", async () => {
+    const { admit, method, time, shed } = gate({ maxConcurrentCalls: 1000, adaptive: true });
+    const open: (() => void)[] = [];
+    const slow = () => new Promise<Reply>((resolve) => open.push(() => resolve(done)));
+    const normal = admit(slow, method("normal"));
+    const startOne = async (): Promise<void> => {
+      void normal(call);
+      time.now += 10;
+      open.shift()?.();
+      await nextTurn();
+    };
+    // What one takes when there is little to do.
+    for (let count = 0; count < 20; count += 1) await startOne();
+    let count = 0;
+    while (!refused(() => normal(call))) count += 1;
+    time.now += 1000;
+    for (const end of open.splice(0, 60)) end();
+    await nextTurn();
+    shed.length = 0;
+    assert.ok(refused(() => normal(call)));
+    const urgent = admit(slow, method("urgent"));
+    let inside = 0;
+    while (!refused(() => urgent(call))) inside += 1;
+    assert.ok(inside >= 16 && inside <= 70, `${inside} of ${count} more`);
+  });
+
   test("does not count methods that wait for something to happen", () => {
     const { admit, method } = gate({ maxConcurrentCalls: 1, waits: () => true });
     const watch = admit(() => new Promise<Reply>(() => undefined), method("normal"));

@@ -51,6 +51,11 @@ const outlier = 10;
 const fewWaiting = 8;
 /** Urgent calls may go this far over the limit of all others. */
 const urgentShare = 1.25;
+/**
+ * So many are let in whatever else runs: a limit that has just fallen is still exceeded by those that were let in before. As many as the least
+ * limit (std/gradient-limit.ts): a few people who look, each second of a pause.
+ */
+const urgentLeast = 16;
 
 /** One for all: its stack would be a tenth of what a refusal costs, and nobody reads it. */
 const overloaded = new RpcError("unavailable", {
@@ -94,6 +99,8 @@ class Gate {
   readonly #works = new Map<Work, Pieces>();
   /** Calls that wait for something, and those in the queue that will. */
   #running = 0;
+  /** The urgent ones among them. */
+  #urgent = 0;
 
   constructor(options: AdmitOptions, most: number) {
     this.#options = options;
@@ -125,6 +132,13 @@ class Gate {
       // An answer in the same turn never stands beside another call.
       if (!waits) return reply;
       this.#running += 1;
+      if (urgent) {
+        this.#urgent += 1;
+        const over = (): void => {
+          this.#urgent -= 1;
+        };
+        void reply.then(over, over);
+      }
       return this.#counted(reply, { baseline, startedAtMs, running: this.#running });
     };
     return (call) => {
@@ -178,6 +192,8 @@ class Gate {
     const { pressure, adaptive } = this.#options;
     if (pressure.heapFull && !urgent) return "heap";
     const limit = adaptive ? this.#found.limit : this.#most;
+    const share = Math.max(urgentLeast, limit * (urgentShare - 1));
+    if (urgent && this.#running < this.#most && this.#urgent < share) return undefined;
     if (this.#running >= (urgent ? Math.min(this.#most, limit * urgentShare) : limit)) return "concurrency";
     return costly && thread.isFull(now, pressure.late) ? "turn" : undefined;
   }

@@ -32,9 +32,12 @@ export function createDoor({ identified, admission, clock }: DoorParts): Door {
     };
   }
   const { authenticator, limiter } = identified;
-  const enterAs = (entry: Entry, found: { principal: Principal } | { error: unknown }): void => {
+  const enterAs = (
+    entry: Entry,
+    found: { principal: Principal } | { error: unknown },
+  ): Promise<void> | undefined => {
     entry.identity = { ...found, foundAtMs: clock.monotonic() };
-    limiter.enter(entry);
+    return limiter.enter(entry);
   };
   return {
     run,

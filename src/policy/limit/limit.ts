@@ -33,7 +33,7 @@ export interface LimitOptions {
 export interface Limiter {
   readonly interceptor: Interceptor;
   /** Takes one for a request whose calls are still to come; theirs is paid with it. @throws RpcError RATE_LIMITED. */
-  enter(entry: Entry): void;
+  enter(entry: Entry): Promise<void> | undefined;
 }
 
 export function createLimit(options: LimitOptions): Interceptor {
@@ -48,17 +48,29 @@ export function createLimiter(options: LimitOptions): Limiter {
   if (callers === undefined && tenants === undefined)
     return { interceptor: (next) => next, enter: () => undefined };
   const policy = rate && `"default";q=${rate.burst};w=${Math.ceil((rate.burst * rate.intervalMs) / 1000)}`;
-  const take = (caller: Limited, bucket: string, costs: Costs): void => {
-    const now = clock.monotonic();
-    const verdict = callers?.take(bucket, costs.caller, now);
-    if (verdict !== undefined && policy !== undefined) tell(caller, policy, verdict);
-    // What costs nothing more was let in before.
-    if (verdict?.allowed === false && costs.caller > 0)
-      throw tooOften(caller, verdict.retryAfterMs, "you call too often");
+  const judgeTenant = (
+    caller: Limited,
+    costs: Costs,
+    now: number,
+  ): Verdict | Promise<Verdict> | undefined => {
     const { tenant } = caller.principal;
-    if (tenant === "" || costs.tenant === 0) return;
-    const shared = tenants?.take(tenant, costs.tenant, now);
-    if (shared?.allowed === false) throw tooOften(caller, shared.retryAfterMs, "your tenant calls too often");
+    return tenant === "" || costs.tenant === 0 ? undefined : tenants?.take(tenant, costs.tenant, now);
+  };
+  /** The caller has taken more than this process may give without the others. */
+  const askedFor = async (caller: Limited, costs: Costs, own: Promise<Verdict>): Promise<void> => {
+    demandOwn(caller, policy, { costs, verdict: await own });
+    demandShared(caller, await judgeTenant(caller, costs, clock.monotonic()));
+  };
+  /** A promise only where others have to be asked. */
+  const take = (caller: Limited, bucket: string, costs: Costs): Promise<void> | undefined => {
+    const now = clock.monotonic();
+    const own = callers?.take(bucket, costs.caller, now);
+    if (own instanceof Promise) return askedFor(caller, costs, own);
+    demandOwn(caller, policy, { costs, verdict: own });
+    const shared = judgeTenant(caller, costs, now);
+    if (shared instanceof Promise) return shared.then((verdict) => demandShared(caller, verdict));
+    demandShared(caller, shared);
+    return undefined;
   };
   const costsOf = (cost: number): Costs => ({
     caller: Math.min(cost, rate?.burst ?? cost),
@@ -72,14 +84,16 @@ export function createLimiter(options: LimitOptions): Limiter {
       const rest = { caller: costs.caller - 1, tenant: costs.tenant - 1 };
       return (call) => {
         const bucket = bucketOf(call);
-        take(call, bucket, call.entry?.redeem(bucket) === 1 ? rest : costs);
-        return next(call);
+        const asked = take(call, bucket, call.entry?.redeem(bucket) === 1 ? rest : costs);
+        return asked === undefined ? next(call) : asked.then(() => next(call));
       };
     },
     enter: (entry) => {
       const bucket = bucketOf(entry);
-      take(entry, bucket, one);
+      const asked = take(entry, bucket, one);
+      if (asked !== undefined) return asked.then(() => entry.pay(bucket));
       entry.pay(bucket);
+      return undefined;
     },
   };
 }
@@ -91,6 +105,24 @@ type Limited = Pick<Call, "principal" | "peer" | "responseHeaders">;
 interface Costs {
   readonly caller: number;
   readonly tenant: number;
+}
+
+/** @throws RpcError RATE_LIMITED. */
+function demandOwn(
+  caller: Limited,
+  policy: string | undefined,
+  { verdict, costs }: { readonly verdict: Verdict | undefined; readonly costs: Costs },
+): void {
+  if (verdict === undefined || policy === undefined) return;
+  tell(caller, policy, verdict);
+  // What costs nothing more was let in before.
+  if (!verdict.allowed && costs.caller > 0)
+    throw tooOften(caller, verdict.retryAfterMs, "you call too often");
+}
+
+/** @throws RpcError RATE_LIMITED. */
+function demandShared(caller: Limited, verdict: Verdict | undefined): void {
+  if (verdict?.allowed === false) throw tooOften(caller, verdict.retryAfterMs, "your tenant calls too often");
 }
 
 function tell({ responseHeaders: headers }: Limited, policy: string, verdict: Verdict): void {

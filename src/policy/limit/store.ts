@@ -1,6 +1,6 @@
 /** What the processes of an installation let pass, in the PostgreSQL that they share. The clock is the database's, so theirs may differ. */
 import { hash } from "node:crypto";
-import { sql } from "kysely";
+import { type RawBuilder, sql } from "kysely";
 import type { LimitStore } from "#std/shared-limiter.ts";
 import type { Migration, Storage, Tables } from "#storage/storage.ts";
 
@@ -12,13 +12,22 @@ export const limitMigrations: readonly Migration[] = [
       "CREATE INDEX policy_limits_full_at ON policy_limits (full_at)",
     ],
   },
+  {
+    name: "policy_0003_limit_grants",
+    // What the last message was granted: no other way to learn it from the statement that grants.
+    statements: ({ integer }) => [
+      `ALTER TABLE policy_limits ADD COLUMN granted ${integer} NOT NULL DEFAULT 0`,
+    ],
+  },
 ];
 
 interface LimitTables {
-  readonly policy_limits: { key: string; full_at: number };
+  readonly policy_limits: { key: string; full_at: number; granted: number };
 }
 
 const purgeEveryMs = 600_000;
+/** Of the whole statement: it may wait for rows that others change meanwhile, and what it answers is counted from one time. */
+const statementTime = sql<number>`(extract(epoch from statement_timestamp()) * 1000)::bigint`;
 const databaseNow = sql<number>`(extract(epoch from clock_timestamp()) * 1000)::bigint`;
 
 export interface LimitStoreHost {
@@ -47,24 +56,37 @@ export function createLimitStore(storage: Storage): LimitStoreHost {
 
 function sharedIn(tables: Tables<LimitTables>): LimitStore {
   return {
-    spend: async (entries) => {
+    spend: async (entries, { burst, intervalMs }) => {
       // In one order everywhere: two processes that tell the same keys at once wait for each other and never in a circle.
       const sorted = entries
         .map((entry) => ({ ...entry, key: idOf(entry.key) }))
         .sort((a, b) => (a.key < b.key ? -1 : 1));
       const list = sql.join(
-        sorted.map(
-          ({ key, spentMs, burstMs }) => sql`(${key}::text, ${spentMs}::float8, ${burstMs}::float8)`,
-        ),
+        sorted.map(({ key, spent, wanted }) => sql`(${key}::text, ${spent}::float8, ${wanted}::float8)`),
       );
-      const { rows } = await sql<{ key: string; left: number }>`
-        INSERT INTO policy_limits AS known (key, full_at)
-        SELECT key, ${databaseNow} + least(spent, burst)::bigint FROM (VALUES ${list}) AS told (key, spent, burst)
-        ON CONFLICT (key) DO UPDATE SET full_at =
-          greatest(known.full_at, ${databaseNow}) + (excluded.full_at - ${databaseNow})
-        RETURNING key, full_at - ${databaseNow} AS left`.execute(tables.db);
-      const left = new Map(rows.map((row) => [row.key, Number(row.left)]));
-      return entries.map(({ key, burstMs }) => Math.min(Math.max(0, left.get(idOf(key)) ?? 0), burstMs));
+      const interval = sql`${intervalMs}::float8`;
+      /** Whole calls that a bucket has room for of which so much is used; the small part is what rounding may take of one. */
+      const room = (usedMs: RawBuilder<unknown>) =>
+        sql`greatest(0, floor(${burst}::float8 - greatest(${usedMs}, 0) / ${interval} + 0.001))`;
+      // A new row is as if the bucket had been full: what it grants is no less than what an older one would.
+      const spentMs = sql`(excluded.full_at - ${statementTime} - excluded.granted * ${interval})`;
+      const usedMs = sql`greatest(greatest(known.full_at - ${statementTime}, 0) + ${spentMs}, 0)`;
+      const granted = sql`least(excluded.granted, ${room(usedMs)})`;
+      const { rows } = await sql<{ key: string; granted: number; left: number }>`
+        INSERT INTO policy_limits AS known (key, full_at, granted)
+        SELECT key, ${statementTime} + round((spent + granted) * ${interval}), granted FROM (
+          SELECT key, spent, least(wanted, ${room(sql`spent * ${interval}`)}) AS granted
+          FROM (VALUES ${list}) AS told (key, spent, wanted)
+        ) AS fresh
+        ON CONFLICT (key) DO UPDATE SET
+          full_at = ${statementTime} + round(${usedMs} + ${granted} * ${interval}),
+          granted = ${granted}
+        RETURNING key, granted, full_at - ${statementTime} AS left`.execute(tables.db);
+      const answers = new Map(rows.map((row) => [row.key, row]));
+      return entries.map(({ key }) => {
+        const { granted: given = 0, left = 0 } = answers.get(idOf(key)) ?? {};
+        return { granted: Number(given), fullInMs: Math.max(0, Number(left)) };
+      });
     },
     clear: async (key) => {
       await tables.db.deleteFrom("policy_limits").where("key", "=", idOf(key)).execute();

@@ -73,7 +73,8 @@ export class SignIn {
 
   constructor(options: SignInOptions) {
     this.#options = options;
-    const about = { now: () => options.clock.monotonic(), store: options.limits };
+    // A password costs a core for 20 ms, and each is a guess: counted before it is looked at.
+    const about = { now: () => options.clock.monotonic(), store: options.limits, exact: true };
     const { perAccount, perAddress, windowMs } = options.attempts;
     const perWindow = (burst: number) => ({ burst, intervalMs: windowMs / burst });
     this.#byAccount = new SharedLimiter(perWindow(perAccount), { ...about, name: "sign-in account" });
@@ -101,7 +102,7 @@ export class SignIn {
     const tenant = request.tenant === "" ? defaultTenant : request.tenant;
     const email = request.email.toLowerCase();
     const account = `${tenant}\0${email}`;
-    this.#demandPatience(account, address);
+    await this.#demandPatience(account, address);
     const store = this.#store(tenant);
     const row = await store.findByEmail(email);
     const right = await this.#options.passwords.matches(request.password, row?.password ?? "");
@@ -158,7 +159,7 @@ export class SignIn {
     const { tenant, credential } = call.principal;
     const row = await this.#own(call);
     demand(await passwords.check(request.newPassword, "newPassword"));
-    this.#demandPatience(`${tenant}\0${row.email}`, call.peer.address);
+    await this.#demandPatience(`${tenant}\0${row.email}`, call.peer.address);
     if (!(await passwords.matches(request.currentPassword, row.password))) throw signInRefused();
     const password = await passwords.hash(request.newPassword);
     await this.#options.tables.of(tenant).transaction(async (db) => {
@@ -253,9 +254,9 @@ export class SignIn {
     };
   }
 
-  /** @throws RpcError SIGN_IN_LIMITED, with RetryInfo. */
-  #demandPatience(account: string, address: string): void {
-    const verdicts = [this.#byAccount.take(account), this.#byAddress.take(address)];
+  /** @throws RpcError SIGN_IN_LIMITED, with RetryInfo; DATABASE_UNAVAILABLE. */
+  async #demandPatience(account: string, address: string): Promise<void> {
+    const verdicts = await Promise.all([this.#byAccount.take(account), this.#byAddress.take(address)]);
     const waitMs = Math.max(...verdicts.map((verdict) => verdict.retryAfterMs));
     if (waitMs === 0) return;
     throw new RpcError("resource_exhausted", {

@@ -59,7 +59,7 @@ export function createOAuth(given: Omit<OAuthParts, "current">): OAuth {
   return {
     owns: (path) => path.startsWith("/oauth2/") || discovery.includes(path),
     handle: async (request) => {
-      const verdict = limiter.take(request.address);
+      const verdict = await limiter.take(request.address);
       if (verdict.retryAfterMs > 0)
         return {
           ...failed(429, "temporarily_unavailable", "too many requests from this address"),
