@@ -8,16 +8,15 @@ function thread() {
   const time = { now: 0 };
   const queue = new ThreadQueue({ now: () => time.now, monotonic: () => time.now });
   const done: string[] = [];
-  const late: string[] = [];
   const work = (name: string, costMs: number): void => {
     time.now += costMs;
     done.push(name);
   };
   const offer = (name: string, costMs: number): void => {
     if (queue.isFree(time.now)) work(name, costMs);
-    else void queue.wait(costMs, time.now).then((inTime) => (inTime ? work(name, costMs) : late.push(name)));
+    else void queue.wait(costMs, time.now).then(() => work(name, costMs));
   };
-  return { time, queue, done, late, offer };
+  return { time, queue, done, offer };
 }
 
 describe("the queue for the thread", () => {
@@ -112,27 +111,6 @@ describe("the queue for the thread", () => {
     time.now += 10_000;
     assert.equal(fill(), 26, "no more than 100 ms ever are");
   });
-
-  for (const { what, others, pauseMs, expected } of [
-    {
-      what: "a pause while others are sent away makes late who waited",
-      others: true,
-      pauseMs: 60,
-      expected: 13,
-    },
-    { what: "a shorter one makes nobody late", others: true, pauseMs: 10, expected: 0 },
-    { what: "a pause alone makes nobody late", others: false, pauseMs: 500, expected: 0 },
-  ])
-    test(what, async () => {
-      const { time, queue, done, late, offer } = thread();
-      offer("first", 5);
-      for (let count = 0; count < 13; count += 1) offer("waiting", 2);
-      if (others) assert.equal(queue.isFull(time.now, true), true);
-      time.now += pauseMs;
-      for (let turn = 0; turn < 10; turn += 1) await nextTurn();
-      assert.equal(late.length, expected);
-      assert.equal(done.length + late.length, 14, "nobody is left");
-    });
 
   test("carries on at three times what there is time for: the thread is never idle, waits are short, refusals quick", async () => {
     const { time, queue } = thread();

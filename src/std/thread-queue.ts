@@ -15,9 +15,6 @@ const sliceMs = 4;
 const usualMs = 25;
 /** What can be saved up for a burst, in milliseconds: people take an answer after that for one at once. */
 const mostSavedMs = 100;
-/** How much later than it looked when it came a call may have its turn, in milliseconds, besides a quarter of the work before it, for what is read meanwhile. */
-const lateMs = 20;
-const readShare = 1.25;
 /** What part of the time in which nothing waits is saved: after a second of it, when those who were sent away come back, the whole of a burst. */
 const savedShare = 0.1;
 
@@ -25,10 +22,7 @@ const nothing = Promise.resolve();
 
 interface Waiting {
   readonly costMs: number;
-  readonly sinceMs: number;
-  /** After this it is late, in milliseconds. */
-  readonly dueAtMs: number;
-  start(inTime: boolean): void;
+  start(): void;
 }
 
 export class ThreadQueue {
@@ -46,10 +40,6 @@ export class ThreadQueue {
   #held: Promise<unknown> = nothing;
   /** When they last had it, in milliseconds. */
   #servedAtMs = 0;
-  /** When they last were given it, in milliseconds. */
-  #servingFromMs = 0;
-  /** When there was last no room, in milliseconds. */
-  #fullAtMs = Number.NEGATIVE_INFINITY;
 
   constructor(clock: Clock) {
     this.#clock = clock;
@@ -75,30 +65,22 @@ export class ThreadQueue {
   isFull(now: number, strained: boolean): boolean {
     if (this.#backlogMs < usualMs) return false;
     this.#account(now);
-    const full = strained || this.#backlogMs >= usualMs + this.#savedMs;
-    if (full) this.#fullAtMs = now;
-    return full;
+    return strained || this.#backlogMs >= usualMs + this.#savedMs;
   }
 
   /**
-   * Resolves when its turn has come: what the caller then does in the first microtask is what is counted as its part of the thread. False: its
-   * turn comes much later than it looked when it was let in, because something else had the thread, and others have been sent away meanwhile: served now, it
-   * would make those late who came since.
+   * Resolves when its turn has come: what the caller then does in the first microtask is what is counted as its part of the thread.
    * @param costMs what it will take of the thread, in milliseconds.
    */
-  wait(costMs: number, now: number): Promise<boolean> {
+  wait(costMs: number, now: number): Promise<void> {
     this.#account(now);
-    // What is read now may have been there since the thread last began with those that wait.
-    const sinceMs = this.#serving ? this.#servingFromMs : now;
-    const dueAtMs = sinceMs + this.#backlogMs * readShare + lateMs;
     this.#backlogMs += costMs;
     if (!this.#serving) {
       this.#serving = true;
       this.#servedAtMs = now;
-      this.#servingFromMs = now;
       setImmediate(this.#serve);
     }
-    return new Promise((start) => this.#waiting.push({ costMs, sinceMs, dueAtMs, start }));
+    return new Promise((start) => this.#waiting.push({ costMs, start }));
   }
 
   /**
@@ -114,7 +96,6 @@ export class ThreadQueue {
 
   readonly #serve = (): void => {
     const now = this.#clock.monotonic();
-    this.#servingFromMs = now;
     // As long as was spent on reading and refusing, so that no flood takes more than half of the thread.
     const readMs = Math.min(now - this.#servedAtMs, usualMs);
     void this.#serveUntil(now + Math.max(sliceMs, readMs), now);
@@ -124,7 +105,7 @@ export class ThreadQueue {
     let now = from;
     for (let next = this.#take(now); next !== undefined; next = now < end ? this.#take(now) : undefined) {
       this.#held = nothing;
-      next.start(now <= next.dueAtMs || this.#fullAtMs < next.sinceMs);
+      next.start();
       // What it does is a microtask that stands before the rest of this.
       await nothing;
       await this.#held;

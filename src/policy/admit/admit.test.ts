@@ -283,26 +283,6 @@ describe("admission", () => {
       await finish();
     });
 
-    test("sends away who waited too long because of something else, where others are sent away too", async () => {
-      const { time, handler, shed, ran, finish } = await costly();
-      const replies = Array.from({ length: 100 }, () => {
-        try {
-          return handler(call);
-        } catch {
-          return undefined;
-        }
-      });
-      assert.equal(shed.length, 100 - 22);
-      const told = Promise.allSettled(replies.filter((reply) => reply instanceof Promise));
-      time.now += 1000;
-      await finish();
-      assert.equal(ran.length, 1);
-      assert.equal(shed.length, 99);
-      assert.equal((await told).length, 21);
-      for (const one of await told)
-        assert.equal(one.status === "rejected" && (one.reason as RpcError).reason, "OVERLOADED");
-    });
-
     test("knows calls by more than one of them: a pause in the middle of one makes none costly", () => {
       const { admit, method, time } = gate();
       let tookMs = 50;

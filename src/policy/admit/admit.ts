@@ -149,9 +149,8 @@ class Gate {
       if (!costly || this.#thread.isFree(now)) return run(call, now);
       const taken = places;
       this.#running += taken;
-      return this.#thread.wait(costMs, now).then((inTime) => {
+      return this.#thread.wait(costMs, now).then(() => {
         this.#running -= taken;
-        if (!inTime) throw this.#shed(method, "turn");
         // Nobody waits for it any more.
         if (call.canceledBy !== undefined) throw call.canceledBy;
         return run(call, clock.monotonic());
@@ -170,8 +169,7 @@ class Gate {
     const why = this.#refusal(now, { costly: counts, urgent: false, thread });
     if (why !== undefined) throw this.#shed(undefined, why);
     if (!costly || thread.isFree(now)) return measured(pieces, run, clock);
-    return thread.wait(costMs, now).then((inTime) => {
-      if (!inTime) throw this.#shed(undefined, "turn");
+    return thread.wait(costMs, now).then(() => {
       return measured(pieces, run, clock);
     });
   }
