@@ -105,8 +105,8 @@ describe("the gateway's own time", () => {
       const overheadMs = sumOf(afterwards, "gateway_overhead") - sumOf(before, "gateway_overhead");
       const durationMs = sumOf(afterwards, "call_duration") - sumOf(before, "call_duration");
       const told = JSON.stringify({ cpu, overheadMs, durationMs, waitedMs });
-      // Besides there is what node and the system take for a request: about half of a cheap one.
-      assert.ok(overheadMs >= cpu / 3, told);
+      // Besides there is what node and the system take for a request: most of a cheap one, little of one that is parsed and checked here.
+      assert.ok(overheadMs >= cpu / (protocol === "graphql" || protocol === "mcp" ? 3 : 8), told);
       assert.ok(durationMs >= overheadMs && durationMs <= waitedMs, told);
     });
 });
