@@ -36,11 +36,13 @@ export interface RestLoad {
   readonly headers?: Readonly<Record<string, string>>;
   /** JSON to POST; absent: GET. */
   readonly body?: string;
+  /** At once. Default 32. */
+  readonly connections?: number;
   /** GETs of `path` followed by 0, 1, 2 … in turn. */
   readonly rotate?: { readonly path: string; readonly count: number };
 }
 
-/** 32 connections from one thread. */
+/** From one thread. */
 export async function loadRest(url: string, seconds: number, options: RestLoad = {}): Promise<Load> {
   if (tools.rest === "autocannon") return loadWithAutocannon(url, seconds, options);
   const folder = mkdtempSync(path.join(tmpdir(), "portico-wrk-"));
@@ -60,7 +62,7 @@ export async function loadRest(url: string, seconds: number, options: RestLoad =
     }
     const { stdout } = await run("wrk", [
       "-t1",
-      "-c32",
+      `-c${options.connections ?? 32}`,
       `-d${seconds}s`,
       "--latency",
       ...(body === undefined && rotate === undefined ? [] : ["-s", script]),
@@ -90,7 +92,7 @@ async function loadWithAutocannon(url: string, seconds: number, options: RestLoa
   if (options.rotate !== undefined) return loadWithAutocannon(`${url}${options.rotate.path}0`, seconds, {});
   const flags = [
     "-c",
-    "32",
+    String(options.connections ?? 32),
     "-d",
     String(seconds),
     "-j",

@@ -16,6 +16,8 @@ export interface Pair {
   readonly everything?: true;
   /** What is said of Portico's memory after it. */
   readonly memory?: { readonly what: string; readonly target: string };
+  /** Before all else, few at once: a process that is cold sends away what would wait too long. */
+  readonly first?: (server: ServerProcess, seconds: number) => Promise<Load>;
   readonly portico: (server: ServerProcess, seconds: number) => Promise<Load>;
   readonly other: (server: ServerProcess, seconds: number) => Promise<Load>;
 }
@@ -53,8 +55,9 @@ const graphql = (server: ServerProcess, duration: number): Promise<Load> =>
     body: JSON.stringify({ query: graphqlQuery, variables: { id: documentId } }),
   });
 /** One use of a tool, in the newest revision: one request, one answer. */
-const mcpTool = (server: ServerProcess, duration: number): Promise<Load> =>
+const mcpTool = (server: ServerProcess, duration: number, connections = 32): Promise<Load> =>
   loadRest(`http://127.0.0.1:${server.httpPort}/mcp`, duration, {
+    connections,
     headers: {
       accept: "application/json, text/event-stream",
       ...{ "mcp-protocol-version": mcpRevision, "mcp-method": "tools/call", "mcp-name": "get_bpmn" },
@@ -171,7 +174,8 @@ export const pairs: readonly Pair[] = [
     target: "-",
     peer: "mcp-library",
     memory: { what: "resident memory, after every protocol's load (MB)", target: "-" },
-    portico: mcpTool,
-    other: mcpTool,
+    first: (server, duration) => mcpTool(server, duration, 4),
+    portico: (server, duration) => mcpTool(server, duration),
+    other: (server, duration) => mcpTool(server, duration),
   },
 ];

@@ -32,6 +32,7 @@ async function compare(pair: Pair, env: Record<string, string>, portico: ServerP
     const ratios: number[] = [];
     const ours: Measured[] = [];
     const theirs: Measured[] = [];
+    await pair.first?.(portico, 1);
     if (!smoke) await Promise.all([pair.portico(portico, 1), pair.other(peer, 1)]);
     for (let round = 0; round < rounds; round += 1) {
       const a = await measured(portico, () => pair.portico(portico, seconds));
