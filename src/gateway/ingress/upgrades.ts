@@ -78,20 +78,23 @@ export class Upgrades {
       ...peerOf(request.socket, address),
       ...(certificates === undefined ? {} : { certificates }),
     };
+    // The request itself would be held for as long as the socket is open.
+    const connection = request.socket;
+    const id = request.headers["x-request-id"];
     const onStalled = (tell: () => boolean): void =>
-      stalled.onStalled(request.socket, () => this.#tell(tell, request, peer));
+      stalled.onStalled(connection, () => this.#tell(tell, id, peer));
     const error = await adapters.webSockets.upgrade({ ...upgrade, peer, onStalled });
     return error === undefined ? undefined : { status: httpStatusOf(error), error };
   }
 
   /** Called by the timer of all sockets: what is thrown here would keep the others from hearing, and end the process. */
-  #tell(tell: () => boolean, { headers }: IncomingMessage, peer: Peer): boolean {
+  #tell(tell: () => boolean, id: string | string[] | undefined, peer: Peer): boolean {
     try {
       return tell();
     } catch (cause) {
       const startedAtMs = this.#options.clock.monotonic();
       this.#options.onRefused?.({
-        ...{ id: requestIdFrom(headers["x-request-id"]), method: undefined, protocol: "websocket", peer },
+        ...{ id: requestIdFrom(id), method: undefined, protocol: "websocket", peer },
         ...{ startedAtMs, bytesIn: 0, bytesOut: 0 },
         error: new RpcError("internal", { reason: "INTERNAL", message: "internal error", cause }),
       });

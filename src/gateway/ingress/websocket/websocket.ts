@@ -342,11 +342,14 @@ class Server implements WebSockets {
   #tellerOf({ url = "", headers }: IncomingMessage, peer: Peer): (error: RpcError | undefined) => void {
     const { runtime, clock } = this.#options;
     const protocol = isGraphql(url) ? "graphql" : "websocket";
+    // The headers themselves would be held for as long as the socket is open.
+    const given = headers["x-request-id"];
+    const trace = traceHeadersOf(headers);
     return (error) => {
       if (error === undefined) return;
       runtime().refused({
-        ...{ id: requestIdFrom(headers["x-request-id"]), protocol, method: undefined, peer, error },
-        ...{ startedAtMs: clock.monotonic(), bytesIn: 0, bytesOut: 0, trace: traceHeadersOf(headers) },
+        ...{ id: requestIdFrom(given), protocol, method: undefined, peer, error, trace },
+        ...{ startedAtMs: clock.monotonic(), bytesIn: 0, bytesOut: 0 },
       });
     };
   }
