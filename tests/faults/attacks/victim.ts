@@ -53,7 +53,7 @@ export async function startVictim(over: "clear text" | "TLS" = "clear text"): Pr
   const asker = new Asker(base, tls.ca);
   assert.equal(await asker.create("kept"), 201);
   // So that what is measured is the attack, and not code that is compiled for the first time and a heap that grows to its usual size.
-  for (let call = 0; call < 2000; call += 1) await asker.get("kept");
+  for (let call = 0; call < 8000; call += 1) await asker.get("kept");
   asker.close();
   return {
     ...{ httpPort: Number(new URL(base).port), grpcPort, ca: tls.ca },
