@@ -134,7 +134,8 @@ test("a flood of pieces is not read to its end, and nothing behind it is served"
   const flood = "1\r\na\r\n".repeat(20_000);
   const answer = await exchange([head("Transfer-Encoding: chunked\r\n"), flood, flood]);
   assert.deepEqual(told, ["PAYLOAD_TOO_LARGE"]);
-  assert.match(answer, /connection: close/i);
+  // Who goes on sending may lose the answer with the reset of the connection.
+  assert.ok(answer === "" || /connection: close/i.test(answer), answer);
 });
 
 test("a body that nobody asks for flows away", async () => {

@@ -38,6 +38,11 @@ export class Http1Request extends IncomingMessage {
     return false;
   }
 
+  /** Node lets what nobody reads flow away once the answer is written: of a flood nothing more is read. */
+  override _read(size: number): void {
+    if (this.#whole?.isFlood !== true) super._read(size);
+  }
+
   /** A client that leaves, too: whoever waits for a body that comes no more is told. */
   override _destroy(error: Error | null, callback: (error?: Error | null) => void): void {
     this.#whole?.gone();
